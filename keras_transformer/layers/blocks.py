@@ -1,0 +1,404 @@
+"""The layers of the encoder and of the decoder (section 3.1)."""
+
+import keras
+
+from keras_transformer.layers.arguments import check_rate
+from keras_transformer.layers.attention import MultiHeadAttention, combined_mask
+from keras_transformer.layers.feed_forward import FeedForward
+
+
+class _Block(keras.layers.Layer):
+    """What the encoder's and the decoder's block share: arguments and residuals."""
+
+    def __init__(
+        self,
+        num_heads,
+        intermediate_dim,
+        dropout=0.1,
+        activation="relu",
+        norm_first=False,
+        attention_dropout=0.0,
+        intermediate_dropout=0.0,
+        layer_norm_epsilon=1e-6,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_rate("dropout", dropout)
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.dropout = dropout
+        self.activation = keras.activations.get(activation)
+        self.norm_first = norm_first
+        self.attention_dropout = attention_dropout
+        self.intermediate_dropout = intermediate_dropout
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.seed = seed
+        self.supports_masking = True
+
+    def _attention(self, name):
+        return MultiHeadAttention(
+            self.num_heads,
+            dropout=self.attention_dropout,
+            use_bias=self.use_bias,
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+            seed=self.seed,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def _feed_forward(self, name):
+        return FeedForward(
+            self.intermediate_dim,
+            activation=self.activation,
+            dropout=self.intermediate_dropout,
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+            seed=self.seed,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def _norm(self, name, shape):
+        norm = keras.layers.LayerNormalization(
+            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+        )
+        norm.build(shape)
+        return norm
+
+    def _build_residual(self):
+        self.residual_dropout = keras.layers.Dropout(
+            self.dropout, seed=self.seed, dtype=self.dtype_policy
+        )
+
+    def _residual(self, inputs, sublayer, norm, training):
+        """`LayerNorm(x + Dropout(sublayer(x)))`, or with the norm before.
+
+        `sublayer` returns its output and anything else, which is passed on.
+        """
+        outputs, *others = sublayer(norm(inputs) if self.norm_first else inputs)
+        outputs = inputs + self.residual_dropout(outputs, training=training)
+        return (outputs if self.norm_first else norm(outputs)), *others
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "intermediate_dim": self.intermediate_dim,
+            "dropout": self.dropout,
+            "activation": keras.activations.serialize(self.activation),
+            "norm_first": self.norm_first,
+            "attention_dropout": self.attention_dropout,
+            "intermediate_dropout": self.intermediate_dropout,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "seed": self.seed,
+        }
+
+
+_BLOCK_ARGS = """
+    Args:
+        num_heads: Number of attention heads H; it must divide the input's width.
+        intermediate_dim: Inner width of the feed-forward network (d_ff).
+        dropout: Dropout rate on the output of each sub-layer (section 5.4).
+        activation: Activation of the feed-forward network.
+        norm_first: Whether layer normalization comes before each sub-layer (pre-norm)
+            and not after the residual sum (post-norm, as in the paper). A stack of
+            pre-norm blocks needs one more normalization at its end.
+        attention_dropout: Dropout rate on the attention weights; none in the paper.
+        intermediate_dropout: Dropout rate inside the feed-forward network; none in
+            the paper.
+        layer_norm_epsilon: Epsilon of the layer normalizations.
+        use_bias: Whether the attention's projections have biases.
+        kernel_initializer: Initializer of all kernels.
+        bias_initializer: Initializer of all biases.
+        seed: Seed of all dropouts.
+"""
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class EncoderBlock(_Block):
+    __doc__ = f"""One layer of the encoder: self-attention, then a feed-forward network.
+
+    Each of the two sub-layers has a residual connection around it and a layer
+    normalization: `LayerNorm(x + Sublayer(x))`.
+    {_BLOCK_ARGS}
+    Call arguments:
+        inputs: Float tensor `(B, S, D)`.
+        mask: Bool `(B, S)`, marks padding; joined with the mask that Keras carries.
+        attention_mask: Bool `(S, S)`, `(B, S, S)` or `(B, H, S, S)`.
+        use_causal_mask: Whether each row attends only to itself and those before it.
+        return_attention_scores: Whether to return the attention weights too.
+        training: Whether dropout is on.
+
+    Returns:
+        A tensor of the shape of `inputs`, or a tuple of it and the attention weights
+        `(B, H, S, S)`.
+
+    Raises:
+        ValueError: If `num_heads` doesn't divide the width, or a rate or size is out
+            of range.
+
+    Example:
+
+    >>> x = np.random.rand(2, 7, 64).astype("float32")
+    >>> EncoderBlock(num_heads=4, intermediate_dim=128)(x).shape
+    (2, 7, 64)
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
+    section 3.1.
+    """
+
+    def build(self, input_shape):
+        self.self_attention = self._attention("self_attention")
+        self.self_attention.build(input_shape)
+        self.self_attention_norm = self._norm("self_attention_norm", input_shape)
+        self.feed_forward = self._feed_forward("feed_forward")
+        self.feed_forward.build(input_shape)
+        self.feed_forward_norm = self._norm("feed_forward_norm", input_shape)
+        self._build_residual()
+
+    def call(
+        self,
+        inputs,
+        mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        mask = combined_mask(inputs, mask)
+
+        def attend(x):
+            return _as_tuple(
+                self.self_attention(
+                    x,
+                    query_mask=mask,
+                    attention_mask=attention_mask,
+                    use_causal_mask=use_causal_mask,
+                    return_attention_scores=return_attention_scores,
+                    training=training,
+                )
+            )
+
+        x, *scores = self._residual(
+            inputs, attend, self.self_attention_norm, training
+        )
+        (x,) = self._residual(
+            x,
+            lambda x: (self.feed_forward(x, training=training),),
+            self.feed_forward_norm,
+            training,
+        )
+        return (x, *scores) if return_attention_scores else x
+
+    def compute_output_spec(self, inputs, return_attention_scores=False, **kwargs):
+        output = keras.KerasTensor(inputs.shape, self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        batch, length = inputs.shape[:2]
+        scores = (batch, self.num_heads, length, length)
+        return output, keras.KerasTensor(scores, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class DecoderBlock(_Block):
+    __doc__ = f"""One layer of the decoder: self-attention, cross-attention, feed-forward.
+
+    Self-attention is causal. Cross-attention reads the encoder's output; called without
+    one, the block has none and is the layer of a language model.
+    {_BLOCK_ARGS}
+    Call arguments:
+        decoder_sequence: Float tensor `(B, T, D)`.
+        encoder_sequence: Float tensor `(B, S, De)`, the encoder's output, or None.
+        decoder_sequence_mask: Bool `(B, T)`, marks padding.
+        encoder_sequence_mask: Bool `(B, S)`, marks padding.
+        decoder_attention_mask: Bool `(T, T)`, `(B, T, T)` or `(B, H, T, T)`.
+        encoder_attention_mask: Bool `(T, S)`, `(B, T, S)` or `(B, H, T, S)`.
+        use_causal_mask: Whether row t attends to rows 0 to t only.
+        return_attention_scores: Whether to return the attention weights too.
+        cache: A dict from `empty_cache`, for decoding step by step.
+        cache_index: Scalar integer, the position of the first row of
+            `decoder_sequence`; goes with `cache`.
+        training: Whether dropout is on.
+
+    Returns:
+        A tensor of the shape of `decoder_sequence`. With `return_attention_scores` a
+        tuple with the weights of self-attention `(B, H, T, T)` and of
+        cross-attention `(B, H, T, S)`, if there is one; with `cache` the updated cache
+        comes last.
+
+    Raises:
+        ValueError: If `num_heads` doesn't divide the width, a rate or size is
+            out of range, or an encoder's output is there but wasn't when the layer
+            was built, or the other way round.
+
+    Example:
+
+    >>> source = np.random.rand(2, 9, 64).astype("float32")
+    >>> target = np.random.rand(2, 7, 64).astype("float32")
+    >>> DecoderBlock(num_heads=4, intermediate_dim=128)(target, source).shape
+    (2, 7, 64)
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
+    section 3.1.
+    """
+
+    def build(self, decoder_sequence_shape, encoder_sequence_shape=None):
+        shape = decoder_sequence_shape
+        self.self_attention = self._attention("self_attention")
+        self.self_attention.build(shape)
+        self.self_attention_norm = self._norm("self_attention_norm", shape)
+        self.cross_attention = None
+        if encoder_sequence_shape is not None:
+            self.cross_attention = self._attention("cross_attention")
+            self.cross_attention.build(shape, encoder_sequence_shape)
+            self.cross_attention_norm = self._norm("cross_attention_norm", shape)
+        self.feed_forward = self._feed_forward("feed_forward")
+        self.feed_forward.build(shape)
+        self.feed_forward_norm = self._norm("feed_forward_norm", shape)
+        self._build_residual()
+
+    def empty_cache(self, batch_size, max_length, encoder_sequence=None):
+        """What decoding step by step keeps of this block, before the first step.
+
+        Args:
+            batch_size: Number of sequences, an integer or a scalar tensor; a multiple
+                of the batch of `encoder_sequence` where several hypotheses share
+                a source.
+            max_length: Number of positions, an integer or a scalar tensor.
+            encoder_sequence: Float tensor `(B, S, De)`, the encoder's output, whose
+                keys and values are computed here, once.
+
+        Returns:
+            A dict for the call argument `cache`: `"self"` and, with cross-attention,
+            `"cross"`, each a dict of keys and values.
+        """
+        cache = {"self": self.self_attention.empty_cache(batch_size, max_length)}
+        if self.cross_attention is not None:
+            cache["cross"] = self.cross_attention.project_value(encoder_sequence)
+        return cache
+
+    def call(
+        self,
+        decoder_sequence,
+        encoder_sequence=None,
+        decoder_sequence_mask=None,
+        encoder_sequence_mask=None,
+        decoder_attention_mask=None,
+        encoder_attention_mask=None,
+        use_causal_mask=True,
+        return_attention_scores=False,
+        cache=None,
+        cache_index=None,
+        training=None,
+    ):
+        has_encoder = encoder_sequence is not None or "cross" in (cache or {})
+        if has_encoder != (self.cross_attention is not None):
+            raise ValueError(
+                "A DecoderBlock has cross-attention if its first call had an "
+                "encoder_sequence, and keeps to that; received "
+                f"encoder_sequence={encoder_sequence} in {self.name!r}, built "
+                f"{'with' if self.cross_attention else 'without'} cross-attention."
+            )
+        mask = combined_mask(decoder_sequence, decoder_sequence_mask)
+        common = {
+            "return_attention_scores": return_attention_scores,
+            "training": training,
+        }
+
+        def attend_to_self(x):
+            if cache is None:
+                step = {"query_mask": mask, "use_causal_mask": use_causal_mask}
+            else:
+                step = {"cache": cache["self"], "cache_index": cache_index}
+            return _as_tuple(
+                self.self_attention(
+                    x, attention_mask=decoder_attention_mask, **step, **common
+                )
+            )
+
+        def attend_to_encoder(x):
+            if cache is None:
+                source = {"value": encoder_sequence}
+            else:
+                source = {"cache": cache["cross"]}
+            return _as_tuple(
+                self.cross_attention(
+                    x,
+                    value_mask=combined_mask(encoder_sequence, encoder_sequence_mask),
+                    attention_mask=encoder_attention_mask,
+                    **source,
+                    **common,
+                )
+            )
+
+        x, *extras = self._residual(
+            decoder_sequence, attend_to_self, self.self_attention_norm, training
+        )
+        if cache is not None:
+            cache = {**cache, "self": extras.pop()}
+        if self.cross_attention is not None:
+            x, *cross_scores = self._residual(
+                x, attend_to_encoder, self.cross_attention_norm, training
+            )
+            extras += cross_scores
+        (x,) = self._residual(
+            x,
+            lambda x: (self.feed_forward(x, training=training),),
+            self.feed_forward_norm,
+            training,
+        )
+        if cache is not None:
+            extras.append(cache)
+        return (x, *extras) if extras else x
+
+    def compute_output_spec(
+        self,
+        decoder_sequence,
+        encoder_sequence=None,
+        return_attention_scores=False,
+        cache=None,
+        **kwargs,
+    ):
+        output = keras.KerasTensor(decoder_sequence.shape, self.compute_dtype)
+        if cache is not None:
+            # The shapes of a step's results follow from running it.
+            return super(keras.layers.Layer, self).compute_output_spec(
+                decoder_sequence,
+                encoder_sequence,
+                return_attention_scores=return_attention_scores,
+                cache=cache,
+                **kwargs,
+            )
+        if not return_attention_scores:
+            return output
+        batch, length = decoder_sequence.shape[:2]
+        lengths = [length]
+        if encoder_sequence is not None:
+            lengths.append(encoder_sequence.shape[1])
+        return output, *(
+            keras.KerasTensor(
+                (batch, self.num_heads, length, source_length), self.compute_dtype
+            )
+            for source_length in lengths
+        )
+
+    def compute_output_shape(self, decoder_sequence_shape, encoder_sequence_shape=None):
+        return decoder_sequence_shape
+
+
+def _as_tuple(outputs):
+    return outputs if isinstance(outputs, tuple) else (outputs,)

@@ -1,0 +1,117 @@
+"""Token embeddings, tied with the output projection (section 3.4)."""
+
+import keras
+from keras import ops
+
+from keras_transformer.layers.arguments import check_positive
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class TokenEmbedding(keras.layers.Layer):
+    """Turns token ids into vectors, and vectors back into logits.
+
+    One matrix does both: `ids -> vectors` looks rows up and multiplies them by
+    `sqrt(hidden_dim)`; `reverse=True` multiplies by the transposed matrix, which is
+    the paper's output projection with shared weights.
+
+    Args:
+        vocabulary_size: Number V of tokens, id 0 (padding) included.
+        hidden_dim: Width D of the vectors.
+        scale: Whether looked-up vectors are multiplied by `sqrt(hidden_dim)`.
+        mask_zero: Whether id 0 is padding, masked for the layers that follow.
+        embeddings_initializer: Initializer of the matrix. By default a normal
+            distribution of standard deviation `hidden_dim ** -0.5`, so that scaled
+            vectors have unit variance beside the sinusoids.
+
+    Call arguments:
+        inputs: Integer ids of shape `(B, T)`, or with `reverse=True` float
+            vectors of shape `(B, T, D)`.
+        reverse: Whether to project vectors to logits.
+
+    Returns:
+        Vectors of shape `(B, T, D)` in the compute dtype, or with `reverse=True`
+        logits of shape `(B, T, V)` in float32.
+
+    Raises:
+        ValueError: If `vocabulary_size` or `hidden_dim` isn't positive.
+
+    Example:
+
+    >>> embedding = TokenEmbedding(vocabulary_size=100, hidden_dim=16)
+    >>> vectors = embedding(np.array([[5, 7, 0]]))
+    >>> embedding(vectors, reverse=True).shape
+    (1, 3, 100)
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
+    section 3.4.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        hidden_dim,
+        scale=True,
+        mask_zero=True,
+        embeddings_initializer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive("vocabulary_size", vocabulary_size)
+        check_positive("hidden_dim", hidden_dim)
+        self.vocabulary_size = vocabulary_size
+        self.hidden_dim = hidden_dim
+        self.scale = scale
+        self.mask_zero = mask_zero
+        self.embeddings_initializer = keras.initializers.get(
+            keras.initializers.RandomNormal(stddev=hidden_dim**-0.5)
+            if embeddings_initializer is None
+            else embeddings_initializer
+        )
+        self.supports_masking = True
+        # Ids stay integers: Keras would cast inputs to the compute dtype.
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+
+    def build(self, input_shape=None):
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.vocabulary_size, self.hidden_dim),
+            initializer=self.embeddings_initializer,
+        )
+
+    def call(self, inputs, reverse=False):
+        embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
+        if reverse:
+            shape = ops.shape(inputs)[:-1] + (self.vocabulary_size,)
+            rows = ops.reshape(
+                ops.cast(inputs, self.compute_dtype), (-1, self.hidden_dim)
+            )
+            logits = ops.matmul(rows, ops.transpose(embeddings))
+            return ops.cast(ops.reshape(logits, shape), "float32")
+        vectors = ops.take(embeddings, ops.cast(inputs, "int32"), axis=0)
+        return vectors * self.hidden_dim**0.5 if self.scale else vectors
+
+    def compute_mask(self, inputs, mask=None):
+        # Of vectors (`reverse=True`) the mask passes through; of ids it is made.
+        if not keras.backend.is_int_dtype(inputs.dtype):
+            return mask
+        return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+    def compute_output_spec(self, inputs, reverse=False):
+        if reverse:
+            shape = tuple(inputs.shape[:-1]) + (self.vocabulary_size,)
+            return keras.KerasTensor(shape, "float32")
+        shape = tuple(inputs.shape) + (self.hidden_dim,)
+        return keras.KerasTensor(shape, self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "hidden_dim": self.hidden_dim,
+            "scale": self.scale,
+            "mask_zero": self.mask_zero,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.embeddings_initializer
+            ),
+        }

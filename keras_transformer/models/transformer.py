@@ -1,0 +1,349 @@
+"""The Transformer: an encoder and a decoder of blocks (figure 1)."""
+
+import keras
+from keras import ops
+
+from keras_transformer.layers.arguments import check_positive
+from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
+from keras_transformer.layers.embedding import TokenEmbedding
+from keras_transformer.layers.position import PositionalEncoding
+from keras_transformer.models.presets import PRESETS
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class Transformer(keras.Model):
+    """The encoder-decoder of "Attention Is All You Need", a functional Keras model.
+
+    The defaults are the paper's base model. Inputs are a dict of integer ids,
+    in which id 0 is padding: `"source_ids"` of shape `(B, S)` and `"target_ids"` of
+    shape `(B, T)`, the target shifted right, that is, with the start token first.
+    The output are logits `(B, T, V)` in float32: row t scores the token after target
+    token t. Padding and the other sentences of a batch never change a sentence's logits.
+
+    Args:
+        source_vocabulary_size: Number of source tokens, padding included.
+        target_vocabulary_size: Number of target tokens V. If left out, source and
+            target share one vocabulary and one embedding matrix, as in the paper.
+        num_layers: Number N of encoder blocks, and of decoder blocks.
+        hidden_dim: Width D of the model (d_model).
+        num_heads: Number of attention heads H; it must divide `hidden_dim`.
+        intermediate_dim: Inner width of the feed-forward networks (d_ff).
+        dropout: Dropout rate on the sum of embedding and position, and on the output of
+            each sub-layer (section 5.4).
+        position_encoding: `"sinusoidal"`, a Keras layer that takes and returns
+            `(B, T, D)` and has the call argument `start_index`, or None.
+        norm_first: Whether layer normalization comes before each sub-layer
+            (pre-norm); one more then ends each stack. The paper's is post-norm.
+        activation: Activation of the feed-forward networks.
+        attention_dropout: Dropout rate on attention weights; none in the paper.
+        intermediate_dropout: Dropout rate inside the feed-forward networks; none in
+            the paper.
+        layer_norm_epsilon: Epsilon of the layer normalizations.
+        use_bias: Whether the attention's projections have biases.
+        seed: Seed of all dropouts.
+        dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+
+    Raises:
+        ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
+            `hidden_dim`, or a rate or name is unknown.
+
+    Example:
+
+    >>> model = Transformer(1000, num_layers=2, hidden_dim=64, num_heads=4,
+    ...                     intermediate_dim=128)
+    >>> source_ids = np.random.randint(1, 1000, (2, 9))
+    >>> target_ids = np.random.randint(1, 1000, (2, 7))
+    >>> model({"source_ids": source_ids, "target_ids": target_ids}).shape
+    (2, 7, 1000)
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762).
+    """
+
+    def __init__(
+        self,
+        source_vocabulary_size,
+        target_vocabulary_size=None,
+        num_layers=6,
+        hidden_dim=512,
+        num_heads=8,
+        intermediate_dim=2048,
+        dropout=0.1,
+        position_encoding="sinusoidal",
+        norm_first=False,
+        activation="relu",
+        attention_dropout=0.0,
+        intermediate_dropout=0.0,
+        layer_norm_epsilon=1e-6,
+        use_bias=True,
+        seed=None,
+        dtype=None,
+        **kwargs,
+    ):
+        check_positive("source_vocabulary_size", source_vocabulary_size)
+        if target_vocabulary_size is not None:
+            check_positive("target_vocabulary_size", target_vocabulary_size)
+        check_positive("num_layers", num_layers)
+        check_positive("num_heads", num_heads)
+        check_positive("hidden_dim", hidden_dim)
+        if hidden_dim % num_heads:
+            raise ValueError(
+                "num_heads must divide hidden_dim; received "
+                f"num_heads={num_heads}, hidden_dim={hidden_dim}."
+            )
+        dtype = keras.dtype_policies.get(dtype)
+        config = {
+            "source_vocabulary_size": source_vocabulary_size,
+            "target_vocabulary_size": target_vocabulary_size,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "dropout": dropout,
+            "position_encoding": position_encoding,
+            "norm_first": norm_first,
+            "activation": activation,
+            "attention_dropout": attention_dropout,
+            "intermediate_dropout": intermediate_dropout,
+            "layer_norm_epsilon": layer_norm_epsilon,
+            "use_bias": use_bias,
+            "seed": seed,
+        }
+        block_arguments = {
+            name: config[name]
+            for name in (
+                "num_heads",
+                "intermediate_dim",
+                "dropout",
+                "activation",
+                "norm_first",
+                "attention_dropout",
+                "intermediate_dropout",
+                "layer_norm_epsilon",
+                "use_bias",
+                "seed",
+            )
+        }
+
+        def norm(name):
+            return keras.layers.LayerNormalization(
+                epsilon=layer_norm_epsilon, dtype=dtype, name=name
+            )
+
+        def embedding(size, name):
+            return TokenEmbedding(size, hidden_dim, dtype=dtype, name=name)
+
+        if target_vocabulary_size is None:
+            source_embedding = embedding(source_vocabulary_size, "embedding")
+            target_embedding = source_embedding
+        else:
+            source_embedding = embedding(source_vocabulary_size, "source_embedding")
+            target_embedding = embedding(target_vocabulary_size, "target_embedding")
+        position = _position_layer(position_encoding, dtype)
+        embedding_dropout = keras.layers.Dropout(
+            dropout, seed=seed, dtype=dtype, name="embedding_dropout"
+        )
+        encoder_blocks = [
+            EncoderBlock(**block_arguments, dtype=dtype, name=f"encoder_{i}")
+            for i in range(num_layers)
+        ]
+        decoder_blocks = [
+            DecoderBlock(**block_arguments, dtype=dtype, name=f"decoder_{i}")
+            for i in range(num_layers)
+        ]
+        encoder_norm = norm("encoder_norm") if norm_first else None
+        decoder_norm = norm("decoder_norm") if norm_first else None
+
+        source_ids = keras.Input((None,), dtype="int32", name="source_ids")
+        target_ids = keras.Input((None,), dtype="int32", name="target_ids")
+        memory = source_embedding(source_ids)
+        memory = position(memory) if position else memory
+        memory = embedding_dropout(memory)
+        for block in encoder_blocks:
+            memory = block(memory)
+        memory = encoder_norm(memory) if encoder_norm else memory
+        x = target_embedding(target_ids)
+        x = position(x) if position else x
+        x = embedding_dropout(x)
+        for block in decoder_blocks:
+            x = block(x, memory)
+        x = decoder_norm(x) if decoder_norm else x
+        logits = target_embedding(x, reverse=True)
+
+        super().__init__(
+            inputs={"source_ids": source_ids, "target_ids": target_ids},
+            outputs=logits,
+            **kwargs,
+        )
+        self.config = config
+        self.dtype_policy = dtype
+        self.source_embedding = source_embedding
+        self.target_embedding = target_embedding
+        self.position = position
+        self.embedding_dropout = embedding_dropout
+        self.encoder_blocks = encoder_blocks
+        self.decoder_blocks = decoder_blocks
+        self.encoder_norm = encoder_norm
+        self.decoder_norm = decoder_norm
+
+    @classmethod
+    def from_preset(cls, preset, source_vocabulary_size, **kwargs):
+        """A new model, with random weights, of a known size.
+
+        Args:
+            preset: `"base"` or `"big"` (the paper's), `"small"`, `"tiny"` or `"mini"`.
+            source_vocabulary_size: Number of source tokens, padding included.
+            **kwargs: Any other argument of `Transformer`; it overrides the preset's.
+
+        Raises:
+            ValueError: For an unknown preset.
+
+        Example:
+
+        >>> model = Transformer.from_preset("mini", source_vocabulary_size=500)
+        """
+        if preset not in PRESETS:
+            raise ValueError(
+                f"preset must be one of {sorted(PRESETS)}; received preset={preset!r}."
+            )
+        return cls(source_vocabulary_size, **{**PRESETS[preset], **kwargs})
+
+    def encode(self, source_ids, return_attention_scores=False):
+        """The encoder alone.
+
+        Args:
+            source_ids: Integer ids `(B, S)`, 0 is padding.
+            return_attention_scores: Whether to return the attention weights too.
+
+        Returns:
+            Hidden states `(B, S, D)`; or a tuple of them and a list with the weights
+            `(B, H, S, S)` of each block.
+        """
+        mask = ops.not_equal(source_ids, 0)
+        x = self._embed(self.source_embedding, source_ids)
+        scores = []
+        for block in self.encoder_blocks:
+            x = block(x, mask=mask, return_attention_scores=return_attention_scores)
+            if return_attention_scores:
+                x, block_scores = x
+                scores.append(block_scores)
+        x = self.encoder_norm(x) if self.encoder_norm else x
+        return (x, scores) if return_attention_scores else x
+
+    def start_decoding(self, source_ids, max_length, num_hypotheses=1):
+        """Encodes the source and prepares decoding it step by step.
+
+        Args:
+            source_ids: Integer ids `(B, S)`, 0 is padding.
+            max_length: Most steps that can be decoded, an integer or a scalar
+                tensor.
+            num_hypotheses: Number of hypotheses per source, which share its
+                encoding.
+
+        Returns:
+            The state for `decode_step`, a dict: `"source_mask"` bool `(B, S)` and
+            `"caches"`, one for each block.
+        """
+        memory = self.encode(source_ids)
+        rows = ops.shape(source_ids)[0] * num_hypotheses
+        return {
+            "source_mask": ops.not_equal(source_ids, 0),
+            "caches": [
+                block.empty_cache(rows, max_length, memory)
+                for block in self.decoder_blocks
+            ],
+        }
+
+    def decode_step(self, target_ids, index, state):
+        """One step of decoding.
+
+        Args:
+            target_ids: Integer ids `(B * num_hypotheses, T)`, the newest tokens of
+                each hypothesis; usually T is 1.
+            index: Scalar integer, the position of the first of them.
+            state: From `start_decoding` or the step before.
+
+        Returns:
+            A tuple of the logits `(B * num_hypotheses, T, V)` and the next state.
+        """
+        x = self._embed(self.target_embedding, target_ids, index)
+        caches = []
+        for block, cache in zip(self.decoder_blocks, state["caches"]):
+            x, cache = block(
+                x,
+                encoder_sequence_mask=state["source_mask"],
+                cache=cache,
+                cache_index=index,
+            )
+            caches.append(cache)
+        x = self.decoder_norm(x) if self.decoder_norm else x
+        logits = self.target_embedding(x, reverse=True)
+        return logits, {**state, "caches": caches}
+
+    def attention_scores(self, source_ids, target_ids):
+        """The attention weights of every block, for pictures and alignments.
+
+        Args:
+            source_ids: Integer ids `(B, S)`, 0 is padding.
+            target_ids: Integer ids `(B, T)`, the target shifted right.
+
+        Returns:
+            A dict of lists with one tensor a block: `"encoder"` `(B, H, S, S)`,
+            `"decoder"` `(B, H, T, T)` and `"cross"` `(B, H, T, S)`.
+        """
+        memory, encoder_scores = self.encode(source_ids, return_attention_scores=True)
+        x = self._embed(self.target_embedding, target_ids)
+        decoder_scores, cross_scores = [], []
+        for block in self.decoder_blocks:
+            x, block_scores, block_cross_scores = block(
+                x,
+                memory,
+                decoder_sequence_mask=ops.not_equal(target_ids, 0),
+                encoder_sequence_mask=ops.not_equal(source_ids, 0),
+                return_attention_scores=True,
+            )
+            decoder_scores.append(block_scores)
+            cross_scores.append(block_cross_scores)
+        return {
+            "encoder": encoder_scores,
+            "decoder": decoder_scores,
+            "cross": cross_scores,
+        }
+
+    def _embed(self, embedding, ids, start_index=0):
+        x = embedding(ids)
+        return self.position(x, start_index=start_index) if self.position else x
+
+    def get_config(self):
+        return {
+            **self.config,
+            "position_encoding": keras.saving.serialize_keras_object(
+                self.config["position_encoding"]
+            ),
+            "activation": keras.activations.serialize(
+                keras.activations.get(self.config["activation"])
+            ),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = {
+            **config,
+            "position_encoding": keras.saving.deserialize_keras_object(
+                config["position_encoding"], custom_objects=custom_objects
+            ),
+        }
+        return cls(**config)
+
+
+def _position_layer(position_encoding, dtype):
+    if position_encoding == "sinusoidal":
+        return PositionalEncoding(dtype=dtype, name="position")
+    if position_encoding is None or isinstance(position_encoding, keras.Layer):
+        return position_encoding
+    raise ValueError(
+        'position_encoding must be "sinusoidal", a Keras layer or None; '
+        f"received position_encoding={position_encoding!r}."
+    )
