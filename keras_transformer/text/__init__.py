@@ -1,0 +1,14 @@
+"""Text <-> ids inside the graph, and parallel text -> batches."""
+
+from keras_transformer.text.batches import CorpusReport, make_batches
+from keras_transformer.text.corpus import read_pairs
+from keras_transformer.text.tokenizer import Tokenizer, read_lines, train_tokenizer
+
+__all__ = [
+    "CorpusReport",
+    "Tokenizer",
+    "make_batches",
+    "read_lines",
+    "read_pairs",
+    "train_tokenizer",
+]

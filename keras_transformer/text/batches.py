@@ -1,0 +1,201 @@
+"""Parallel text -> batches of ids for `model.fit`."""
+
+import dataclasses
+import itertools
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.text.corpus import read_pairs
+
+_CHUNK = 1024
+_IN_MEMORY_PAIRS = 2_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusReport:
+    """What one look through a corpus found: pairs kept, pairs dropped, tokens."""
+
+    pairs: int
+    dropped_empty: int
+    dropped_long: int
+    longest: int
+    source_tokens: int
+    target_tokens: int
+
+
+def make_batches(
+    source,
+    target=None,
+    *,
+    source_tokenizer,
+    target_tokenizer=None,
+    tokens_per_batch=4096,
+    max_length=None,
+    shuffle=True,
+    repeat=True,
+    seed=0,
+    shuffle_buffer=100_000,
+):
+    """Turns a parallel corpus into batches for `model.fit`.
+
+    Sentences of like length share a batch, whose size is chosen so that source and
+    target each hold at most `tokens_per_batch` tokens, padding included (section
+    5.1). Lengths are rounded up to few distinct ones, so few distinct shapes reach
+    the model. The corpus is read once to check it all before training starts, and
+    streamed afterwards; up to two million pairs are kept tokenized in memory.
+    The order depends on `seed` alone.
+
+    Args:
+        source: Path, TSV or dataset, as `read_pairs` takes it.
+        target: Path of the target sentences, unless `source` has both.
+        source_tokenizer: The `Tokenizer` of the source.
+        target_tokenizer: That of the target; `source_tokenizer` if left out.
+        tokens_per_batch: Most tokens a batch holds on either side.
+        max_length: Most tokens of a sentence, its end token included; pairs with a
+            longer side are dropped, with a warning that counts them. By default 256, or
+            `tokens_per_batch` if that is less.
+        shuffle: Whether to shuffle, anew in each epoch.
+        repeat: Whether to go on for ever; then `fit` needs `steps_per_epoch`.
+        seed: Seed of the order.
+        shuffle_buffer: Number of pairs to shuffle among.
+
+    Returns:
+        A `tf.data.Dataset` of `({"source_ids": (B, S), "target_ids": (B, T)}, (B, T))`,
+        all int32: the inputs of `kt.Transformer` and the labels. `target_ids` start
+        with the start token, labels end with the end token, 0 is padding. Its
+        attribute `report` is a `CorpusReport`.
+
+    Raises:
+        ValueError: For a corpus with an error in it (file and line are named) or
+            with no pair to train on, or a `max_length` over `tokens_per_batch`.
+
+    Example:
+
+    >>> batches = kt.text.make_batches(
+    ...     "train.en", "train.de", source_tokenizer=tokenizer)
+    >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
+    """
+    target_tokenizer = target_tokenizer or source_tokenizer
+    if max_length is None:
+        max_length = min(256, tokens_per_batch)
+    if not 2 <= max_length <= tokens_per_batch:
+        raise ValueError(
+            "max_length must be at least 2 and at most tokens_per_batch; received "
+            f"max_length={max_length}, tokens_per_batch={tokens_per_batch}."
+        )
+
+    def tokenize(source_text, target_text):
+        return (
+            source_tokenizer.tokenize(source_text),
+            target_tokenizer.tokenize(target_text),
+        )
+
+    chunks = tf.data.Dataset.from_generator(
+        lambda: _chunks(source, target),
+        output_signature=(tf.TensorSpec((None,), tf.string),) * 2,
+    ).map(tokenize, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    report = _inspect(_chunks(source, target), tokenize, max_length)
+    _warn_of_dropped(report, source, max_length)
+    if not report.pairs:
+        raise ValueError(
+            f"source={source!r} holds no pair to train on: {report.dropped_empty} with "
+            f"an empty side, {report.dropped_long} over max_length={max_length} tokens."
+        )
+
+    def fits(source_ids, target_ids):
+        longest = tf.maximum(tf.size(source_ids), tf.size(target_ids))
+        shortest = tf.minimum(tf.size(source_ids), tf.size(target_ids))
+        return (longest < max_length) & (shortest > 0)
+
+    start, end = [target_tokenizer.start_id], [target_tokenizer.end_id]
+
+    def example(source_ids, target_ids):
+        inputs = {
+            "source_ids": tf.concat([source_ids, [source_tokenizer.end_id]], 0),
+            "target_ids": tf.concat([start, target_ids], 0),
+        }
+        return inputs, tf.concat([target_ids, end], 0)
+
+    pairs = chunks.unbatch().filter(fits)
+    if report.pairs <= _IN_MEMORY_PAIRS:
+        pairs = pairs.cache()
+    if shuffle:
+        pairs = pairs.shuffle(min(shuffle_buffer, report.pairs), seed=seed)
+    if repeat:
+        pairs = pairs.repeat()
+    boundaries = bucket_lengths(min(max_length, report.longest))
+    batches = (
+        pairs.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .bucket_by_sequence_length(
+            lambda inputs, labels: tf.maximum(
+                tf.size(inputs["source_ids"]), tf.size(labels)
+            ),
+            # A boundary is the first length too long for its bucket.
+            bucket_boundaries=[length + 1 for length in boundaries],
+            bucket_batch_sizes=[tokens_per_batch // length for length in boundaries]
+            + [1],
+            pad_to_bucket_boundary=True,
+        )
+        .prefetch(8)
+    )
+    batches.report = report
+    return batches
+
+
+def bucket_lengths(longest):
+    """The few lengths that sentences are padded to: each at most a fifth over another.
+
+    >>> bucket_lengths(30)
+    [8, 10, 12, 14, 16, 20, 24, 28, 32]
+    """
+    lengths = [8]
+    while lengths[-1] < longest:
+        step = max(1, round(lengths[-1] * 0.2 / 4)) * 4 if lengths[-1] >= 16 else 2
+        lengths.append(lengths[-1] + step)
+    return lengths
+
+
+def _chunks(source, target):
+    pairs = read_pairs(source, target)
+    while chunk := list(itertools.islice(pairs, _CHUNK)):
+        sources, targets = zip(*chunk)
+        yield list(sources), list(targets)
+
+
+def _inspect(chunks, tokenize, max_length):
+    """Reads the whole corpus once; its errors are raised here, before training."""
+    tokenize = tf.function(
+        tokenize, input_signature=(tf.TensorSpec((None,), tf.string),) * 2
+    )
+    counts = dict.fromkeys(
+        ("pairs", "dropped_empty", "dropped_long", "source_tokens", "target_tokens"), 0
+    )
+    longest = 0
+    for sources, targets in chunks:
+        # One more for the end token.
+        lengths = np.stack(
+            [1 + ids.row_lengths().numpy() for ids in tokenize(sources, targets)]
+        )
+        empty = lengths.min(axis=0) == 1
+        long = ~empty & (lengths.max(axis=0) > max_length)
+        kept = lengths[:, ~empty & ~long]
+        counts["dropped_empty"] += int(empty.sum())
+        counts["dropped_long"] += int(long.sum())
+        counts["pairs"] += kept.shape[1]
+        counts["source_tokens"] += int(kept[0].sum())
+        counts["target_tokens"] += int(kept[1].sum())
+        longest = max(longest, int(kept.max(initial=0)))
+    return CorpusReport(**counts, longest=longest)
+
+
+def _warn_of_dropped(report, source, max_length):
+    dropped = report.dropped_empty + report.dropped_long
+    if dropped:
+        warnings.warn(
+            f"{dropped} of {dropped + report.pairs} pairs of {source} are left out: "
+            f"{report.dropped_empty} with an empty side, {report.dropped_long} longer "
+            f"than max_length={max_length} tokens.",
+            stacklevel=3,
+        )

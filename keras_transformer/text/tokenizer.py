@@ -1,0 +1,225 @@
+"""Text <-> ids inside the graph, by SentencePiece."""
+
+import gzip
+import io
+import itertools
+import os
+import pathlib
+
+import keras_hub
+import sentencepiece
+import tensorflow as tf
+
+# SentencePiece writes a space as U+2581, so a U+2581 of the text itself would come
+# back as a space. A lossless tokenizer hides it behind an escape character.
+_ESCAPES = (("\x1a", "\x1a0"), ("\u2581", "\x1a1"))
+_LOSSLESS_PROBE = "  \ufb01 e\u0301 "
+
+
+class Tokenizer:
+    """A SentencePiece model whose ids are ready for a Transformer.
+
+    Id 0 is padding, 1 the unknown token, 2 starts and 3 ends a sentence. Works on
+    strings and tensors, eagerly and inside `tf.function`s and exported models.
+
+    A tokenizer trained without normalization and with byte fallback is lossless:
+    `detokenize(tokenize(text))` gives back any valid UTF-8 text, byte by byte.
+
+    Args:
+        model: The serialized SentencePiece model, as bytes.
+
+    Raises:
+        ValueError: If `model` isn't a SentencePiece model, or its ids for padding,
+            start and end aren't 0, 2 and 3.
+
+    Example:
+
+    >>> tokenizer = kt.text.train_tokenizer("corpus.txt", vocabulary_size=8000)
+    >>> ids = tokenizer.tokenize(["two words"])      # a tf.RaggedTensor
+    >>> tokenizer.detokenize(ids)                    # b"two words"
+
+    Reference: [SentencePiece](https://arxiv.org/abs/1808.06226).
+    """
+
+    padding_id, unknown_id, start_id, end_id = 0, 1, 2, 3
+
+    def __init__(self, model):
+        self.model = bytes(model)
+        processor = sentencepiece.SentencePieceProcessor()
+        try:
+            processor.LoadFromSerializedProto(self.model)
+        except RuntimeError as error:
+            raise ValueError(
+                f"model is not a serialized SentencePiece model: {error}"
+            ) from None
+        ids = processor.pad_id(), processor.bos_id(), processor.eos_id()
+        if ids != (self.padding_id, self.start_id, self.end_id):
+            raise ValueError(
+                "The ids of padding, start and end must be 0, 2 and 3, as "
+                f"train_tokenizer makes them; received a model with {ids}."
+            )
+        self._processor = processor
+        self._lossless = processor.decode(processor.encode(_LOSSLESS_PROBE)) == (
+            _LOSSLESS_PROBE
+        )
+        self._layer = keras_hub.tokenizers.SentencePieceTokenizer(proto=self.model)
+
+    @property
+    def vocabulary_size(self):
+        """Number of ids, padding and the other special ones included."""
+        return self._processor.vocab_size()
+
+    def tokenize(self, text):
+        """Strings `(B,)` -> a `tf.RaggedTensor` of int32 ids, no special tokens.
+
+        Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
+        """
+        text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+        if self._lossless:
+            for character, escaped in _ESCAPES:
+                text = tf.strings.regex_replace(text, character, escaped)
+        return self._layer.tokenize(text)
+
+    def detokenize(self, ids):
+        """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
+
+        Padding, start and end tokens leave no trace.
+        """
+        if not isinstance(ids, tf.RaggedTensor):
+            ids = tf.convert_to_tensor(ids, "int32")
+            ids = tf.ragged.boolean_mask(ids, ids > self.end_id)
+        text = self._layer.detokenize(tf.cast(ids, "int32"))
+        if self._lossless:
+            for character, escaped in reversed(_ESCAPES):
+                text = tf.strings.regex_replace(text, escaped, character)
+        return text
+
+    def tokens(self, ids):
+        """The pieces of text behind some ids, for pictures: a list of strings."""
+        return [self._processor.id_to_piece(int(i)) for i in ids]
+
+    def save(self, path):
+        """Writes the SentencePiece model to a file."""
+        pathlib.Path(path).write_bytes(self.model)
+
+    @classmethod
+    def load(cls, path):
+        """Reads a tokenizer from a file that `save` or SentencePiece wrote."""
+        return cls(pathlib.Path(path).read_bytes())
+
+
+def train_tokenizer(
+    files,
+    vocabulary_size=8000,
+    model_type="bpe",
+    normalization="identity",
+    byte_fallback=True,
+    character_coverage=0.9995,
+    symbols=(),
+):
+    """Trains a tokenizer on text files; give it both languages for a joint vocabulary.
+
+    Args:
+        files: A path or a list of paths of UTF-8 text, a sentence a line, plain or
+            `.gz`. The columns of a `.tsv` are sentences of their own.
+        vocabulary_size: Number of ids, special ones and the 256 of byte fallback
+            included.
+        model_type: `"bpe"`, `"unigram"`, `"char"` or `"word"`.
+        normalization: A SentencePiece rule, such as `"nmt_nfkc"`. With `"identity"`,
+            the default, text comes back exactly as it was.
+        byte_fallback: Whether characters outside of the vocabulary are spelled in
+            bytes, instead of becoming the unknown token.
+        character_coverage: Share of the text's characters that get an id of their
+            own before byte fallback; 1.0 for small alphabets.
+        symbols: Strings that are always one token, such as `"<fr>"`.
+
+    Returns:
+        A `Tokenizer`.
+
+    Raises:
+        ValueError: If the text is empty or has too little in it for
+            `vocabulary_size`, a file isn't UTF-8, or an argument is unknown.
+
+    Example:
+
+    >>> tokenizer = kt.text.train_tokenizer(["train.en", "train.de"], 8000)
+    >>> tokenizer.vocabulary_size
+    8000
+    """
+    if model_type not in ("bpe", "unigram", "char", "word"):
+        raise ValueError(
+            'model_type must be "bpe", "unigram", "char" or "word"; '
+            f"received model_type={model_type!r}."
+        )
+    if isinstance(files, (str, os.PathLike)):
+        files = [files]
+    lines = (
+        sentence
+        for file in files
+        for line in read_lines(file)
+        for sentence in (line.split("\t") if _is_tsv(file) else [line])
+    )
+    preserve = normalization == "identity"
+    if preserve:
+        lines = map(_escape, lines)
+    lines = (line for line in lines if line)
+    first = next(lines, None)
+    if first is None:
+        raise ValueError(
+            "files must hold text to train on, but all of it is empty; received "
+            f"files={[str(file) for file in files]}."
+        )
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=itertools.chain([first], lines),
+            model_writer=model,
+            vocab_size=vocabulary_size,
+            model_type=model_type,
+            normalization_rule_name=normalization,
+            remove_extra_whitespaces=not preserve,
+            byte_fallback=byte_fallback,
+            character_coverage=character_coverage,
+            user_defined_symbols=list(symbols),
+            pad_id=Tokenizer.padding_id,
+            unk_id=Tokenizer.unknown_id,
+            bos_id=Tokenizer.start_id,
+            eos_id=Tokenizer.end_id,
+            max_sentence_length=1 << 20,
+            num_threads=os.cpu_count(),
+            minloglevel=1,
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"vocabulary_size={vocabulary_size} doesn't fit the text, or SentencePiece "
+            f"refused an argument. It says: {error}"
+        ) from None
+    return Tokenizer(model.getvalue())
+
+
+def _escape(line):
+    for character, escaped in _ESCAPES:
+        line = line.replace(character, escaped)
+    return line
+
+
+def _is_tsv(path):
+    return str(path).removesuffix(".gz").endswith(".tsv")
+
+
+def read_lines(path):
+    """The lines of a UTF-8 file, plain or `.gz`, without their line ends.
+
+    Raises:
+        ValueError: For a line that isn't UTF-8; it names the file and the line.
+    """
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: not valid UTF-8 ({error.reason} at byte "
+                    f"{error.start + 1}). Convert the file to UTF-8."
+                ) from None

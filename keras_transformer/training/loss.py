@@ -1,0 +1,88 @@
+"""The training loss: cross-entropy with label smoothing (section 5.4)."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class MaskedCrossentropy(keras.losses.Loss):
+    """Cross-entropy from logits, smoothed, averaged over the tokens that aren't padding.
+
+    With smoothing e the target distribution gives `1 - e` to the label and spreads e
+    over the whole vocabulary, so
+    `loss = logsumexp(z) - (1 - e) z[label] - e mean(z)`, in float32.
+
+    Args:
+        label_smoothing: Smoothing e in `[0, 1)`; the paper's is 0.1.
+        padding_id: Label that weighs nothing.
+        reduction: `"sum_over_batch_size"` averages over the real tokens of the batch,
+            `"sum"` adds them up, `"none"` gives a loss for each token.
+
+    Call arguments:
+        y_true: Integer labels `(B, T)`.
+        y_pred: Logits `(B, T, V)`.
+        sample_weight: Optional weights that broadcast to `(B, T)`.
+
+    Returns:
+        A float32 scalar, or `(B, T)` with `reduction="none"`. A batch of padding alone
+        has loss 0.
+
+    Raises:
+        ValueError: For a `label_smoothing` outside of `[0, 1)`.
+
+    Example:
+
+    >>> loss = kt.training.MaskedCrossentropy(label_smoothing=0.1)
+    >>> model.compile("adam", loss)
+
+    Reference: [Rethinking the Inception Architecture](https://arxiv.org/abs/1512.00567),
+    section 7.
+    """
+
+    def __init__(
+        self,
+        label_smoothing=0.1,
+        padding_id=0,
+        reduction="sum_over_batch_size",
+        name="masked_crossentropy",
+        **kwargs,
+    ):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                "label_smoothing must be in [0, 1); "
+                f"received label_smoothing={label_smoothing}."
+            )
+        self.label_smoothing = label_smoothing
+        self.padding_id = padding_id
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        losses = self.call(y_true, y_pred)
+        weights = ops.cast(ops.not_equal(y_true, self.padding_id), "float32")
+        if sample_weight is not None:
+            weights *= ops.cast(sample_weight, "float32")
+        losses *= weights
+        if self.reduction in (None, "none"):
+            return losses
+        total = ops.sum(losses)
+        if self.reduction == "sum":
+            return total
+        return total / ops.maximum(ops.sum(weights), keras.config.epsilon())
+
+    def call(self, y_true, y_pred):
+        """The loss of every token `(B, T)`, padding not masked."""
+        logits = ops.cast(y_pred, "float32")
+        labels = ops.cast(y_true, "int32")
+        losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        if self.label_smoothing:
+            at_label = ops.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+            mean = ops.mean(logits, axis=-1)
+            losses += self.label_smoothing * (at_label - mean)
+        return losses
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "padding_id": self.padding_id,
+        }

@@ -1,0 +1,67 @@
+"""The learning rate of section 5.3."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up, then a decay with the inverse square root of the step.
+
+    `rate = scale * hidden_dim^-0.5 * min(step^-0.5, step * warmup_steps^-1.5)`
+    (equation 3). Its peak, at `warmup_steps`, is
+    `scale * (hidden_dim * warmup_steps)^-0.5`.
+
+    Args:
+        hidden_dim: Width D of the model.
+        warmup_steps: Number of steps that the rate grows.
+        scale: Factor on the whole; see `from_peak`.
+
+    Call arguments:
+        step: The optimizer's `iterations`, 0 at the first step, which counts as
+            step 1.
+
+    Returns:
+        The learning rate, a float32 scalar.
+
+    Raises:
+        ValueError: If an argument isn't positive.
+
+    Example:
+
+    >>> schedule = WarmupInverseSqrt(hidden_dim=512, warmup_steps=4000)
+    >>> optimizer = keras.optimizers.Adam(schedule, beta_2=0.98, epsilon=1e-9)
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
+    section 5.3.
+    """
+
+    def __init__(self, hidden_dim, warmup_steps=4000, scale=1.0):
+        for name, value in (
+            ("hidden_dim", hidden_dim),
+            ("warmup_steps", warmup_steps),
+            ("scale", scale),
+        ):
+            if value <= 0:
+                raise ValueError(f"{name} must be positive; received {name}={value}.")
+        self.hidden_dim = hidden_dim
+        self.warmup_steps = warmup_steps
+        self.scale = scale
+
+    @classmethod
+    def from_peak(cls, peak, hidden_dim, warmup_steps=4000):
+        """The schedule whose highest learning rate is `peak`."""
+        return cls(hidden_dim, warmup_steps, peak * (hidden_dim * warmup_steps) ** 0.5)
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32") + 1.0
+        growing = step * self.warmup_steps**-1.5
+        decaying = 1.0 / ops.sqrt(step)
+        return self.scale * self.hidden_dim**-0.5 * ops.minimum(growing, decaying)
+
+    def get_config(self):
+        return {
+            "hidden_dim": self.hidden_dim,
+            "warmup_steps": self.warmup_steps,
+            "scale": self.scale,
+        }
