@@ -178,7 +178,7 @@ class MultiHeadAttention(keras.layers.Layer):
             length = ops.shape(projected)[1]
             shape = (-1, length, len(roles), self.num_heads, self._head_dim)
             parts = ops.transpose(ops.reshape(projected, shape), (2, 0, 3, 1, 4))
-            heads.update({role: parts[i] for i, role in enumerate(roles)})
+            heads.update(zip(roles, ops.unstack(parts, len(roles), axis=0)))
         return [heads[name] for name in names]
 
     def project_value(self, value, key=None):

@@ -72,13 +72,11 @@ class MaskedCrossentropy(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """The loss of every token `(B, T)`, padding not masked."""
         logits = ops.cast(y_pred, "float32")
-        labels = ops.cast(y_true, "int32")
-        losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        if self.label_smoothing:
-            at_label = ops.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-            mean = ops.mean(logits, axis=-1)
-            losses += self.label_smoothing * (at_label - mean)
-        return losses
+        vocabulary_size = logits.shape[-1]
+        rows = ops.reshape(logits, (-1, vocabulary_size))
+        labels = ops.reshape(ops.cast(y_true, "int32"), (-1,))
+        losses = _smoothed_crossentropy(rows, labels, self.label_smoothing)
+        return ops.reshape(losses, ops.shape(logits)[:-1])
 
     def get_config(self):
         return {
@@ -86,3 +84,36 @@ class MaskedCrossentropy(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
             "padding_id": self.padding_id,
         }
+
+
+def _smoothed_crossentropy(logits, labels, smoothing):
+    """Losses (N,) of logits (N, V): few passes over them, forward and backward.
+
+    The gradient is written out, `softmax(z) - smoothing / V - (1 - smoothing) onehot`:
+    the derivative of looking up `z[label]` would be built as another (N, V) tensor.
+    """
+    uniform = smoothing / logits.shape[-1]
+    confidence = 1.0 - smoothing
+
+    @ops.custom_gradient
+    def losses_of(logits):
+        probabilities = ops.softmax(logits, axis=-1)
+        # log(sum(exp(z))), from the largest probability, which is never tiny.
+        logsumexp = ops.max(logits, axis=-1) - ops.log(ops.max(probabilities, axis=-1))
+        at_label = ops.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
+        losses = logsumexp - confidence * at_label
+        losses -= smoothing * ops.mean(logits, axis=-1)
+
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            row = ops.arange(ops.shape(labels)[0], dtype="int32")
+            return ops.scatter_update(
+                (probabilities - uniform) * upstream[:, None],
+                ops.stack([row, labels], axis=-1),
+                -confidence * upstream,
+                reduction="add",
+            )
+
+        return losses, gradient
+
+    return losses_of(logits)
