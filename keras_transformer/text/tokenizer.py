@@ -10,10 +10,23 @@ import keras_hub
 import sentencepiece
 import tensorflow as tf
 
+# What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:
 # SentencePiece writes a space as U+2581, so a U+2581 of the text itself would come
-# back as a space. A lossless tokenizer hides it behind an escape character.
-_ESCAPES = (("\x1a", "\x1a0"), ("\u2581", "\x1a1"))
-_LOSSLESS_PROBE = "  \ufb01 e\u0301 "
+# back as a space; and the version inside TF Text drops every space that a text
+# starts with, unless we put the customary one there and take it away ourselves.
+_ESCAPE, _SPACE = "\x1a", "\u2581"
+
+
+def _protect(text):
+    text = tf.strings.regex_replace(text, _ESCAPE, f"{_ESCAPE}0")
+    text = tf.strings.regex_replace(text, _SPACE, f"{_ESCAPE}1")
+    return tf.where(tf.equal(text, ""), text, tf.strings.join([" ", text]))
+
+
+def _unprotect(text):
+    text = tf.strings.regex_replace(text, "^ ", "")
+    text = tf.strings.regex_replace(text, f"{_ESCAPE}1", _SPACE)
+    return tf.strings.regex_replace(text, f"{_ESCAPE}0", _ESCAPE)
 
 
 class Tokenizer:
@@ -59,10 +72,21 @@ class Tokenizer:
                 f"train_tokenizer makes them; received a model with {ids}."
             )
         self._processor = processor
-        self._lossless = processor.decode(processor.encode(_LOSSLESS_PROBE)) == (
-            _LOSSLESS_PROBE
+        # Only train_tokenizer makes models that add no space and change none.
+        probe = "  \ufb01 e\u0301 "
+        self._lossless = (
+            processor.decode(processor.encode(probe)) == probe
+            and not processor.encode("a", out_type=str)[0].startswith(_SPACE)
         )
         self._layer = keras_hub.tokenizers.SentencePieceTokenizer(proto=self.model)
+        # In a graph the layer keeps to ragged tensors; eagerly it would return lists.
+        self._to_ids = tf.function(
+            self._layer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)]
+        )
+        self._to_text = tf.function(
+            self._layer.detokenize,
+            input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
+        )
 
     @property
     def vocabulary_size(self):
@@ -76,9 +100,8 @@ class Tokenizer:
         """
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         if self._lossless:
-            for character, escaped in _ESCAPES:
-                text = tf.strings.regex_replace(text, character, escaped)
-        return self._layer.tokenize(text)
+            text = _protect(text)
+        return self._to_ids(text)
 
     def detokenize(self, ids):
         """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
@@ -88,10 +111,9 @@ class Tokenizer:
         if not isinstance(ids, tf.RaggedTensor):
             ids = tf.convert_to_tensor(ids, "int32")
             ids = tf.ragged.boolean_mask(ids, ids > self.end_id)
-        text = self._layer.detokenize(tf.cast(ids, "int32"))
+        text = self._to_text(tf.cast(ids, "int32"))
         if self._lossless:
-            for character, escaped in reversed(_ESCAPES):
-                text = tf.strings.regex_replace(text, escaped, character)
+            text = _unprotect(text)
         return text
 
     def tokens(self, ids):
@@ -160,9 +182,10 @@ def train_tokenizer(
         for sentence in (line.split("\t") if _is_tsv(file) else [line])
     )
     preserve = normalization == "identity"
-    if preserve:
-        lines = map(_escape, lines)
     lines = (line for line in lines if line)
+    if preserve:
+        escaped = (line.replace(_ESCAPE, f"{_ESCAPE}0") for line in lines)
+        lines = (" " + line.replace(_SPACE, f"{_ESCAPE}1") for line in escaped)
     first = next(lines, None)
     if first is None:
         raise ValueError(
@@ -178,6 +201,7 @@ def train_tokenizer(
             model_type=model_type,
             normalization_rule_name=normalization,
             remove_extra_whitespaces=not preserve,
+            add_dummy_prefix=not preserve,
             byte_fallback=byte_fallback,
             character_coverage=character_coverage,
             user_defined_symbols=list(symbols),
@@ -195,12 +219,6 @@ def train_tokenizer(
             f"refused an argument. It says: {error}"
         ) from None
     return Tokenizer(model.getvalue())
-
-
-def _escape(line):
-    for character, escaped in _ESCAPES:
-        line = line.replace(character, escaped)
-    return line
 
 
 def _is_tsv(path):

@@ -1,0 +1,77 @@
+"""How good answers are: BLEU by sacreBLEU, and exact match."""
+
+import sacrebleu
+
+
+def bleu(hypotheses, references, lowercase=False):
+    """Corpus BLEU of detokenized text.
+
+    Args:
+        hypotheses: List of strings.
+        references: List of strings, one for each hypothesis.
+        lowercase: Whether to ignore case.
+
+    Returns:
+        A tuple of the score, 0 to 100, and sacreBLEU's signature, which says
+        how it was computed.
+
+    Raises:
+        ValueError: If the lists differ in length or are empty.
+
+    Example:
+
+    >>> score, signature = bleu(["a cat sat"], ["a cat sat"])
+
+    Reference: [A Call for Clarity in Reporting BLEU Scores](https://arxiv.org/abs/1804.08771).
+    """
+    _check_aligned(hypotheses, references)
+    metric = sacrebleu.metrics.BLEU(lowercase=lowercase)
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return score, str(metric.get_signature())
+
+
+def moses_bleu(hypotheses, references, language):
+    """Corpus BLEU of lower-cased, normalised, Moses-tokenized text, as older papers have.
+
+    Not comparable with `bleu`: report both, or `bleu`. Needs `sacremoses` (the extra
+    `moses`).
+
+    Args:
+        hypotheses: List of strings.
+        references: List of strings, one for each hypothesis.
+        language: The language's code for Moses, such as `"de"`.
+
+    Returns:
+        A tuple of the score, 0 to 100, and sacreBLEU's signature.
+    """
+    import sacremoses
+
+    _check_aligned(hypotheses, references)
+    normalizer = sacremoses.MosesPunctNormalizer(language)
+    tokenizer = sacremoses.MosesTokenizer(language)
+
+    def prepare(text):
+        text = normalizer.normalize(text.lower())
+        return tokenizer.tokenize(text, return_str=True, escape=False)
+
+    metric = sacrebleu.metrics.BLEU(tokenize="none", force=True)
+    score = metric.corpus_score(
+        [prepare(text) for text in hypotheses],
+        [[prepare(text) for text in references]],
+    ).score
+    return score, str(metric.get_signature())
+
+
+def exact_match(hypotheses, references):
+    """Share of hypotheses that equal their reference, 0 to 1."""
+    _check_aligned(hypotheses, references)
+    hits = sum(h == r for h, r in zip(hypotheses, references))
+    return hits / len(hypotheses)
+
+
+def _check_aligned(hypotheses, references):
+    if len(hypotheses) != len(references) or not hypotheses:
+        raise ValueError(
+            "hypotheses and references must be of the same length, and not empty; "
+            f"received {len(hypotheses)} and {len(references)}."
+        )

@@ -1,0 +1,273 @@
+"""The Translator: a model and its tokenizers, text in and text out."""
+
+import json
+import os
+import pathlib
+import shutil
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.decoding.generate import check_search, generate
+from keras_transformer.text.tokenizer import Tokenizer
+
+_MODEL, _SOURCE, _TARGET, _SETTINGS = (
+    "model.keras",
+    "source.spm",
+    "target.spm",
+    "translator.json",
+)
+
+
+class Translator:
+    """Translates text with a Transformer and its tokenizers.
+
+    Args:
+        model: A `kt.Transformer`.
+        source_tokenizer: `kt.text.Tokenizer` of the source.
+        target_tokenizer: That of the target; the source's if left out.
+        max_source_length: Most source tokens, end token included; longer sources are cut
+            off, with a warning.
+
+    Raises:
+        ValueError: If a tokenizer has more ids than the model's embedding.
+
+    Example:
+
+    >>> translator = kt.Translator(model, tokenizer)
+    >>> translator.translate(["A dog runs.", "Two people talk."])
+    ['Ein Hund läuft.', 'Zwei Personen unterhalten sich.']
+    """
+
+    def __init__(
+        self, model, source_tokenizer, target_tokenizer=None, max_source_length=256
+    ):
+        self.model = model
+        self.source_tokenizer = source_tokenizer
+        self.target_tokenizer = target_tokenizer or source_tokenizer
+        self.max_source_length = max_source_length
+        for side, tokenizer, embedding in (
+            ("source", self.source_tokenizer, model.source_embedding),
+            ("target", self.target_tokenizer, model.target_embedding),
+        ):
+            if tokenizer.vocabulary_size > embedding.vocabulary_size:
+                raise ValueError(
+                    f"The {side} tokenizer has {tokenizer.vocabulary_size} ids, but "
+                    f"the model's {side} embedding only {embedding.vocabulary_size}."
+                )
+        self._searches = {}
+
+    def translate(
+        self,
+        texts,
+        beam_size=4,
+        max_length=None,
+        length_penalty=0.6,
+        num_hypotheses=1,
+        return_scores=False,
+        tokens_per_batch=4096,
+        verbose=0,
+    ):
+        """Translates a list of sentences of any size.
+
+        Sentences of like length are translated together; the answers come back in the
+        order of `texts`.
+
+        Args:
+            texts: List of strings, or one string.
+            beam_size: Number of hypotheses followed at once; 1 is greedy search.
+            max_length: Most tokens of an answer; by default its source's plus 50.
+            length_penalty: Exponent alpha of the length penalty.
+            num_hypotheses: Number of answers per sentence, best first.
+            return_scores: Whether to return the answers' scores too.
+            tokens_per_batch: Most source tokens translated at once, padding included.
+            verbose: 1 shows a progress bar.
+
+        Returns:
+            A list of strings, one for each of `texts` (a string for a string). With
+            `num_hypotheses` over 1, a list of lists. With `return_scores` a tuple of that
+            and the scores, in the same shape: length-normalised log-probabilities.
+
+        Raises:
+            ValueError: For options out of range.
+            TypeError: If `texts` isn't made of strings.
+        """
+        check_search(beam_size, num_hypotheses, length_penalty, max_length)
+        if isinstance(texts, str):
+            results = self.translate(
+                [texts],
+                beam_size=beam_size,
+                max_length=max_length,
+                length_penalty=length_penalty,
+                num_hypotheses=num_hypotheses,
+                return_scores=return_scores,
+            )
+            return tuple(r[0] for r in results) if return_scores else results[0]
+        texts = list(texts)
+        for text in texts:
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"texts must be strings; received {text!r} of {type(text)}."
+                )
+        search = self._search(beam_size, num_hypotheses, length_penalty, max_length)
+        answers, scores = [None] * len(texts), [None] * len(texts)
+        progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
+        for rows, source_ids in self._batches(texts, tokens_per_batch):
+            found = search(source_ids)
+            ids = np.asarray(found["ids"])
+            flat = self.target_tokenizer.detokenize(ids.reshape(-1, ids.shape[-1]))
+            flat = [text.decode("utf-8", "replace") for text in flat.numpy()]
+            batch_scores = np.asarray(found["scores"]).tolist()
+            for i, row in enumerate(rows):
+                answers[row] = flat[i * num_hypotheses : (i + 1) * num_hypotheses]
+                scores[row] = batch_scores[i]
+            if progress:
+                progress.add(len(rows))
+        if num_hypotheses == 1:
+            answers = [answer[0] for answer in answers]
+            scores = [score[0] for score in scores]
+        return (answers, scores) if return_scores else answers
+
+    def _batches(self, texts, tokens_per_batch):
+        """Yields the places in `texts` and the ids of sentences of like length."""
+        if not texts:
+            return
+        # Python's strings may hold lone surrogates, which no UTF-8 has.
+        texts = [text.encode("utf-8", "replace") for text in texts]
+        source_ids, truncated = self.encode(tf.constant(texts))
+        if cut := int(tf.reduce_sum(tf.cast(truncated, "int32"))):
+            warnings.warn(
+                f"{cut} of {len(texts)} texts have more than max_source_length="
+                f"{self.max_source_length} tokens and were cut off.",
+                stacklevel=3,
+            )
+        lengths = source_ids.row_lengths().numpy()
+        order = np.argsort(-lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            count = max(1, tokens_per_batch // int(lengths[order[start]]))
+            rows = order[start : start + count]
+            yield rows, tf.gather(source_ids, rows).to_tensor().numpy()
+            start += count
+
+    def encode(self, texts):
+        """Source strings -> source ids, inside the graph.
+
+        Args:
+            texts: String tensor `(B,)`.
+
+        Returns:
+            A `tf.RaggedTensor` of ids `(B, None)`, each row closed by the end token,
+            and a bool tensor `(B,)`: whether the text was cut off.
+        """
+        ids = self.source_tokenizer.tokenize(texts)
+        room = self.max_source_length - 1
+        truncated = ids.row_lengths() > room
+        ids = ids[:, :room]
+        end = tf.fill([ids.nrows(), 1], self.source_tokenizer.end_id)
+        return tf.concat([ids, tf.cast(end, ids.dtype)], axis=1), truncated
+
+    def search(self, source_ids, **options):
+        """Source ids `(B, S)` -> the dict of `kt.decoding.generate`, in the graph."""
+        return generate(
+            self.model,
+            source_ids,
+            start_id=self.target_tokenizer.start_id,
+            end_id=self.target_tokenizer.end_id,
+            **options,
+        )
+
+    def _search(self, beam_size, num_hypotheses, length_penalty, max_length):
+        """The search with these options, compiled once."""
+        key = (beam_size, num_hypotheses, length_penalty, max_length)
+        if key not in self._searches:
+            self._searches[key] = _compiled(
+                self.model,
+                lambda source_ids: self.search(
+                    source_ids,
+                    beam_size=beam_size,
+                    num_hypotheses=num_hypotheses,
+                    length_penalty=length_penalty,
+                    max_length=max_length,
+                ),
+            )
+        return self._searches[key]
+
+    def save(self, folder):
+        """Writes the model and the tokenizers to one folder, without pickle.
+
+        An earlier save in the folder is replaced, once the new one is complete.
+        """
+        folder = pathlib.Path(folder)
+        aside = folder.with_name(f"{folder.name}.writing-{os.getpid()}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        self.model.save(aside / _MODEL)
+        self.source_tokenizer.save(aside / _SOURCE)
+        if self.target_tokenizer is not self.source_tokenizer:
+            self.target_tokenizer.save(aside / _TARGET)
+        settings = {"format": 1, "max_source_length": self.max_source_length}
+        (aside / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+        if folder.exists():
+            if not (folder / _SETTINGS).exists() and any(folder.iterdir()):
+                shutil.rmtree(aside)
+                raise ValueError(
+                    f"folder={str(folder)!r} holds something else than a translator; "
+                    "choose another folder."
+                )
+            shutil.rmtree(folder)
+        aside.rename(folder)
+
+    @classmethod
+    def load(cls, folder):
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If the folder holds no translator.
+        """
+        folder = pathlib.Path(folder)
+        if not (folder / _SETTINGS).exists():
+            raise FileNotFoundError(
+                f"folder={str(folder)!r} holds no translator: no {_SETTINGS} in it."
+            )
+        settings = json.loads((folder / _SETTINGS).read_text())
+        target = folder / _TARGET
+        return cls(
+            keras.models.load_model(folder / _MODEL),
+            Tokenizer.load(folder / _SOURCE),
+            Tokenizer.load(target) if target.exists() else None,
+            max_source_length=settings["max_source_length"],
+        )
+
+
+def _compiled(model, search):
+    """`search` compiled by Keras's backend, reading the model's current weights."""
+    if keras.backend.backend() == "tensorflow":
+        return tf.function(
+            search, input_signature=[tf.TensorSpec((None, None), "int32")]
+        )
+    if keras.backend.backend() != "jax":
+        return search
+    import jax
+
+    @jax.jit
+    def with_weights(values, source_ids):
+        mapping = list(zip(model.variables, values))
+        with keras.StatelessScope(state_mapping=mapping):
+            return search(source_ids)
+
+    def run(source_ids):
+        # Few distinct shapes, so that few programs are compiled.
+        rows, length = source_ids.shape
+        padded = np.zeros((_round_up(rows), _round_up(length)), "int32")
+        padded[:rows, :length] = source_ids
+        found = with_weights([v.value for v in model.variables], padded)
+        return {name: value[:rows] for name, value in found.items()}
+
+    return run
+
+
+def _round_up(size):
+    return max(8, 1 << (size - 1).bit_length())
