@@ -12,9 +12,7 @@ from keras_transformer.models.transformer import Transformer
 from keras_transformer.text import Tokenizer, make_batches, read_pairs, train_tokenizer
 from keras_transformer.training import (
     Checkpoints,
-    MaskedAccuracy,
     MaskedCrossentropy,
-    MaskedPerplexity,
     WarmupInverseSqrt,
     average_checkpoints,
     get_strategy,
@@ -117,9 +115,7 @@ def train(config, folder, verbose=1):
         folder / "config.json", json.dumps(dataclasses.asdict(config), indent=2)
     )
     batches, validation = _data(config, source_tokenizer, target_tokenizer)
-    checkpoints = Checkpoints(
-        folder / "checkpoints", keep=max(5, config.average_last)
-    )
+    checkpoints = Checkpoints(folder / "checkpoints", keep=max(5, config.average_last))
     saved = checkpoints.paths()
     # Seeds whatever draws without a seed of its own: weights and dropout.
     keras.utils.set_random_seed(config.seed)
@@ -261,8 +257,6 @@ def _new_model(config, source_tokenizer, target_tokenizer):
     model.compile(
         keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.98, epsilon=1e-9),
         MaskedCrossentropy(config.label_smoothing),
-        metrics=[MaskedAccuracy()],
-        weighted_metrics=None,
     )
     return model
 

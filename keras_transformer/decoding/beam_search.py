@@ -159,9 +159,7 @@ def beam_search(
             "finished_scores": finished_scores,
             "done": done,
         }
-        shaped = [
-            ops.reshape(updated[name], ops.shape(values[name])) for name in names
-        ]
+        shaped = [ops.reshape(updated[name], ops.shape(values[name])) for name in names]
         return (*shaped, *keras.tree.flatten(next_state))
 
     values = ops.while_loop(go_on, extend, (*loop.values(), *flat_state))

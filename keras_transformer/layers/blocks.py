@@ -190,9 +190,7 @@ class EncoderBlock(_Block):
                 )
             )
 
-        x, *scores = self._residual(
-            inputs, attend, self.self_attention_norm, training
-        )
+        x, *scores = self._residual(inputs, attend, self.self_attention_norm, training)
         (x,) = self._residual(
             x,
             lambda x: (self.feed_forward(x, training=training),),

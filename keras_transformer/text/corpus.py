@@ -43,9 +43,7 @@ def _read_aligned(source, target):
     )
     for number, pair in enumerate(pairs):
         if _END in pair:
-            shorter, longer = (
-                (source, target) if pair[0] is _END else (target, source)
-            )
+            shorter, longer = (source, target) if pair[0] is _END else (target, source)
             rest = 1 + sum(1 for _ in pairs)
             raise ValueError(
                 "source and target must have the same number of lines, but "

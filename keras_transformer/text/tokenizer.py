@@ -74,10 +74,9 @@ class Tokenizer:
         self._processor = processor
         # Only train_tokenizer makes models that add no space and change none.
         probe = "  \ufb01 e\u0301 "
-        self._lossless = (
-            processor.decode(processor.encode(probe)) == probe
-            and not processor.encode("a", out_type=str)[0].startswith(_SPACE)
-        )
+        self._lossless = processor.decode(
+            processor.encode(probe)
+        ) == probe and not processor.encode("a", out_type=str)[0].startswith(_SPACE)
         self._layer = keras_hub.tokenizers.SentencePieceTokenizer(proto=self.model)
         # In a graph the layer keeps to ragged tensors; eagerly it would return lists.
         self._to_ids = tf.function(
@@ -87,6 +86,11 @@ class Tokenizer:
             self._layer.detokenize,
             input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
         )
+
+    @property
+    def trackable(self):
+        """What a `tf.Module` holds on to, to be exported with the tokenizer inside."""
+        return self._layer
 
     @property
     def vocabulary_size(self):
