@@ -110,6 +110,9 @@ def train(config, folder, verbose=1):
     folder = pathlib.Path(folder)
     _check_same_run(config, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # Seeds whatever draws without a seed of its own: weights and dropout. It comes
+    # first because TensorFlow drops the tokenizers' tables when it is seeded.
+    keras.utils.set_random_seed(config.seed)
     source_tokenizer, target_tokenizer = _tokenizers(config, folder)
     _write_aside(
         folder / "config.json", json.dumps(dataclasses.asdict(config), indent=2)
@@ -117,8 +120,6 @@ def train(config, folder, verbose=1):
     batches, validation = _data(config, source_tokenizer, target_tokenizer)
     checkpoints = Checkpoints(folder / "checkpoints", keep=max(5, config.average_last))
     saved = checkpoints.paths()
-    # Seeds whatever draws without a seed of its own: weights and dropout.
-    keras.utils.set_random_seed(config.seed)
     with get_strategy(config.strategy).scope():
         if saved:
             model = keras.models.load_model(saved[-1])
