@@ -31,7 +31,7 @@ def bleu(hypotheses, references, lowercase=False):
 
 
 def moses_bleu(hypotheses, references, language):
-    """Corpus BLEU of lower-cased, normalised, Moses-tokenized text, as older papers have.
+    """Corpus BLEU of lower-cased, Moses-tokenized text, as older papers report it.
 
     Not comparable with `bleu`: report both, or `bleu`. Needs `sacremoses` (the extra
     `moses`).

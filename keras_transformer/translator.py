@@ -28,8 +28,8 @@ class Translator:
         model: A `kt.Transformer`.
         source_tokenizer: `kt.text.Tokenizer` of the source.
         target_tokenizer: That of the target; the source's if left out.
-        max_source_length: Most source tokens, end token included; longer sources are cut
-            off, with a warning.
+        max_source_length: Most source tokens, end token included; longer sources are
+            cut off, with a warning.
 
     Raises:
         ValueError: If a tokenizer has more ids than the model's embedding.
@@ -87,8 +87,8 @@ class Translator:
 
         Returns:
             A list of strings, one for each of `texts` (a string for a string). With
-            `num_hypotheses` over 1, a list of lists. With `return_scores` a tuple of that
-            and the scores, in the same shape: length-normalised log-probabilities.
+            `num_hypotheses` over 1, a list of lists. With `return_scores` a tuple of
+            that and the scores, in the same shape: length-normalised log-probabilities.
 
         Raises:
             ValueError: For options out of range.

@@ -213,7 +213,7 @@ class EncoderBlock(_Block):
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class DecoderBlock(_Block):
-    __doc__ = f"""One layer of the decoder: self-attention, cross-attention, feed-forward.
+    __doc__ = f"""A layer of the decoder: self-, cross-attention, feed-forward network.
 
     Self-attention is causal. Cross-attention reads the encoder's output; called without
     one, the block has none and is the layer of a language model.

@@ -18,7 +18,8 @@ class Transformer(keras.Model):
     in which id 0 is padding: `"source_ids"` of shape `(B, S)` and `"target_ids"` of
     shape `(B, T)`, the target shifted right, that is, with the start token first.
     The output are logits `(B, T, V)` in float32: row t scores the token after target
-    token t. Padding and the other sentences of a batch never change a sentence's logits.
+    token t. Padding and the other sentences of a batch never change a sentence's
+    logits.
 
     Args:
         source_vocabulary_size: Number of source tokens, padding included.

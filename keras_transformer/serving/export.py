@@ -87,7 +87,7 @@ def export_saved_model(
 
 
 class _Serving(tf.Module):
-    """The signatures, and all that they need tracked: weights and tokenizers."""
+    """The signatures, and the weights that they need tracked."""
 
     def __init__(self, translator, num_hypotheses, **search):
         super().__init__()
@@ -95,10 +95,6 @@ class _Serving(tf.Module):
         self._num_hypotheses = num_hypotheses
         self._search = search
         self.weights = [variable.value for variable in translator.model.variables]
-        self.tokenizers = [
-            tokenizer.trackable
-            for tokenizer in (translator.source_tokenizer, translator.target_tokenizer)
-        ]
 
     def _translate(self, text, num_hypotheses):
         source_ids, truncated = self._translator.encode(text)

@@ -1,14 +1,15 @@
 """Text <-> ids inside the graph, by SentencePiece."""
 
+import functools
 import gzip
 import io
 import itertools
 import os
 import pathlib
 
-import keras_hub
 import sentencepiece
 import tensorflow as tf
+import tensorflow_text
 
 # What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:
 # SentencePiece writes a space as U+2581, so a U+2581 of the text itself would come
@@ -77,20 +78,25 @@ class Tokenizer:
         self._lossless = processor.decode(
             processor.encode(probe)
         ) == probe and not processor.encode("a", out_type=str)[0].startswith(_SPACE)
-        self._layer = keras_hub.tokenizers.SentencePieceTokenizer(proto=self.model)
-        # In a graph the layer keeps to ragged tensors; eagerly it would return lists.
-        self._to_ids = tf.function(
-            self._layer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)]
-        )
-        self._to_text = tf.function(
-            self._layer.detokenize,
-            input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
-        )
 
-    @property
-    def trackable(self):
-        """What a `tf.Module` holds on to, to be exported with the tokenizer inside."""
-        return self._layer
+    # The SentencePiece operation is made inside of each graph, where it outlives
+    # tf.random.set_seed, which destroys those that were made eagerly.
+
+    @functools.cached_property
+    def _to_ids(self):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def to_ids(text):
+            return tensorflow_text.SentencepieceTokenizer(self.model).tokenize(text)
+
+        return to_ids
+
+    @functools.cached_property
+    def _to_text(self):
+        @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
+        def to_text(ids):
+            return tensorflow_text.SentencepieceTokenizer(self.model).detokenize(ids)
+
+        return to_text
 
     @property
     def vocabulary_size(self):

@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class MaskedCrossentropy(keras.losses.Loss):
-    """Cross-entropy from logits, smoothed, averaged over the tokens that aren't padding.
+    """Smoothed cross-entropy from logits, averaged over tokens that aren't padding.
 
     With smoothing e the target distribution gives `1 - e` to the label and spreads e
     over the whole vocabulary, so
