@@ -6,22 +6,11 @@ import importlib.metadata
 __version__ = "0.1.0"
 
 _NAMES = {
-    "Transformer": "keras_transformer.models",
     "Translator": "keras_transformer.translator",
     "RunConfig": "keras_transformer.run",
     "train": "keras_transformer.run",
 }
-_MODULES = (
-    "decoding",
-    "evaluation",
-    "layers",
-    "models",
-    "plotting",
-    "serving",
-    "text",
-    "training",
-)
-__all__ = [*_NAMES, *_MODULES]
+_MODULES = ("evaluation", "plotting", "serving", "text")
 
 
 def _refuse_namesake():
@@ -40,9 +29,23 @@ def _refuse_namesake():
 
 _refuse_namesake()
 
+# Imported at once, so that saved models find the layers' classes.
+from keras_transformer import decoding, layers, models, training  # noqa: E402
+from keras_transformer.models import Transformer  # noqa: E402
+
+__all__ = [
+    "Transformer",
+    *_NAMES,
+    "decoding",
+    "layers",
+    "models",
+    "training",
+    *_MODULES,
+]
+
 
 def __getattr__(name):
-    # Loaded on first use: TensorFlow takes seconds, and layers don't need it.
+    # Loaded on first use: these need TensorFlow, the layers any backend of Keras.
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
     if name in _MODULES:

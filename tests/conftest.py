@@ -1,0 +1,43 @@
+import random
+
+import pytest
+
+import keras_transformer as kt
+
+WORDS = "a the red blue old small dog cat man woman house runs sees sleeps".split()
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Two aligned files: the target is the source's words in reverse order."""
+    folder = tmp_path_factory.mktemp("corpus")
+    generator = random.Random(0)
+    lines = [
+        generator.choices(WORDS, k=generator.randrange(2, 7)) for _ in range(2000)
+    ]
+    source, target = folder / "train.a", folder / "train.b"
+    source.write_text("".join(" ".join(line) + "\n" for line in lines))
+    target.write_text("".join(" ".join(line[::-1]) + "\n" for line in lines))
+    return str(source), str(target)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(corpus):
+    return kt.text.train_tokenizer(corpus, vocabulary_size=320)
+
+
+@pytest.fixture
+def model(tokenizer):
+    return kt.Transformer(
+        tokenizer.vocabulary_size,
+        num_layers=2,
+        hidden_dim=32,
+        num_heads=2,
+        intermediate_dim=64,
+        seed=0,
+    )
+
+
+@pytest.fixture
+def translator(model, tokenizer):
+    return kt.Translator(model, tokenizer)
