@@ -12,9 +12,7 @@ def corpus(tmp_path_factory):
     """Two aligned files: the target is the source's words in reverse order."""
     folder = tmp_path_factory.mktemp("corpus")
     generator = random.Random(0)
-    lines = [
-        generator.choices(WORDS, k=generator.randrange(2, 7)) for _ in range(2000)
-    ]
+    lines = [generator.choices(WORDS, k=generator.randrange(2, 7)) for _ in range(2000)]
     source, target = folder / "train.a", folder / "train.b"
     source.write_text("".join(" ".join(line) + "\n" for line in lines))
     target.write_text("".join(" ".join(line[::-1]) + "\n" for line in lines))

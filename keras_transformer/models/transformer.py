@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive
+from keras_transformer.layers.arguments import check_positive, check_rate
 from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
 from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.position import PositionalEncoding
@@ -86,6 +86,12 @@ class Transformer(keras.Model):
         check_positive("num_layers", num_layers)
         check_positive("num_heads", num_heads)
         check_positive("hidden_dim", hidden_dim)
+        for name, rate in (
+            ("dropout", dropout),
+            ("attention_dropout", attention_dropout),
+            ("intermediate_dropout", intermediate_dropout),
+        ):
+            check_rate(name, rate)
         if hidden_dim % num_heads:
             raise ValueError(
                 "num_heads must divide hidden_dim; received "

@@ -49,7 +49,7 @@ def test_file_gives_the_tokenizer_back(tokenizer, tmp_path):
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 def test_normalization_is_a_choice(corpus, model_type):
     tokenizer = kt.text.train_tokenizer(
-        corpus[0], 310, model_type=model_type, normalization="nmt_nfkc"
+        corpus[0], 285, model_type=model_type, normalization="nmt_nfkc"
     )
     found = tokenizer.detokenize(tokenizer.tokenize(["the \ufb01ne  dog"]))
     assert found.numpy()[0] == b"the fine dog"

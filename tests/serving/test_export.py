@@ -1,0 +1,103 @@
+"""Exports answer in a process that knows TensorFlow and TF Text alone."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_transformer.serving import export_saved_model
+
+TEXTS = ["the dog", "a small cat sees the old house", "", "woman \u00e9"]
+CLIENT = """
+import json, sys
+import tensorflow as tf, tensorflow_text
+texts = json.loads(sys.argv[2])
+graph = tf.Graph()
+with graph.as_default(), tf.compat.v1.Session() as session:
+    meta = tf.compat.v1.saved_model.load(session, ["serve"], sys.argv[1])
+    def ask(name, **inputs):
+        signature = meta.signature_def[name]
+        feed = {signature.inputs[k].name: v for k, v in inputs.items()}
+        out = {k: v.name for k, v in signature.outputs.items()}
+        return session.run(out, feed)
+    answer = {
+        "best": ask("serving_default", text=texts),
+        "n_best": ask("n_best", text=texts),
+        "score": ask("score", text=texts, reference=texts),
+        "ids": ask("token_ids", source_ids=[[5, 6, 3, 9]], source_length=[3]),
+        "short": ask("token_ids", source_ids=[[5, 6, 3]], source_length=[3]),
+    }
+def plain(x):
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
+    if x.dtype == object:
+        return [plain(y) if hasattr(y, "dtype") else y.decode() for y in x]
+    return x.tolist()
+assert not any(name.startswith("keras_transformer") for name in sys.modules)
+print("ANSWER" + json.dumps(plain(answer)))
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tokenizer, tmp_path_factory):
+    import keras_transformer as kt
+
+    model = kt.Transformer(
+        320, num_layers=1, hidden_dim=16, num_heads=2, intermediate_dim=32, seed=0
+    )
+    translator = kt.Translator(model, tokenizer)
+    folder = tmp_path_factory.mktemp("export")
+    path = export_saved_model(translator, folder, beam_size=3, max_length=6)
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT, path, json.dumps(TEXTS)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return translator, folder, json.loads(done.stdout.split("ANSWER")[1])
+
+
+def test_serving_default_gives_the_translator_s_answers(exported):
+    translator, _, answer = exported
+    texts, scores = translator.translate(
+        TEXTS, beam_size=3, max_length=6, return_scores=True
+    )
+    assert answer["best"]["translation"] == texts
+    np.testing.assert_allclose(answer["best"]["score"], scores, atol=1e-4)
+    assert answer["best"]["truncated"] == [False] * len(TEXTS)
+
+
+def test_n_best_gives_the_translator_s_answers(exported):
+    translator, _, answer = exported
+    texts = translator.translate(TEXTS, beam_size=3, max_length=6, num_hypotheses=3)
+    assert answer["n_best"]["translations"] == texts
+
+
+def test_score_is_the_log_probability_of_the_reference(exported):
+    translator, _, answer = exported
+    tokenizer = translator.target_tokenizer
+    for text, log_prob, count in zip(
+        TEXTS, answer["score"]["log_prob"], answer["score"]["num_tokens"]
+    ):
+        ids = tokenizer.tokenize([text])[0].numpy().tolist()
+        logits = translator.model(
+            {"source_ids": np.array([[*ids, 3]]), "target_ids": np.array([[2, *ids]])}
+        )
+        logits = np.asarray(logits)[0].astype("float64")
+        log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        expected = sum(row[i] for row, i in zip(log_probs, [*ids, 3]))
+        assert count == len(ids) + 1
+        assert log_prob == pytest.approx(expected, abs=1e-3)
+
+
+def test_token_ids_ignores_what_a_server_padded(exported):
+    _, _, answer = exported
+    assert answer["ids"] == answer["short"]
+
+
+def test_versions_count_up_and_nothing_else_is_left(exported):
+    translator, folder, _ = exported
+    export_saved_model(translator, folder, beam_size=1, max_length=2)
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
