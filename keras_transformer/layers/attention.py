@@ -289,15 +289,16 @@ class MultiHeadAttention(keras.layers.Layer):
             )
             scores = ops.cast(scores, "float32")
             if mask is not None:
-                scores += ops.where(mask, 0.0, MASKED_SCORE)
+                scores = scores + ops.where(mask, 0.0, MASKED_SCORE)
             scores = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
             weights = self.attention_dropout(scores, training=training)
             context = ops.matmul(weights, values)
         if nonempty is not None:
             nonempty = ops.cast(nonempty, self.compute_dtype)
-            context *= nonempty
+            # Not in place: PyTorch needs the factors for its gradients.
+            context = context * nonempty
             if return_scores:
-                scores *= nonempty
+                scores = scores * nonempty
         return context, scores
 
     def _fused_attention(self, queries, keys, values, mask):

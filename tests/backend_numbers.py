@@ -1,0 +1,69 @@
+"""Writes what the layers and the model compute, on whichever backend Keras has.
+
+Run as a program by test_backends.py: python backend_numbers.py OUTPUT.npz
+"""
+
+import sys
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_transformer import Transformer, layers
+from keras_transformer.decoding import generate
+from keras_transformer.training import MaskedCrossentropy
+
+rng = np.random.default_rng(0)
+
+
+def with_fixed_weights(thing):
+    for i, weight in enumerate(thing.trainable_weights):
+        values = np.random.default_rng(i).normal(size=weight.shape)
+        weight.assign(0.3 * values.astype("float32"))
+    return thing
+
+
+def tensor(*shape):
+    return ops.convert_to_tensor(rng.normal(size=shape).astype("float32"))
+
+
+def numbers():
+    x, memory = tensor(2, 5, 8), tensor(2, 7, 8)
+    padding = ops.convert_to_tensor(np.arange(5) < [[5], [3]])
+    found = {"position": layers.PositionalEncoding()(x, start_index=9_000)}
+    for name, call in {
+        "causal": {"use_causal_mask": True},
+        "padded": {"query_mask": padding},
+        "nothing": {"attention_mask": ops.zeros((5, 5), "bool")},
+    }.items():
+        layer = layers.MultiHeadAttention(2)
+        layer.build(x.shape)
+        found[f"attention_{name}"] = with_fixed_weights(layer)(x, **call)
+    for norm_first in (False, True):
+        encoder = layers.EncoderBlock(2, 16, norm_first=norm_first)
+        encoder.build(x.shape)
+        found[f"encoder_{norm_first}"] = with_fixed_weights(encoder)(
+            x, mask=padding
+        )
+        decoder = layers.DecoderBlock(2, 16, norm_first=norm_first)
+        decoder.build(x.shape, memory.shape)
+        found[f"decoder_{norm_first}"] = with_fixed_weights(decoder)(x, memory)
+    model = with_fixed_weights(
+        Transformer(
+            12, num_layers=2, hidden_dim=8, num_heads=2, intermediate_dim=16, dropout=0
+        )
+    )
+    source, target = rng.integers(4, 12, (3, 6)), rng.integers(4, 12, (3, 5))
+    source[1, 4:] = 0
+    inputs = {"source_ids": source, "target_ids": target}
+    found["logits"] = model(inputs)
+    answers = generate(model, source, beam_size=3, num_hypotheses=2, max_length=5)
+    found["ids"], found["scores"] = answers["ids"], answers["scores"]
+    model.compile(keras.optimizers.SGD(0.1), MaskedCrossentropy(0.1))
+    losses = model.fit(inputs, target, batch_size=3, epochs=3, verbose=0, shuffle=False)
+    found["losses"] = np.array(losses.history["loss"])
+    return {name: ops.convert_to_numpy(value) for name, value in found.items()}
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **numbers())

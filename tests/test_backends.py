@@ -1,0 +1,64 @@
+"""Layers, models and search give the same numbers on every backend of Keras."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+PROGRAM = pathlib.Path(__file__).with_name("backend_numbers.py")
+
+
+def numbers(backend, folder):
+    path = folder / f"{backend}.npz"
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(path)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(path)
+
+
+@pytest.fixture(scope="module")
+def tensorflow_numbers(tmp_path_factory):
+    return numbers("tensorflow", tmp_path_factory.mktemp("tensorflow"))
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_gives_tensorflow_s_numbers(backend, tensorflow_numbers, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install -e '.[parity]'")
+    found = numbers(backend, tmp_path)
+    assert set(found) == set(tensorflow_numbers)
+    for name, expected in tensorflow_numbers.items():
+        np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
+
+
+def test_layers_models_and_decoding_import_no_tensorflow():
+    code = (
+        "import sys, keras_transformer\n"
+        "from keras_transformer import decoding, layers, models, training\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    backend = "jax" if importlib.util.find_spec("jax") else "torch"
+    if importlib.util.find_spec(backend) is None:
+        backend = "numpy"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+    )
+
+
+def test_layers_models_and_decoding_name_no_tensorflow():
+    package = PROGRAM.parents[1] / "keras_transformer"
+    for part in ("layers", "models", "decoding"):
+        for path in (package / part).rglob("*.py"):
+            assert "tensorflow" not in path.read_text().replace(
+                'backend() != "tensorflow"', ""
+            ).replace('backend() == "tensorflow"', ""), path
