@@ -42,9 +42,7 @@ def numbers():
     for norm_first in (False, True):
         encoder = layers.EncoderBlock(2, 16, norm_first=norm_first)
         encoder.build(x.shape)
-        found[f"encoder_{norm_first}"] = with_fixed_weights(encoder)(
-            x, mask=padding
-        )
+        found[f"encoder_{norm_first}"] = with_fixed_weights(encoder)(x, mask=padding)
         decoder = layers.DecoderBlock(2, 16, norm_first=norm_first)
         decoder.build(x.shape, memory.shape)
         found[f"decoder_{norm_first}"] = with_fixed_weights(decoder)(x, memory)

@@ -147,6 +147,7 @@ def train_tokenizer(
     normalization="identity",
     byte_fallback=True,
     character_coverage=0.9995,
+    split_digits=False,
     symbols=(),
 ):
     """Trains a tokenizer on text files; give it both languages for a joint vocabulary.
@@ -163,6 +164,7 @@ def train_tokenizer(
             bytes, instead of becoming the unknown token.
         character_coverage: Share of the text's characters that get an id of their
             own before byte fallback; 1.0 for small alphabets.
+        split_digits: Whether each digit is a token of its own.
         symbols: Strings that are always one token, such as `"<fr>"`.
 
     Returns:
@@ -214,6 +216,7 @@ def train_tokenizer(
             add_dummy_prefix=not preserve,
             byte_fallback=byte_fallback,
             character_coverage=character_coverage,
+            split_digits=split_digits,
             user_defined_symbols=list(symbols),
             pad_id=Tokenizer.padding_id,
             unk_id=Tokenizer.unknown_id,

@@ -1,0 +1,183 @@
+"""The command line: demo, train, translate, evaluate, export, plot."""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+
+
+def main(arguments=None):
+    """Runs `keras-transformer`; errors of use end it with a message and code 2."""
+    # TensorFlow's own notes on the machine; set the variable to 0 to see them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"keras-transformer: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        "keras-transformer",
+        description='The Transformer of "Attention Is All You Need": text to server.',
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = _command(commands, "demo", _demo, "learn to read dates; needs no data")
+    demo.add_argument("--folder", default="runs/dates", help="the run's folder")
+    demo.add_argument("--export", default="saved_models/dates", help="SavedModel")
+
+    train = _command(commands, "train", _train, "train on parallel text, or go on")
+    train.add_argument("folder", help="the run's folder")
+    train.add_argument("source", nargs="?", help="source sentences, a TSV or tfds:...")
+    train.add_argument("target", nargs="?", help="target sentences")
+    train.add_argument("--valid-source", help="held-out sources, or a TSV")
+    train.add_argument("--valid-target", help="held-out targets")
+    train.add_argument("--preset", help="tiny, mini, small, base or big")
+    train.add_argument(
+        "--model", type=json.loads, help="arguments over the preset's, as JSON"
+    )
+    train.add_argument("--vocabulary-size", type=int)
+    train.add_argument(
+        "--separate-vocabularies",
+        dest="joint_vocabulary",
+        action="store_false",
+        default=None,
+    )
+    train.add_argument(
+        "--tokenizer", type=json.loads, help="arguments of train_tokenizer, as JSON"
+    )
+    for name, kind in (
+        ("tokens-per-batch", int),
+        ("max-length", int),
+        ("steps", int),
+        ("steps-per-epoch", int),
+        ("peak-learning-rate", float),
+        ("warmup-steps", int),
+        ("label-smoothing", float),
+        ("average-last", int),
+        ("bleu-sentences", int),
+        ("seed", int),
+    ):
+        train.add_argument(f"--{name}", type=kind)
+    train.add_argument("--strategy", help="auto, one-device, mirrored ...")
+    train.add_argument("--verbose", type=int, default=1, choices=(0, 1, 2))
+
+    translate = _command(
+        commands, "translate", _translate, "translate texts, or lines of input"
+    )
+    translate.add_argument("folder", help="a run or a saved translator")
+    translate.add_argument("texts", nargs="*", help="texts; standard input if none")
+    _search_options(translate)
+
+    evaluate = _command(commands, "evaluate", _evaluate, "score by BLEU")
+    evaluate.add_argument("folder", help="a run or a saved translator")
+    evaluate.add_argument("source", help="source sentences, or a TSV")
+    evaluate.add_argument("target", nargs="?", help="references")
+    _search_options(evaluate)
+
+    export = _command(commands, "export", _export, "write a SavedModel for TF Serving")
+    export.add_argument("folder", help="a run or a saved translator")
+    export.add_argument("to", help="the model's folder; versions go inside")
+    _search_options(export)
+
+    plot = _command(commands, "plot", _plot, "draw positions, attention or training")
+    plot.add_argument("what", choices=("positions", "attention", "training"))
+    plot.add_argument("folder", nargs="?", help="a run; not for positions")
+    plot.add_argument("text", nargs="?", help="the source, for attention")
+    plot.add_argument("--to", required=True, help="picture to write: .png, .svg, .pdf")
+    return parser
+
+
+def _command(commands, name, run, summary):
+    parser = commands.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _search_options(parser):
+    parser.add_argument("--beam-size", type=int, default=4)
+    parser.add_argument("--length-penalty", type=float, default=0.6)
+    parser.add_argument("--max-length", type=int)
+
+
+def _search(options):
+    names = ("beam_size", "length_penalty", "max_length")
+    return {name: getattr(options, name) for name in names}
+
+
+def _load(folder):
+    from keras_transformer.translator import Translator
+
+    inside = pathlib.Path(folder) / "translator"
+    return Translator.load(inside if inside.exists() else folder)
+
+
+def _demo(options):
+    from keras_transformer.demo import run_demo
+
+    run_demo(options.folder, options.export)
+
+
+def _train(options):
+    from keras_transformer.run import RunConfig, train
+
+    path = pathlib.Path(options.folder) / "config.json"
+    config = json.loads(path.read_text()) if path.exists() else {}
+    for field in dataclasses.fields(RunConfig):
+        value = getattr(options, field.name)
+        if value is not None:
+            config[field.name] = value
+    if "source" not in config:
+        raise ValueError(
+            f"source is needed to start a run: keras-transformer train "
+            f"{options.folder} SOURCE TARGET"
+        )
+    train(RunConfig(**config), options.folder, verbose=options.verbose)
+
+
+def _translate(options):
+    texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
+    for answer in _load(options.folder).translate(texts, **_search(options)):
+        print(answer)
+
+
+def _evaluate(options):
+    from keras_transformer.evaluation import bleu, exact_match
+    from keras_transformer.text import read_pairs
+
+    sources, references = map(list, zip(*read_pairs(options.source, options.target)))
+    translator = _load(options.folder)
+    answers = translator.translate(sources, verbose=1, **_search(options))
+    score, signature = bleu(answers, references)
+    print(f"BLEU {score:.2f}  {signature}")
+    print(f"exact match {exact_match(answers, references):.2%}")
+
+
+def _export(options):
+    from keras_transformer.serving import export_saved_model
+
+    print(
+        export_saved_model(_load(options.folder), options.to, **_search(options)),
+    )
+
+
+def _plot(options):
+    from keras_transformer import plotting
+
+    if options.what == "positions":
+        figure = plotting.plot_position_encoding()
+    elif options.folder is None:
+        raise ValueError(f"folder is needed to plot {options.what}.")
+    elif options.what == "training":
+        figure = plotting.plot_training(pathlib.Path(options.folder) / "metrics.csv")
+    elif options.text is None:
+        raise ValueError("text is needed to plot attention.")
+    else:
+        figure = plotting.plot_attention(_load(options.folder), options.text)
+    figure.savefig(options.to)
+    print(options.to)
