@@ -1,0 +1,47 @@
+import subprocess
+import sys
+
+import pytest
+
+from keras_transformer.cli import main
+
+
+@pytest.fixture
+def folder(translator, tmp_path):
+    translator.save(tmp_path / "translator")
+    return str(tmp_path)
+
+
+def test_translates_the_lines_of_standard_input(folder, translator):
+    command = [sys.executable, "-m", "keras_transformer", "translate", folder]
+    done = subprocess.run(
+        [*command, "--max-length", "4"], input="the dog\na cat\n", text=True,
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    expected = translator.translate(["the dog", "a cat"], max_length=4)
+    assert done.stdout.splitlines() == expected
+
+
+def test_evaluates_exports_and_plots(folder, corpus, tmp_path, capsys):
+    short = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    for path, whole in zip(short, corpus):
+        with open(whole) as lines, open(path, "w") as file:
+            file.writelines(line for _, line in zip(range(5), lines))
+    main(["evaluate", folder, *short, "--max-length", "4"])
+    assert "BLEU" in capsys.readouterr().out
+    main(["export", folder, str(tmp_path / "served"), "--beam-size", "1"])
+    assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+    for arguments in (["positions"], ["attention", folder, "the dog"]):
+        picture = tmp_path / f"{arguments[0]}.png"
+        main(["plot", *arguments, "--to", str(picture)])
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_errors_of_use_are_one_line_and_code_2(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", str(tmp_path / "nothing"), "text"])
+    assert stop.value.code == 2
+    assert "holds no translator" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["train", str(tmp_path / "new")])
+    assert "source is needed" in capsys.readouterr().err
