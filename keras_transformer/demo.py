@@ -66,7 +66,7 @@ def write_corpus(folder, num_train=120_000, num_held_out=2_000, seed=1):
         (folder / f"{name}.tsv").write_text("".join(rows), encoding="utf-8")
 
 
-def run_demo(folder="runs/dates", export_folder="saved_models/dates", steps=1_800):
+def run_demo(folder="runs/dates", export_folder="saved_models/dates", steps=2_400):
     """Learns to read dates, exports the model, loads it back and asks it.
 
     Args:

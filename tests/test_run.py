@@ -81,7 +81,7 @@ def test_a_killed_process_s_run_goes_on(corpus, finished, tmp_path):
     ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.time() + 120
-    while not list((tmp_path / "checkpoints").glob("*.keras")):
+    while not list((tmp_path / "checkpoints").glob("step-*.keras")):
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

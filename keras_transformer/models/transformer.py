@@ -320,6 +320,25 @@ class Transformer(keras.Model):
         x = embedding(ids)
         return self.position(x, start_index=start_index) if self.position else x
 
+    def save_own_variables(self, store):
+        # Keras leaves dropout's random states out of its files; with them, training
+        # goes on from a file as if it had never stopped.
+        super().save_own_variables(store)
+        for number, state in enumerate(self._random_states()):
+            store[f"random_state_{number}"] = state
+
+    def load_own_variables(self, store):
+        for number, state in enumerate(self._random_states()):
+            if f"random_state_{number}" in store:
+                state.assign(store[f"random_state_{number}"])
+
+    def _random_states(self):
+        return [
+            layer.seed_generator.state
+            for layer in self._flatten_layers()
+            if getattr(layer, "seed_generator", None) is not None
+        ]
+
     def get_config(self):
         return {
             **self.config,

@@ -77,6 +77,7 @@ def export_saved_model(
                 "score": module.score,
                 "token_ids": module.token_ids,
             },
+            options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
         versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
         path = folder / str(max(versions, default=0) + 1)

@@ -15,7 +15,7 @@ class MaskedCrossentropy(keras.losses.Loss):
     Args:
         label_smoothing: Smoothing e in `[0, 1)`; the paper's is 0.1.
         padding_id: Label that weighs nothing.
-        reduction: `"sum_over_batch_size"` averages over the real tokens of the batch,
+        reduction: `"mean_with_sample_weight"` averages over the real tokens of the batch,
             `"sum"` adds them up, `"none"` gives a loss for each token.
 
     Call arguments:
@@ -43,7 +43,7 @@ class MaskedCrossentropy(keras.losses.Loss):
         self,
         label_smoothing=0.1,
         padding_id=0,
-        reduction="sum_over_batch_size",
+        reduction="mean_with_sample_weight",
         name="masked_crossentropy",
         **kwargs,
     ):
@@ -57,17 +57,11 @@ class MaskedCrossentropy(keras.losses.Loss):
         self.padding_id = padding_id
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        losses = self.call(y_true, y_pred)
         weights = ops.cast(ops.not_equal(y_true, self.padding_id), "float32")
         if sample_weight is not None:
-            weights *= ops.cast(sample_weight, "float32")
-        losses *= weights
-        if self.reduction in (None, "none"):
-            return losses
-        total = ops.sum(losses)
-        if self.reduction == "sum":
-            return total
-        return total / ops.maximum(ops.sum(weights), keras.config.epsilon())
+            weights = weights * ops.cast(sample_weight, "float32")
+        # Keras's own reduction also knows of the replicas of a strategy.
+        return super().__call__(y_true, y_pred, sample_weight=weights)
 
     def call(self, y_true, y_pred):
         """The loss of every token `(B, T)`, padding not masked."""
