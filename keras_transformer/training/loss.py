@@ -15,7 +15,7 @@ class MaskedCrossentropy(keras.losses.Loss):
     Args:
         label_smoothing: Smoothing e in `[0, 1)`; the paper's is 0.1.
         padding_id: Label that weighs nothing.
-        reduction: `"mean_with_sample_weight"` averages over the real tokens of the batch,
+        reduction: `"mean_with_sample_weight"` averages over the batch's real tokens,
             `"sum"` adds them up, `"none"` gives a loss for each token.
 
     Call arguments:
