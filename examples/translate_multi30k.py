@@ -40,7 +40,7 @@ def main():
             tokens_per_batch=4096,
             steps=arguments.steps,
             steps_per_epoch=250,
-            peak_learning_rate=0.005,
+            peak_learning_rate=0.003,
             warmup_steps=2000,
             average_last=5,
             bleu_sentences=200,
