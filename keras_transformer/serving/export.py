@@ -97,30 +97,41 @@ class _Serving(tf.Module):
         self._search = search
         self.weights = [variable.value for variable in translator.model.variables]
 
-    def _translate(self, text, num_hypotheses):
-        source_ids, truncated = self._translator.encode(text)
-        found = self._translator.search(
-            source_ids.to_tensor(), num_hypotheses=num_hypotheses, **self._search
-        )
-        flat = tf.reshape(found["ids"], [-1, tf.shape(found["ids"])[-1]])
+    # A function of its own, so that two signatures share one copy of the search.
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def _best(self, source_ids):
+        return self._translator.search(source_ids, num_hypotheses=1, **self._search)
+
+    def _texts(self, ids):
+        """Ids `(B, n, L)` -> strings `(B, n)`."""
+        flat = tf.reshape(ids, [-1, tf.shape(ids)[-1]])
         texts = self._translator.target_tokenizer.detokenize(flat)
         # REST takes valid UTF-8 only; byte fallback can spell other bytes.
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-        return tf.reshape(texts, [-1, num_hypotheses]), found["scores"], truncated
+        return tf.reshape(texts, tf.shape(ids)[:2])
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def serving_default(self, text):
-        texts, scores, truncated = self._translate(text, 1)
+        source_ids, truncated = self._translator.encode(text)
+        found = self._best(source_ids.to_tensor())
         return {
-            "translation": texts[:, 0],
-            "score": scores[:, 0],
+            "translation": self._texts(found["ids"])[:, 0],
+            "score": found["scores"][:, 0],
             "truncated": truncated,
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def n_best(self, text):
-        texts, scores, truncated = self._translate(text, self._num_hypotheses)
-        return {"translations": texts, "scores": scores, "truncated": truncated}
+        source_ids, truncated = self._translator.encode(text)
+        count = self._num_hypotheses
+        found = self._translator.search(
+            source_ids.to_tensor(), num_hypotheses=count, **self._search
+        )
+        return {
+            "translations": tf.ensure_shape(self._texts(found["ids"]), [None, count]),
+            "scores": found["scores"],
+            "truncated": truncated,
+        }
 
     @tf.function(
         input_signature=[
@@ -159,7 +170,5 @@ class _Serving(tf.Module):
     def token_ids(self, source_ids, source_length):
         # A server that pads ids itself doesn't pad with zero: lengths tell.
         real = tf.sequence_mask(source_length, tf.shape(source_ids)[1])
-        found = self._translator.search(
-            ops.where(real, source_ids, 0), num_hypotheses=1, **self._search
-        )
+        found = self._best(ops.where(real, source_ids, 0))
         return {"output_ids": found["ids"][:, 0], "score": found["scores"][:, 0]}
