@@ -101,3 +101,25 @@ def test_versions_count_up_and_nothing_else_is_left(exported):
     translator, folder, _ = exported
     export_saved_model(translator, folder, beam_size=1, max_length=2)
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+
+
+def test_graph_holds_what_the_stock_server_has_and_no_more(exported):
+    """TF Serving links TensorFlow's own operations and those of TF Text."""
+    _, folder, _ = exported
+    code = f"""
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+saved = saved_model_pb2.SavedModel()
+saved.ParseFromString(open({str(folder / "1" / "saved_model.pb")!r}, "rb").read())
+graph = saved.meta_graphs[0].graph_def
+nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+functions = {{f.signature.name for f in graph.library.function}}
+# Only TensorFlow is imported here: what it doesn't know must come from TF Text.
+foreign = {{n.op for n in nodes if n.op not in functions and not op_def_registry.get(n.op)}}
+assert foreign == {{"SentencepieceOp", "SentencepieceTokenizeOp",
+                   "SentencepieceDetokenizeOp"}}, foreign
+python = {{n.op for n in nodes if "Py" in n.op or n.op.startswith("Xla")}}
+assert not python, python
+"""  # noqa: E501
+    subprocess.run([sys.executable, "-c", code], check=True)
