@@ -94,7 +94,12 @@ class Translator:
             ValueError: For options out of range.
             TypeError: If `texts` isn't made of strings.
         """
-        check_search(beam_size, num_hypotheses, length_penalty, max_length)
+        check_search(
+            beam_size=beam_size,
+            num_hypotheses=num_hypotheses,
+            length_penalty=length_penalty,
+            max_length=max_length,
+        )
         if isinstance(texts, str):
             results = self.translate(
                 [texts],

@@ -1,6 +1,8 @@
 """From a model to token ids: search inside the graph."""
 
-from keras_transformer.decoding.beam_search import beam_search, length_penalty
+from keras_transformer.decoding.beam_search import BeamSearch, length_penalty
 from keras_transformer.decoding.generate import generate
+from keras_transformer.decoding.sampling import Sampling
+from keras_transformer.decoding.search import search
 
-__all__ = ["beam_search", "generate", "length_penalty"]
+__all__ = ["BeamSearch", "Sampling", "generate", "length_penalty", "search"]

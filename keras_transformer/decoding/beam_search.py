@@ -1,10 +1,8 @@
-"""Beam search; with one beam it is greedy search."""
+"""Beam search: several hypotheses a sentence, and a set of finished ones."""
 
-import keras
 from keras import ops
 
-# The score of what doesn't exist: finite, so that arithmetic on it stays finite.
-IMPOSSIBLE = -1e9
+from keras_transformer.decoding.search import IMPOSSIBLE, write_token
 
 
 def length_penalty(length, alpha):
@@ -22,178 +20,129 @@ def length_penalty(length, alpha):
     return ((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha
 
 
-def beam_search(
-    step,
-    reorder,
-    state,
-    *,
-    max_lengths,
-    longest,
-    beam_size,
-    num_hypotheses,
-    alpha,
-    start_id,
-    end_id,
-    banned_ids=(),
-):
-    """Finds the most probable sequences, in one loop inside the graph.
+class BeamSearch:
+    """Which hypotheses go on: the most probable `beam_size` of each sentence.
 
     Each step extends every live hypothesis by one token and keeps the `2 beam_size`
-    best of a sentence. Those of the first `beam_size` that end join the finished
-    set, ranked by length-normalised log-probability; the best `beam_size` that don't
-    end live on. A hypothesis that reaches its sentence's maximum length is finished
-    as it is. A sentence is done when its finished set is full and no live
-    hypothesis can still enter the `num_hypotheses` best of it, even if all its
-    further tokens were certain. With one beam the first finished hypothesis is the
-    answer, which is greedy search.
+    best of a sentence. Those of the first `beam_size` that end join the finished set,
+    ranked by length-normalised log-probability; the best `beam_size` that don't end
+    live on. A hypothesis that reaches its sentence's maximum length is finished as it
+    is. A sentence is done when its finished set is full and no live hypothesis can
+    still enter the `num_hypotheses` best of it, even if all its further tokens were
+    certain.
+
+    The model's caches are never moved when hypotheses change places: the keys of all
+    hypotheses stay where they were written, and `"paths"` remembers at which of a
+    position's `beam_size` places each hypothesis was then.
 
     Args:
-        step: Function `(ids (B * beam_size, 1), index, state) -> (logits
-            (B * beam_size, V), state)`; `index` counts from 0.
-        reorder: Function `(state, rows (B * beam_size,)) -> state` that makes row i go
-            on from what row `rows[i]` had.
-        state: Nested structure of tensors that `step` keeps, of constant shapes.
-        max_lengths: Integer `(B,)`, most tokens of an answer, end token included.
-        longest: The maximum of `max_lengths` or more: an integer, or where the backend
-            has dynamic shapes a scalar tensor.
         beam_size: Number of live hypotheses per sentence.
-        num_hypotheses: Number of answers per sentence, at most `beam_size`.
-        alpha: Exponent of the length penalty.
-        start_id: Token that every sequence starts with.
-        end_id: Token that ends a sequence.
-        banned_ids: Tokens that are never generated.
-
-    Returns:
-        A dict: `"ids"` int32 `(B, num_hypotheses, longest)` with the end token and then
-        zeros, best first; `"scores"` float32 `(B, num_hypotheses)`, the
-        length-normalised log-probabilities; `IMPOSSIBLE` where there are fewer.
+        num_hypotheses: Number of answers per sentence, at most `beam_size`; an integer
+            or a scalar tensor.
+        alpha: Exponent of the length penalty, a number or a scalar tensor.
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 6.1.
     """
-    beams = beam_size
-    batch = ops.shape(max_lengths)[0]
-    max_lengths = ops.cast(max_lengths, "int32")[:, None]
-    final_penalty = length_penalty(max_lengths, alpha)
-    positions = ops.arange(longest, dtype="int32")
-    flat_state = keras.tree.flatten(state)
 
-    # Only the first beam lives at first: the others would be its copies.
-    first = ops.cast(ops.arange(beams) == 0, "float32")[None, :]
-    start_scores = ops.broadcast_to((1.0 - first) * IMPOSSIBLE, (batch, beams))
-    no_ids = ops.zeros((batch, beams, longest), "int32")
-    loop = {
-        "index": ops.convert_to_tensor(0, "int32"),
-        "tokens": ops.full((batch, beams), start_id, "int32"),
-        "live_ids": no_ids,
-        "live_scores": start_scores,
-        "finished_ids": no_ids,
-        "finished_scores": ops.full((batch, beams), IMPOSSIBLE, "float32"),
-        "done": ops.zeros((batch,), "bool"),
-    }
-    names = list(loop)
+    def __init__(self, beam_size, num_hypotheses=1, alpha=0.6):
+        self.width = beam_size
+        self.num_hypotheses = num_hypotheses
+        self.alpha = alpha
 
-    def go_on(*values):
-        values = dict(zip(names, values))
-        return ops.logical_and(
-            values["index"] < longest,
-            ops.logical_not(ops.all(values["done"])),
-        )
+    def start(self, batch, longest, max_lengths):
+        """The values that the loop keeps, before the first step."""
+        # Only the first hypothesis lives at first: the others would be its copies.
+        others = ops.cast(ops.arange(self.width) > 0, "float32")
+        no_ids = ops.zeros((batch, self.width, longest), "int32")
+        return {
+            "ids": no_ids,
+            "paths": no_ids,
+            "scores": ops.broadcast_to(others * IMPOSSIBLE, (batch, self.width)),
+            "finished_ids": no_ids,
+            "finished_scores": ops.full((batch, self.width), IMPOSSIBLE, "float32"),
+        }
 
-    def extend(*values):
-        values, flat = dict(zip(names, values)), values[len(names) :]
-        index, live_ids = values["index"], values["live_ids"]
-        logits, next_state = step(
-            ops.reshape(values["tokens"], (-1, 1)),
-            index,
-            keras.tree.pack_sequence_as(state, flat),
-        )
-        scores, beam, token = _best_extensions(
-            logits, values["live_scores"], batch, beams, banned_ids
-        )
+    def mask(self, values):
+        """Which steps of all hypotheses belong to each, `(B, N, L N)`."""
+        places = ops.arange(self.width, dtype="int32")
+        paths = write_token(values["paths"], values["index"], places[None])
+        chosen = ops.equal(paths[..., None], places)
+        length = ops.shape(paths)[2]
+        return ops.reshape(chosen, (-1, self.width, length * self.width))
+
+    def extend(self, values, log_probs, max_lengths, end_id):
+        """The values after one more token."""
+        width, index = self.width, values["index"]
+        scores, place, tokens = self._best_extensions(log_probs, values["scores"])
         length = index + 1
-        possible = scores > IMPOSSIBLE / 2
-        ids = _take_beams(live_ids, beam, beams)
-        ids = ops.where(positions == index, token[..., None], ids)
+        ids = write_token(_take(values["ids"], place, width), index, tokens)
+        places = ops.arange(width, dtype="int32")[None]
+        paths = write_token(values["paths"], index, places)
 
         # The best that don't end live on.
-        ends = token == end_id
-        live_scores, order = ops.top_k(ops.where(ends, IMPOSSIBLE, scores), beams)
-        live_ids = _take_beams(ids, order, 2 * beams)
-        at_limit = length >= max_lengths
+        ends = tokens == end_id
+        live_scores, order = ops.top_k(ops.where(ends, IMPOSSIBLE, scores), width)
+        live_ids = _take(ids, order, 2 * width)
+        live_place = ops.take_along_axis(place, order, axis=1)
+        at_limit = length >= max_lengths[:, None]
 
         # Those that end, and at the maximum length all others, join the finished.
-        ending = ends & possible & (ops.arange(2 * beams) < beams)
+        first = ops.arange(2 * width, dtype="int32") < width
+        ending = ends & first & (scores > IMPOSSIBLE / 2)
         cut_off = at_limit & (live_scores > IMPOSSIBLE / 2)
-        penalty = length_penalty(length, alpha)
-        candidate_scores = ops.concatenate(
-            [
-                values["finished_scores"],
-                ops.where(ending, scores / penalty, IMPOSSIBLE),
-                ops.where(cut_off, live_scores / penalty, IMPOSSIBLE),
-            ],
-            axis=1,
-        )
+        penalty = length_penalty(length, self.alpha)
+        candidate_scores = [
+            values["finished_scores"],
+            ops.where(ending, scores / penalty, IMPOSSIBLE),
+            ops.where(cut_off, live_scores / penalty, IMPOSSIBLE),
+        ]
         candidate_ids = ops.concatenate([values["finished_ids"], ids, live_ids], axis=1)
-        finished_scores, best = ops.top_k(candidate_scores, beams)
-        finished_ids = _take_beams(candidate_ids, best, 4 * beams)
+        finished_scores, best = ops.top_k(
+            ops.concatenate(candidate_scores, axis=1), width
+        )
+        finished_ids = _take(candidate_ids, best, 4 * width)
 
-        if beams == 1:
-            done = finished_scores[:, 0] > IMPOSSIBLE / 2
-        else:
-            best_possible = ops.max(live_scores, axis=1) / final_penalty[:, 0]
-            done = finished_scores[:, num_hypotheses - 1] >= best_possible
-            done &= finished_scores[:, -1] > IMPOSSIBLE / 2
+        final_penalty = length_penalty(max_lengths, self.alpha)
+        best_possible = ops.max(live_scores, axis=1) / final_penalty
+        last_answer = ops.take(finished_scores, self.num_hypotheses - 1, axis=1)
+        done = (last_answer >= best_possible) & (
+            finished_scores[:, -1] > IMPOSSIBLE / 2
+        )
         done = done | values["done"] | at_limit[:, 0]
-
-        if beams > 1:
-            beam = ops.take_along_axis(beam, order, axis=1)
-            rows = beam + ops.arange(batch, dtype="int32")[:, None] * beams
-            next_state = reorder(next_state, ops.reshape(rows, (-1,)))
-        updated = {
-            "index": length,
-            "tokens": ops.take_along_axis(token, order, axis=1),
-            "live_ids": live_ids,
-            "live_scores": ops.where(done[:, None], IMPOSSIBLE, live_scores),
+        return {
+            "tokens": ops.take_along_axis(tokens, order, axis=1),
+            "ids": live_ids,
+            "paths": _take(paths, live_place, width),
+            "scores": ops.where(done[:, None], IMPOSSIBLE, live_scores),
             "finished_ids": finished_ids,
             "finished_scores": finished_scores,
             "done": done,
         }
-        shaped = [ops.reshape(updated[name], ops.shape(values[name])) for name in names]
-        return (*shaped, *keras.tree.flatten(next_state))
 
-    values = ops.while_loop(go_on, extend, (*loop.values(), *flat_state))
-    values = dict(zip(names, values))
-    return {
-        "ids": values["finished_ids"][:, :num_hypotheses],
-        "scores": values["finished_scores"][:, :num_hypotheses],
-    }
+    def _best_extensions(self, log_probs, scores):
+        """Scores, places and tokens, each (B, 2 N), of the best continuations."""
+        count = min(2 * self.width, log_probs.shape[-1])
+        # The best of all hypotheses are among the best of each.
+        best, tokens = ops.top_k(log_probs, count)
+        best = ops.reshape(best + scores[..., None], (-1, self.width * count))
+        tokens = ops.reshape(ops.cast(tokens, "int32"), (-1, self.width * count))
+        best, chosen = ops.top_k(best, min(2 * self.width, self.width * count))
+        chosen = ops.cast(chosen, "int32")
+        tokens = ops.take_along_axis(tokens, chosen, axis=1)
+        return best, chosen // count, tokens
 
-
-def _best_extensions(logits, live_scores, batch, beams, banned_ids):
-    """Scores, beams and tokens, each (B, 2 beams), of the best continuations."""
-    logits = ops.cast(logits, "float32")
-    vocabulary_size = logits.shape[-1]
-    logsumexp = ops.logsumexp(logits, axis=-1, keepdims=True)
-    if banned_ids:
-        ban = ops.sum(ops.one_hot(list(banned_ids), vocabulary_size), axis=0)
-        logits += ban * IMPOSSIBLE
-    # The best of all beams are among the best of each.
-    count = min(2 * beams, vocabulary_size)
-    best, tokens = ops.top_k(logits, count)
-    scores = ops.reshape(best - logsumexp, (batch, beams, count))
-    scores += live_scores[:, :, None]
-    scores, places = ops.top_k(
-        ops.reshape(scores, (batch, beams * count)), min(2 * beams, beams * count)
-    )
-    places = ops.cast(places, "int32")
-    tokens = ops.reshape(ops.cast(tokens, "int32"), (batch, beams * count))
-    return scores, places // count, ops.take_along_axis(tokens, places, axis=1)
+    def answers(self, values):
+        """The best of the finished hypotheses."""
+        return {
+            "ids": values["finished_ids"][:, : self.num_hypotheses],
+            "scores": values["finished_scores"][:, : self.num_hypotheses],
+        }
 
 
-def _take_beams(values, beams, count):
-    """Rows `beams` (B, n) of `values` (B, count, length)."""
+def _take(values, places, count):
+    """Rows `places` (B, n) of `values` (B, count, L)."""
     batch, length = ops.shape(values)[0], ops.shape(values)[2]
-    rows = ops.arange(batch, dtype="int32")[:, None] * count + ops.cast(beams, "int32")
-    flat = ops.reshape(values, (-1, length))
-    return ops.take(flat, rows, axis=0)
+    firsts = ops.arange(batch, dtype="int32")[:, None] * count
+    rows = firsts + ops.cast(places, "int32")
+    return ops.take(ops.reshape(values, (-1, length)), rows, axis=0)

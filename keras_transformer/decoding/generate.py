@@ -1,8 +1,12 @@
 """From source ids to target ids with a Transformer."""
 
+import keras
 from keras import ops
 
-from keras_transformer.decoding.beam_search import beam_search
+from keras_transformer.decoding import rules
+from keras_transformer.decoding.beam_search import BeamSearch
+from keras_transformer.decoding.sampling import Sampling
+from keras_transformer.decoding.search import search
 
 
 def generate(
@@ -12,9 +16,20 @@ def generate(
     beam_size=4,
     num_hypotheses=1,
     length_penalty=0.6,
+    min_length=None,
     max_length=None,
+    target_prefix=None,
+    banned_ids=(),
+    no_repeat_ngram_size=None,
+    sample=False,
+    temperature=1.0,
+    top_k=None,
+    top_p=1.0,
+    seed=0,
     start_id=2,
     end_id=3,
+    longest=None,
+    fixed_shapes=None,
 ):
     """Translates ids to ids: encodes once, then decodes step by step with caches.
 
@@ -24,12 +39,30 @@ def generate(
         model: A `kt.Transformer`.
         source_ids: Integer ids `(B, S)`, 0 is padding at the end of a row.
         beam_size: Number of hypotheses that are followed at once; 1 is greedy search.
-        num_hypotheses: Number of answers per sentence, at most `beam_size`.
-        length_penalty: Exponent alpha of the length penalty.
-        max_length: Most tokens of an answer, its end token included; by default the
-            length of its own source plus 50, as in the paper.
+        num_hypotheses: Number of answers per sentence, at most `beam_size`, in a beam
+            search also a scalar tensor; with `sample`, number of answers drawn.
+        length_penalty: Exponent alpha of the length penalty, a number or a scalar
+            tensor.
+        min_length: Fewest tokens of an answer, its end token included.
+        max_length: Most tokens of an answer, its end token included: an integer, an
+            integer tensor, scalar or `(B,)`; by default the length of its own source
+            plus 50, as in the paper.
+        target_prefix: Integer ids `(B, P)`, 0 is padding: tokens that each answer
+            begins with. They count in its length and score.
+        banned_ids: Tokens that never come. Padding and `start_id` never do.
+        no_repeat_ngram_size: No such number of tokens in a row comes twice.
+        sample: Whether to draw tokens at random; `beam_size` is of no account then.
+        temperature: With `sample`: what logits are divided by.
+        top_k: With `sample`: number of tokens to draw from, the most probable.
+        top_p: With `sample`: draws from the fewest tokens that have this probability.
+        seed: With `sample`: an integer or a scalar integer tensor; the same seed gives
+            the same answers, on every backend.
         start_id: Token that starts an answer.
         end_id: Token that ends an answer.
+        longest: An integer or scalar tensor not less than any `max_length`, needed
+            where that is a tensor.
+        fixed_shapes: Whether all shapes are the same at each step, as compilation by
+            XLA needs. By default where the backend isn't TensorFlow.
 
     Returns:
         A dict: `"ids"` int32 `(B, num_hypotheses, L)` with the end token and then
@@ -37,8 +70,7 @@ def generate(
         divided by the length penalty.
 
     Raises:
-        ValueError: If `num_hypotheses` isn't between 1 and `beam_size`, or
-            `max_length` isn't positive.
+        ValueError: For an option out of range; it is named.
 
     Example:
 
@@ -48,61 +80,124 @@ def generate(
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 6.1.
     """
-    check_search(beam_size, num_hypotheses, length_penalty, max_length)
+    check_search(
+        beam_size=beam_size,
+        num_hypotheses=num_hypotheses,
+        length_penalty=length_penalty,
+        min_length=min_length,
+        max_length=max_length,
+        no_repeat_ngram_size=no_repeat_ngram_size,
+        sample=sample,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+    )
     source_ids = ops.convert_to_tensor(source_ids, "int32")
     batch, source_length = ops.shape(source_ids)
     if max_length is None:
         lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
         max_lengths, longest = lengths + 50, source_length + 50
     else:
-        max_lengths, longest = ops.full((batch,), max_length, "int32"), max_length
-    state = model.start_decoding(source_ids, longest, beam_size)
+        max_lengths = ops.broadcast_to(ops.cast(max_length, "int32"), (batch,))
+        longest = max_length if longest is None else longest
+    if limit := model.max_length:
+        # Learned positions end.
+        longest = ops.minimum(longest, limit) if ops.is_tensor(longest) else limit
+        max_lengths = ops.minimum(max_lengths, limit)
+
+    if sample:
+        selection = Sampling(
+            num_hypotheses, temperature, top_k, top_p, seed, length_penalty
+        )
+    elif beam_size == 1:
+        selection = Sampling(1, temperature=0, alpha=length_penalty)
+    else:
+        selection = BeamSearch(beam_size, num_hypotheses, length_penalty)
+    applied = [rules.ban({0, start_id, *banned_ids})]
+    if min_length is not None:
+        applied.append(rules.at_least(min_length, end_id))
+    if no_repeat_ngram_size is not None:
+        applied.append(rules.no_repeat(no_repeat_ngram_size))
+    if target_prefix is not None:
+        prefix = ops.convert_to_tensor(target_prefix, "int32")
+        applied.append(rules.begin_with(prefix))
+
+    if fixed_shapes is None:
+        fixed_shapes = keras.backend.backend() != "tensorflow"
+    cache_length = longest * selection.width if fixed_shapes else 1
+    state = model.start_decoding(source_ids, cache_length)
     # Only what a step changes travels through the loop.
-    changing = [cache["self"] for cache in state["caches"]]
+    changing = [cache["self"] for cache in state]
+    if not fixed_shapes:
+        # A bound that isn't known beforehand, so that the caches may grow in the loop.
+        none = ops.minimum(ops.min(ops.abs(source_ids), initial=0), 0)
+        changing = keras.tree.map_structure(lambda x: x[:, :, :none], changing)
 
-    def step(ids, index, changing):
-        caches = [
-            {**cache, "self": own} for cache, own in zip(state["caches"], changing)
-        ]
-        logits, new_state = model.decode_step(ids, index, {**state, "caches": caches})
-        return logits[:, -1], [cache["self"] for cache in new_state["caches"]]
+    def step(ids, index, changing, mask):
+        caches = [{**cache, "self": own} for cache, own in zip(state, changing)]
+        if mask is not None and not fixed_shapes:
+            mask = mask[:, :, : (index + 1) * selection.width]
+        logits, caches = model.decode_step(
+            ids, index, caches, mask=mask, fixed_shapes=fixed_shapes
+        )
+        return logits, [cache["self"] for cache in caches]
 
-    def reorder(changing, rows):
-        return [
-            {name: ops.take(cache, rows, axis=1) for name, cache in own.items()}
-            for own in changing
-        ]
-
-    return beam_search(
+    return search(
         step,
-        reorder,
         changing,
+        selection,
+        applied,
         max_lengths=max_lengths,
         longest=longest,
-        beam_size=beam_size,
-        num_hypotheses=num_hypotheses,
-        alpha=length_penalty,
         start_id=start_id,
         end_id=end_id,
-        banned_ids=(0, start_id),
     )
 
 
-def check_search(beam_size, num_hypotheses, length_penalty, max_length):
-    """Raises a ValueError for options that no search can follow."""
-    if beam_size < 1:
-        raise ValueError(f"beam_size must be positive; received beam_size={beam_size}.")
-    if not 1 <= num_hypotheses <= beam_size:
-        raise ValueError(
-            "num_hypotheses must be between 1 and beam_size; received "
-            f"num_hypotheses={num_hypotheses}, beam_size={beam_size}."
+def check_search(
+    *,
+    beam_size=1,
+    num_hypotheses=1,
+    length_penalty=0.0,
+    min_length=None,
+    max_length=None,
+    no_repeat_ngram_size=None,
+    sample=False,
+    temperature=1.0,
+    top_k=None,
+    top_p=1.0,
+):
+    """Raises a ValueError for options that no search can follow.
+
+    Options that are tensors are not looked at.
+    """
+
+    def check(name, value, fits, words):
+        if value is not None and not ops.is_tensor(value) and not fits(value):
+            raise ValueError(f"{name} must {words}; received {name}={value}.")
+
+    def positive(value):
+        return value >= 1
+
+    check("beam_size", beam_size, positive, "be positive")
+    most = float("inf") if sample else beam_size
+    check(
+        "num_hypotheses",
+        num_hypotheses,
+        lambda n: 1 <= n <= most,
+        f"be between 1 and beam_size={beam_size}",
+    )
+    check("length_penalty", length_penalty, lambda a: a >= 0, "not be negative")
+    check("max_length", max_length, positive, "be positive")
+    check("min_length", min_length, positive, "be positive")
+    if not ops.is_tensor(max_length) and max_length is not None:
+        check(
+            "min_length",
+            min_length,
+            lambda n: n <= max_length,
+            f"be at most max_length={max_length}",
         )
-    if length_penalty < 0:
-        raise ValueError(
-            "length_penalty must not be negative; "
-            f"received length_penalty={length_penalty}."
-        )
-    if max_length is not None and max_length < 1:
-        raise ValueError(
-            f"max_length must be positive; received max_length={max_length}."
-        )
+    check("no_repeat_ngram_size", no_repeat_ngram_size, positive, "be positive")
+    check("temperature", temperature, lambda t: t > 0, "be positive")
+    check("top_k", top_k, positive, "be positive")
+    check("top_p", top_p, lambda p: 0 < p <= 1, "be in (0, 1]")

@@ -1,4 +1,4 @@
-"""Multi-head attention (section 3.2), its masks and its key/value cache."""
+"""Multi-head attention (section 3.2) and its key/value cache."""
 
 import keras
 from keras import ops
@@ -9,18 +9,19 @@ from keras_transformer.layers.arguments import (
     fresh,
     stacked,
 )
-
-# Added to the float32 score of a masked pair: its weight becomes exactly zero, and
-# unlike -inf it leaves a row with nothing to attend to finite.
-MASKED_SCORE = -1e9
-
-
-def combined_mask(tensor, mask=None):
-    """The mask Keras carries on `tensor` and the explicit `mask`, joined by `and`."""
-    implicit = getattr(tensor, "_keras_mask", None)
-    if mask is None or implicit is None or mask is implicit:
-        return implicit if mask is None else mask
-    return ops.logical_and(ops.cast(mask, "bool"), implicit)
+from keras_transformer.layers.attention_position import (
+    attention_position,
+    deserialize_position,
+    serialize_position,
+)
+from keras_transformer.layers.masks import (
+    MASKED_SCORE,
+    causal_mask,
+    combined_mask,
+    full_mask,
+    join_masks,
+    keys_mask,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -45,6 +46,9 @@ class MultiHeadAttention(keras.layers.Layer):
         head_dim: Width K of a head's queries, keys and values. By default the
             width of the query divided by `num_heads`.
         dropout: Dropout rate on the attention weights. The paper has none there.
+        position_encoding: How attention itself knows order: `"rotary"`, `"relative"`,
+            `"t5"`, `"alibi"`, a layer of theirs, which several attentions may share,
+            or None.
         use_bias: Whether the projections have biases.
         kernel_initializer: Initializer of the projections' kernels.
         bias_initializer: Initializer of the projections' biases.
@@ -62,19 +66,22 @@ class MultiHeadAttention(keras.layers.Layer):
         attention_mask: Bool `(T, S)`, `(B, T, S)` or `(B, H, T, S)`.
         use_causal_mask: Whether row t attends to rows 0 to t only.
         return_attention_scores: Whether to return the attention weights too.
-        cache: Keys and values of earlier calls, a dict. From `empty_cache`, with
-            `cache_index`: the new rows are written into it at that index, and row t
-            attends to cached rows 0 to `cache_index + t`. From
-            `project_value`, without `cache_index`: it stands for `value` and
-            `key`; its batch may be smaller than the query's by a whole factor, then
-            consecutive query rows share one row of it (the hypotheses of a beam).
-        cache_index: Scalar integer, the position of the first row of the query.
+        cache: Keys and values of earlier calls, from `empty_cache` or the call before;
+            the new rows attend to them and to each other, causally, and are added to
+            it. The query's batch may be N times that of the cache: then N consecutive
+            rows, each of length 1, are hypotheses of one sentence whose keys lie in
+            one cache row side by side, position by position, and `attention_mask`
+            `(B, N, S)` tells which of them a hypothesis descends from.
+        cache_index: Scalar integer, the position of the first row of the query, for a
+            cache of fixed length. One that grows knows its own length.
+        projected_value: From `project_value`, in place of `value` and `key`. Its
+            batch, too, may be smaller than the query's by a whole factor.
         training: Whether dropout is on.
 
     Returns:
         The output `(B, T, D)`. With `return_attention_scores` a tuple
-        `(output, scores)`, scores `(B, H, T, S)`; with `cache_index` the updated cache
-        comes last.
+        `(output, scores)`, scores `(B, H, T, S)`; with `cache` the updated cache comes
+        last.
 
     Raises:
         ValueError: If `num_heads` doesn't divide the query's width and no `head_dim` is
@@ -96,6 +103,7 @@ class MultiHeadAttention(keras.layers.Layer):
         num_heads,
         head_dim=None,
         dropout=0.0,
+        position_encoding=None,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
@@ -110,6 +118,9 @@ class MultiHeadAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.dropout = dropout
+        self.position_encoding = attention_position(
+            position_encoding, dtype=self.dtype_policy
+        )
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -138,6 +149,9 @@ class MultiHeadAttention(keras.layers.Layer):
             self.query = self._projection(1, "query", query_shape)
             self.key = self._projection(1, "key", key_shape)
             self.value = self._projection(1, "value", value_shape)
+        position = self.position_encoding
+        if position is not None and not position.built:
+            position.build((None, self.num_heads, None, self._head_dim))
         self.output_projection = keras.layers.Dense(
             hidden_dim,
             use_bias=self.use_bias,
@@ -163,54 +177,61 @@ class MultiHeadAttention(keras.layers.Layer):
         dense.build(input_shape)
         return dense
 
-    def _project(self, inputs, name):
-        """The heads (B, H, length, K) of one role: "query", "key" or "value"."""
-        return self._project_fused(inputs, [name])[0]
+    def _project(self, inputs, *roles, batch=None):
+        """The heads (B, H, length, K) of some roles: "query", "key", "value".
 
-    def _project_fused(self, inputs, names):
-        """The heads of several roles, all of the same `inputs`."""
+        With a `batch` smaller than that of the inputs, consecutive rows of these become
+        one longer row.
+        """
         heads = {}
         for projection in self._projections:
-            roles = projection.split("_")
-            if not set(roles) & set(names):
+            parts = projection.split("_")
+            if not set(parts) & set(roles):
                 continue
             projected = getattr(self, projection)(inputs)
-            length = ops.shape(projected)[1]
-            shape = (-1, length, len(roles), self.num_heads, self._head_dim)
-            parts = ops.transpose(ops.reshape(projected, shape), (2, 0, 3, 1, 4))
-            heads.update(zip(roles, ops.unstack(parts, len(roles), axis=0)))
-        return [heads[name] for name in names]
+            rows = (-1, ops.shape(projected)[1]) if batch is None else (batch, -1)
+            shape = (*rows, len(parts), self.num_heads, self._head_dim)
+            projected = ops.transpose(ops.reshape(projected, shape), (2, 0, 3, 1, 4))
+            heads.update(zip(parts, ops.unstack(projected, len(parts), axis=0)))
+        return [heads[role] for role in roles]
 
-    def project_value(self, value, key=None):
+    def project_value(self, value, key=None, value_mask=None):
         """Keys and values of a sequence, computed once for many calls.
 
         Args:
             value: Float tensor `(B, S, Dv)`.
             key: Float tensor `(B, S, Dk)`; the value if left out.
+            value_mask: Bool `(B, S)`, marks padding.
 
         Returns:
-            A dict for the call argument `cache`: `"key"` and `"value"`, each
-            of shape `(B, H, S, K)`.
+            A dict for the call argument `projected_value`: `"key"` and `"value"`, each
+            of shape `(B, H, S, K)`, and `"mask"`, `(B, 1, 1, S)`, if there is one.
         """
         if key is None:
-            keys, values = self._project_fused(value, ["key", "value"])
+            keys, values = self._project(value, "key", "value")
         else:
-            keys, values = self._project(key, "key"), self._project(value, "value")
-        return {"key": keys, "value": values}
+            (keys,) = self._project(key, "key")
+            (values,) = self._project(value, "value")
+        if value_mask is None:
+            return {"key": keys, "value": values}
+        # Where all is padding the weights are even, and a mean of zeros is zero.
+        padding = ops.cast(value_mask, values.dtype)[:, None, :, None]
+        mask = keys_mask(value_mask)
+        return {"key": keys, "value": values * padding, "mask": mask}
 
-    def empty_cache(self, batch_size, max_length):
-        """A cache for `max_length` steps of self-attention, before the first one.
+    def empty_cache(self, batch_size, max_length=None):
+        """A cache for self-attention step by step, before the first step.
 
         Args:
             batch_size: Number of sequences B, an integer or a scalar tensor.
-            max_length: Number of positions L, an integer or a scalar tensor.
+            max_length: Number of positions L of a cache of fixed length, as compiled
+                loops of fixed shapes need. By default the cache grows with each call.
 
         Returns:
             A dict for the call argument `cache`: `"key"` and `"value"`, each
-            of shape `(L, B, H, K)`; time comes first so that a step is written
-            in place.
+            of shape `(B, H, L, K)`, L = 0 if it grows.
         """
-        shape = (max_length, batch_size, self.num_heads, self._head_dim)
+        shape = (batch_size, self.num_heads, max_length or 0, self._head_dim)
         return {name: ops.zeros(shape, self.compute_dtype) for name in ("key", "value")}
 
     def call(
@@ -226,128 +247,160 @@ class MultiHeadAttention(keras.layers.Layer):
         return_attention_scores=False,
         cache=None,
         cache_index=None,
+        projected_value=None,
         training=None,
     ):
-        if cache_index is not None:
-            return self._call_cached(
-                query, cache, cache_index, attention_mask, return_attention_scores
-            )
-        batch_shape = ops.shape(query)[:2]
+        rest = (return_attention_scores, training)
+        attention_mask = full_mask(attention_mask)
         if cache is not None:
-            queries, keys, values = (
-                self._project(query, "query"),
-                cache["key"],
-                cache["value"],
-            )
-            # A beam's hypotheses stand as further query rows of their one source.
-            queries = self._group_rows(queries, ops.shape(keys)[0])
-        elif value is None and key is None:
-            roles = ["query", "key", "value"]
-            queries, keys, values = self._project_fused(query, roles)
+            return self._call_cached(query, cache, cache_index, attention_mask, *rest)
+        if projected_value is not None:
+            return self._call_projected(query, projected_value, attention_mask, *rest)
+        if value is None and key is None:
+            queries, keys, values = self._project(query, "query", "key", "value")
             value_mask = combined_mask(query, query_mask)
         else:
             value = query if value is None else value
             value_mask = combined_mask(value, value_mask)
             if key is not None:
                 key_mask = combined_mask(key, key_mask)
-            queries = self._project(query, "query")
-            keys, values = self.project_value(value, key).values()
-        mask = _join_masks(
-            [_keys_mask(value_mask), _keys_mask(key_mask), _full_mask(attention_mask)]
-        )
-        may_be_empty = mask is not None
+            (queries,) = self._project(query, "query")
+            projected = self.project_value(value, key)
+            keys, values = projected["key"], projected["value"]
+        mask = join_masks(keys_mask(value_mask), keys_mask(key_mask), attention_mask)
+        # A causal mask alone leaves no row empty: each sees itself.
+        nonempty = None if mask is None else ops.any(mask, axis=-1, keepdims=True)
+        positions = None
+        if use_causal_mask or self.position_encoding is not None:
+            positions = [
+                ops.arange(ops.shape(heads)[2], dtype="int32")
+                for heads in (queries, keys)
+            ]
         if use_causal_mask:
-            rows = ops.arange(ops.shape(queries)[2])[:, None]
-            causal = rows >= ops.arange(ops.shape(keys)[2])[None, :]
-            mask = _join_masks([mask, causal[None, None]])
-        context, scores = self._attend(
-            queries, keys, values, mask, may_be_empty, return_attention_scores, training
-        )
-        context = ops.transpose(context, (0, 2, 1, 3))
-        width = self.num_heads * self._head_dim
-        output = self.output_projection(ops.reshape(context, (*batch_shape, width)))
-        return (output, scores) if return_attention_scores else output
-
-    def _group_rows(self, queries, groups):
-        length = ops.shape(queries)[2]
-        shape = (groups, -1, self.num_heads, length, self._head_dim)
-        queries = ops.transpose(ops.reshape(queries, shape), (0, 2, 1, 3, 4))
-        return ops.reshape(queries, (groups, self.num_heads, -1, self._head_dim))
-
-    def _attend(
-        self, queries, keys, values, mask, may_be_empty, return_scores, training
-    ):
-        """Equation 1, on (B, H, length, K) heads; `mask` broadcasts to (B, H, T, S)."""
-        nonempty = ops.any(mask, axis=-1, keepdims=True) if may_be_empty else None
-        drops = training and self.dropout > 0
-        if keras.backend.backend() != "tensorflow" and not (return_scores or drops):
-            context = self._fused_attention(queries, keys, values, mask)
-            scores = None
-        else:
-            scores = ops.matmul(
-                queries * self._scale, ops.transpose(keys, (0, 1, 3, 2))
+            mask = join_masks(mask, causal_mask(*positions))
+        if self.position_encoding is not None:
+            queries, keys = (
+                self.position_encoding.rotate(heads, places)
+                for heads, places in zip((queries, keys), positions)
             )
-            scores = ops.cast(scores, "float32")
-            if mask is not None:
-                scores = scores + ops.where(mask, 0.0, MASKED_SCORE)
-            scores = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
-            weights = self.attention_dropout(scores, training=training)
-            context = ops.matmul(weights, values)
+        context, scores = self._attend(queries, keys, values, mask, positions, *rest)
         if nonempty is not None:
             nonempty = ops.cast(nonempty, self.compute_dtype)
             # Not in place: PyTorch needs the factors for its gradients.
             context = context * nonempty
-            if return_scores:
-                scores = scores * nonempty
+            scores = scores if scores is None else scores * nonempty
+        output = self._join_heads(context, query)
+        return (output, scores) if return_attention_scores else output
+
+    def _call_projected(self, query, projected, mask, return_scores, training):
+        if self.position_encoding is not None:
+            raise ValueError(
+                "projected_value is for attention without a position_encoding; "
+                f"received position_encoding={self.position_encoding!r}."
+            )
+        keys, values = projected["key"], projected["value"]
+        # A beam's hypotheses stand as further query rows of their one source.
+        (queries,) = self._project(query, "query", batch=ops.shape(keys)[0])
+        mask = join_masks(projected.get("mask"), mask)
+        context, scores = self._attend(
+            queries, keys, values, mask, None, return_scores, training
+        )
+        output = self._join_heads(context, query)
+        return (output, scores) if return_scores else output
+
+    def _call_cached(self, query, cache, index, mask, return_scores, training):
+        batch, length = ops.shape(cache["key"])[0], query.shape[1]
+        if length != 1 and query.shape[0] != cache["key"].shape[0]:
+            raise ValueError(
+                "A query of several rows needs a cache of its own batch; received a "
+                f"query of shape {query.shape} and a cache of {cache['key'].shape}."
+            )
+        queries, keys, values = self._project(
+            query, "query", "key", "value", batch=batch
+        )
+        grows = index is None
+        hypotheses = ops.shape(query)[0] // batch if length == 1 else 1
+        if grows:
+            index = ops.shape(cache["key"])[2] // hypotheses
+        query_positions = index + ops.arange(ops.shape(query)[1], dtype="int32")
+        if self.position_encoding is not None:
+            queries, keys = (
+                self.position_encoding.rotate(heads, query_positions)
+                for heads in (queries, keys)
+            )
+        if grows:
+            cache = {
+                "key": ops.concatenate([cache["key"], keys], axis=2),
+                "value": ops.concatenate([cache["value"], values], axis=2),
+            }
+        else:
+            start = (0, 0, index * hypotheses, 0)
+            cache = {
+                "key": ops.slice_update(cache["key"], start, keys),
+                "value": ops.slice_update(cache["value"], start, values),
+            }
+        slots = ops.arange(ops.shape(cache["key"])[2], dtype="int32")
+        positions = query_positions, slots // hypotheses
+        if not grows or length != 1:
+            mask = join_masks(mask, causal_mask(*positions))
+        context, scores = self._attend(
+            queries,
+            cache["key"],
+            cache["value"],
+            mask,
+            positions,
+            return_scores,
+            training,
+        )
+        output = self._join_heads(context, query)
+        return (output, scores, cache) if return_scores else (output, cache)
+
+    def _join_heads(self, context, query):
+        """Heads (B, H, T, K) -> the output (B, T, D), B and T those of the query."""
+        shape = (*ops.shape(query)[:2], self.num_heads * self._head_dim)
+        context = ops.transpose(context, (0, 2, 1, 3))
+        return self.output_projection(ops.reshape(context, shape))
+
+    def _attend(self, queries, keys, values, mask, positions, return_scores, training):
+        """Equation 1, on heads (B, H, length, K); `mask` broadcasts to (B, H, T, S)."""
+        position = self.position_encoding
+        queries = queries * self._scale
+        bias = position and position.score_bias(queries, *positions)
+        drops = training and self.dropout > 0
+        adds_to_context = position is not None and position.adds_to_context
+        needs_weights = return_scores or drops or adds_to_context
+        if keras.backend.backend() != "tensorflow" and not needs_weights:
+            return self._fused_attention(queries, keys, values, bias, mask), None
+        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        scores = ops.cast(scores, "float32")
+        if bias is not None:
+            scores = scores + bias
+        if mask is not None:
+            # Not the sum with a bias of -1e9: in loops, TensorFlow 2.21 on CPU fuses
+            # product and sum to an operation that gives nothing.
+            scores = ops.where(mask, scores, MASKED_SCORE)
+        scores = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
+        weights = self.attention_dropout(scores, training=training)
+        context = ops.matmul(weights, values)
+        if adds_to_context:
+            context = context + position.context_bias(weights, *positions)
         return context, scores
 
-    def _fused_attention(self, queries, keys, values, mask):
+    def _fused_attention(self, queries, keys, values, bias, mask):
         """Keras's fused path: flash attention where the backend has it."""
         queries, keys, values = (
             ops.transpose(heads, (0, 2, 1, 3)) for heads in (queries, keys, values)
         )
+        batch, length = ops.shape(queries)[:2]
+        shape = (batch, self.num_heads, length, ops.shape(keys)[1])
+        if bias is not None:
+            bias = ops.broadcast_to(ops.cast(bias, queries.dtype), shape)
         if mask is not None:
-            batch, length = ops.shape(queries)[:2]
-            shape = (batch, self.num_heads, length, ops.shape(keys)[1])
             mask = ops.broadcast_to(mask, shape)
         context = ops.dot_product_attention(
-            queries, keys, values, mask=mask, scale=self._scale
+            queries, keys, values, bias=bias, mask=mask, scale=1.0
         )
         return ops.transpose(context, (0, 2, 1, 3))
-
-    def _call_cached(self, query, cache, index, attention_mask, return_scores):
-        queries, keys, values = self._project_fused(query, ["query", "key", "value"])
-        batch, length = ops.shape(query)[:2]
-        steps = ops.reshape(index + ops.arange(length, dtype="int32"), (-1, 1))
-        cache = {
-            name: ops.scatter_update(
-                cache[name], steps, ops.transpose(heads, (2, 0, 1, 3))
-            )
-            for name, heads in (("key", keys), ("value", values))
-        }
-        positions = ops.arange(ops.shape(cache["key"])[0], dtype="int32")
-        # (L, 1, 1, T): which cached rows each new row sees.
-        mask = positions[:, None, None, None] <= ops.reshape(steps, (1, 1, 1, -1))
-        if attention_mask is not None:
-            mask = _join_masks(
-                [mask, ops.transpose(_full_mask(attention_mask), (3, 0, 1, 2))]
-            )
-        # Products and sums over the time-major cache: no transposed copy of it.
-        queries = ops.transpose(queries * self._scale, (0, 1, 3, 2))  # (B, H, K, T)
-        scores = ops.sum(
-            ops.expand_dims(cache["key"], -1) * ops.expand_dims(queries, 0), axis=3
-        )
-        scores = ops.cast(scores, "float32") + ops.where(mask, 0.0, MASKED_SCORE)
-        weights = ops.cast(ops.softmax(scores, axis=0), self.compute_dtype)
-        context = ops.sum(
-            ops.expand_dims(cache["value"], -1) * ops.expand_dims(weights, 3), axis=0
-        )
-        context = ops.transpose(context, (0, 3, 1, 2))  # (B, T, H, K)
-        width = self.num_heads * self._head_dim
-        output = self.output_projection(ops.reshape(context, (batch, length, width)))
-        if return_scores:
-            return output, ops.transpose(weights, (1, 2, 3, 0)), cache
-        return output, cache
 
     def compute_output_spec(
         self,
@@ -356,23 +409,25 @@ class MultiHeadAttention(keras.layers.Layer):
         key=None,
         return_attention_scores=False,
         cache=None,
-        cache_index=None,
+        projected_value=None,
         **kwargs,
     ):
+        if cache is not None:
+            # The shapes of a step's results follow from running it.
+            return super(keras.layers.Layer, self).compute_output_spec(
+                query,
+                return_attention_scores=return_attention_scores,
+                cache=cache,
+                **kwargs,
+            )
         outputs = [keras.KerasTensor(query.shape, self.compute_dtype)]
-        if cache_index is not None:
-            source_length = cache["key"].shape[0]
-        elif cache is not None:
-            source_length = cache["key"].shape[2]
+        if projected_value is not None:
+            source_length = projected_value["key"].shape[2]
         else:
             source_length = (query if value is None else value).shape[1]
         if return_attention_scores:
             shape = (query.shape[0], self.num_heads, query.shape[1], source_length)
             outputs.append(keras.KerasTensor(shape, self.compute_dtype))
-        if cache_index is not None:
-            outputs.append(
-                {k: keras.KerasTensor(v.shape, v.dtype) for k, v in cache.items()}
-            )
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
@@ -384,38 +439,14 @@ class MultiHeadAttention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "head_dim": self.head_dim,
             "dropout": self.dropout,
+            "position_encoding": serialize_position(self.position_encoding),
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "seed": self.seed,
         }
 
-
-def _keys_mask(mask):
-    """(B, S) -> (B, 1, 1, S)."""
-    return None if mask is None else ops.cast(mask, "bool")[:, None, None, :]
-
-
-def _full_mask(mask):
-    """(T, S), (B, T, S) or (B, H, T, S) -> four dimensions."""
-    if mask is None:
-        return None
-    if len(mask.shape) not in (2, 3, 4):
-        raise ValueError(
-            "attention_mask must have the shape (T, S), (B, T, S) or (B, H, T, S); "
-            f"received attention_mask of shape {tuple(mask.shape)}."
-        )
-    mask = ops.cast(mask, "bool")
-    if len(mask.shape) == 2:
-        return mask[None, None]
-    return mask[:, None] if len(mask.shape) == 3 else mask
-
-
-def _join_masks(masks):
-    masks = [mask for mask in masks if mask is not None]
-    if not masks:
-        return None
-    joined = masks[0]
-    for mask in masks[1:]:
-        joined = ops.logical_and(joined, mask)
-    return joined
+    @classmethod
+    def from_config(cls, config):
+        position = deserialize_position(config["position_encoding"])
+        return cls(**{**config, "position_encoding": position})

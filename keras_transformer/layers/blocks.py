@@ -3,12 +3,20 @@
 import keras
 
 from keras_transformer.layers.arguments import check_rate
-from keras_transformer.layers.attention import MultiHeadAttention, combined_mask
+from keras_transformer.layers.attention import MultiHeadAttention
+from keras_transformer.layers.attention_position import (
+    attention_position,
+    deserialize_position,
+    serialize_position,
+)
 from keras_transformer.layers.feed_forward import FeedForward
+from keras_transformer.layers.masks import combined_mask
 
 
 class _Block(keras.layers.Layer):
     """What the encoder's and the decoder's block share: arguments and residuals."""
+
+    _is_causal = False
 
     def __init__(
         self,
@@ -17,6 +25,7 @@ class _Block(keras.layers.Layer):
         dropout=0.1,
         activation="relu",
         norm_first=False,
+        position_encoding=None,
         attention_dropout=0.0,
         intermediate_dropout=0.0,
         layer_norm_epsilon=1e-6,
@@ -33,6 +42,9 @@ class _Block(keras.layers.Layer):
         self.dropout = dropout
         self.activation = keras.activations.get(activation)
         self.norm_first = norm_first
+        self.position_encoding = attention_position(
+            position_encoding, causal=self._is_causal, dtype=self.dtype_policy
+        )
         self.attention_dropout = attention_dropout
         self.intermediate_dropout = intermediate_dropout
         self.layer_norm_epsilon = layer_norm_epsilon
@@ -42,10 +54,11 @@ class _Block(keras.layers.Layer):
         self.seed = seed
         self.supports_masking = True
 
-    def _attention(self, name):
+    def _attention(self, name, position_encoding=None):
         return MultiHeadAttention(
             self.num_heads,
             dropout=self.attention_dropout,
+            position_encoding=position_encoding,
             use_bias=self.use_bias,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
@@ -95,6 +108,7 @@ class _Block(keras.layers.Layer):
             "dropout": self.dropout,
             "activation": keras.activations.serialize(self.activation),
             "norm_first": self.norm_first,
+            "position_encoding": serialize_position(self.position_encoding),
             "attention_dropout": self.attention_dropout,
             "intermediate_dropout": self.intermediate_dropout,
             "layer_norm_epsilon": self.layer_norm_epsilon,
@@ -103,6 +117,11 @@ class _Block(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "seed": self.seed,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        position = deserialize_position(config["position_encoding"])
+        return cls(**{**config, "position_encoding": position})
 
 
 _BLOCK_ARGS = """
@@ -114,6 +133,9 @@ _BLOCK_ARGS = """
         norm_first: Whether layer normalization comes before each sub-layer (pre-norm)
             and not after the residual sum (post-norm, as in the paper). A stack of
             pre-norm blocks needs one more normalization at its end.
+        position_encoding: How self-attention itself knows order: `"rotary"`,
+            `"relative"`, `"t5"`, `"alibi"`, a layer of theirs, which several blocks may
+            share, or None, the paper's, whose positions are added before the blocks.
         attention_dropout: Dropout rate on the attention weights; none in the paper.
         intermediate_dropout: Dropout rate inside the feed-forward network; none in
             the paper.
@@ -159,7 +181,7 @@ class EncoderBlock(_Block):
     """
 
     def build(self, input_shape):
-        self.self_attention = self._attention("self_attention")
+        self.self_attention = self._attention("self_attention", self.position_encoding)
         self.self_attention.build(input_shape)
         self.self_attention_norm = self._norm("self_attention_norm", input_shape)
         self.feed_forward = self._feed_forward("feed_forward")
@@ -222,14 +244,16 @@ class DecoderBlock(_Block):
         decoder_sequence: Float tensor `(B, T, D)`.
         encoder_sequence: Float tensor `(B, S, De)`, the encoder's output, or None.
         decoder_sequence_mask: Bool `(B, T)`, marks padding.
-        encoder_sequence_mask: Bool `(B, S)`, marks padding.
+        encoder_sequence_mask: Bool `(B, S)`, marks padding; with a `cache`, which has
+            it already, left out.
         decoder_attention_mask: Bool `(T, T)`, `(B, T, T)` or `(B, H, T, T)`.
         encoder_attention_mask: Bool `(T, S)`, `(B, T, S)` or `(B, H, T, S)`.
         use_causal_mask: Whether row t attends to rows 0 to t only.
         return_attention_scores: Whether to return the attention weights too.
-        cache: A dict from `empty_cache`, for decoding step by step.
+        cache: A dict from `empty_cache`, for decoding step by step; see
+            `MultiHeadAttention`.
         cache_index: Scalar integer, the position of the first row of
-            `decoder_sequence`; goes with `cache`.
+            `decoder_sequence`, for a cache of fixed length.
         training: Whether dropout is on.
 
     Returns:
@@ -254,9 +278,11 @@ class DecoderBlock(_Block):
     section 3.1.
     """
 
+    _is_causal = True
+
     def build(self, decoder_sequence_shape, encoder_sequence_shape=None):
         shape = decoder_sequence_shape
-        self.self_attention = self._attention("self_attention")
+        self.self_attention = self._attention("self_attention", self.position_encoding)
         self.self_attention.build(shape)
         self.self_attention_norm = self._norm("self_attention_norm", shape)
         self.cross_attention = None
@@ -269,16 +295,22 @@ class DecoderBlock(_Block):
         self.feed_forward_norm = self._norm("feed_forward_norm", shape)
         self._build_residual()
 
-    def empty_cache(self, batch_size, max_length, encoder_sequence=None):
+    def empty_cache(
+        self,
+        batch_size,
+        max_length=None,
+        encoder_sequence=None,
+        encoder_sequence_mask=None,
+    ):
         """What decoding step by step keeps of this block, before the first step.
 
         Args:
-            batch_size: Number of sequences, an integer or a scalar tensor; a multiple
-                of the batch of `encoder_sequence` where several hypotheses share
-                a source.
-            max_length: Number of positions, an integer or a scalar tensor.
+            batch_size: Number of sequences B, an integer or a scalar tensor.
+            max_length: Number of positions of a cache of fixed length; by default it
+                grows.
             encoder_sequence: Float tensor `(B, S, De)`, the encoder's output, whose
                 keys and values are computed here, once.
+            encoder_sequence_mask: Bool `(B, S)`, marks padding.
 
         Returns:
             A dict for the call argument `cache`: `"self"` and, with cross-attention,
@@ -286,7 +318,9 @@ class DecoderBlock(_Block):
         """
         cache = {"self": self.self_attention.empty_cache(batch_size, max_length)}
         if self.cross_attention is not None:
-            cache["cross"] = self.cross_attention.project_value(encoder_sequence)
+            cache["cross"] = self.cross_attention.project_value(
+                encoder_sequence, value_mask=encoder_sequence_mask
+            )
         return cache
 
     def call(
@@ -311,6 +345,11 @@ class DecoderBlock(_Block):
                 f"encoder_sequence={encoder_sequence} in {self.name!r}, built "
                 f"{'with' if self.cross_attention else 'without'} cross-attention."
             )
+        if cache is not None and encoder_sequence_mask is not None:
+            raise ValueError(
+                "encoder_sequence_mask goes to empty_cache, beside encoder_sequence; "
+                "received one in a call with a cache."
+            )
         mask = combined_mask(decoder_sequence, decoder_sequence_mask)
         common = {
             "return_attention_scores": return_attention_scores,
@@ -330,13 +369,13 @@ class DecoderBlock(_Block):
 
         def attend_to_encoder(x):
             if cache is None:
-                source = {"value": encoder_sequence}
+                source_mask = combined_mask(encoder_sequence, encoder_sequence_mask)
+                source = {"value": encoder_sequence, "value_mask": source_mask}
             else:
-                source = {"cache": cache["cross"]}
+                source = {"projected_value": cache["cross"]}
             return _as_tuple(
                 self.cross_attention(
                     x,
-                    value_mask=combined_mask(encoder_sequence, encoder_sequence_mask),
                     attention_mask=encoder_attention_mask,
                     **source,
                     **common,

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.layers.arguments import check_positive
+
 LAYOUTS = ("interleaved", "concatenated")
 
 
@@ -60,6 +62,84 @@ def sinusoidal_encoding(
     return ops.reshape(pairs, shape)[..., :hidden_dim]
 
 
+def position_shift_matrix(
+    offset, hidden_dim, max_wavelength=10_000.0, layout="interleaved"
+):
+    """The linear map that moves every sinusoidal encoding `offset` positions on.
+
+    ```
+    PE(pos + offset) = M PE(pos)        for every pos
+    ```
+
+    The paper chose sinusoids because such a map exists (section 3.5): "for any fixed
+    offset k, PE(pos + k) can be represented as a linear function of PE(pos)". Each
+    pair of sine and cosine turns by the angle `offset * frequency`, so M is a
+    block-diagonal rotation:
+
+    ```
+    sin(a + b) =  cos(b) sin(a) + sin(b) cos(a)
+    cos(a + b) = -sin(b) sin(a) + cos(b) cos(a)
+    ```
+
+    Args:
+        offset: Number of positions k, any integer.
+        hidden_dim: Width D of the encoding, an even number.
+        max_wavelength: As in `sinusoidal_encoding`.
+        layout: As in `sinusoidal_encoding`.
+
+    Returns:
+        The map M, a float32 NumPy array of shape `(D, D)`. It is orthogonal, hence dot
+        products of encodings depend on the distance of their positions only.
+
+    Raises:
+        ValueError: For an odd `hidden_dim`, whose last sine has no cosine.
+
+    Example:
+
+    >>> encoding = ops.convert_to_numpy(sinusoidal_encoding(np.arange(50), 64))
+    >>> moved = encoding[:40] @ position_shift_matrix(10, 64).T
+    >>> bool(np.allclose(moved, encoding[10:], atol=1e-5))
+    True
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
+    section 3.5.
+    """
+    if hidden_dim % 2:
+        raise ValueError(
+            "hidden_dim must be even, so that every sine has its cosine; "
+            f"received hidden_dim={hidden_dim}."
+        )
+    pairs = hidden_dim // 2
+    angles = offset * float(max_wavelength) ** (-2.0 * np.arange(pairs) / hidden_dim)
+    sines, cosines = _sine_and_cosine_places(hidden_dim, layout)
+    matrix = np.zeros((hidden_dim, hidden_dim))
+    matrix[sines, sines] = matrix[cosines, cosines] = np.cos(angles)
+    matrix[sines, cosines] = np.sin(angles)
+    matrix[cosines, sines] = -np.sin(angles)
+    return matrix.astype("float32")
+
+
+def _sine_and_cosine_places(hidden_dim, layout):
+    """The dimensions that hold the sines, and those that hold the cosines."""
+    places = np.arange(hidden_dim)
+    if layout == "concatenated":
+        return np.split(places, 2)
+    return places[0::2], places[1::2]
+
+
+def check_sinusoid(max_wavelength, layout):
+    """Raises a ValueError for arguments that no sinusoid has."""
+    if layout not in LAYOUTS:
+        raise ValueError(
+            f"layout must be one of {LAYOUTS}; received layout={layout!r}."
+        )
+    if max_wavelength <= 0:
+        raise ValueError(
+            "max_wavelength must be positive; "
+            f"received max_wavelength={max_wavelength}."
+        )
+
+
 def _split_significand(values, bits, parts):
     """Splits float64 values into float32 parts; all but the last have few bits."""
     result = []
@@ -111,15 +191,7 @@ class PositionalEncoding(keras.layers.Layer):
 
     def __init__(self, max_wavelength=10_000.0, layout="interleaved", **kwargs):
         super().__init__(**kwargs)
-        if layout not in LAYOUTS:
-            raise ValueError(
-                f"layout must be one of {LAYOUTS}; received layout={layout!r}."
-            )
-        if max_wavelength <= 0:
-            raise ValueError(
-                "max_wavelength must be positive; "
-                f"received max_wavelength={max_wavelength}."
-            )
+        check_sinusoid(max_wavelength, layout)
         self.max_wavelength = max_wavelength
         self.layout = layout
         self.supports_masking = True
@@ -148,4 +220,123 @@ class PositionalEncoding(keras.layers.Layer):
             **super().get_config(),
             "max_wavelength": self.max_wavelength,
             "layout": self.layout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class LearnedPositionalEncoding(keras.layers.Layer):
+    """Adds a trained vector for each position to its input.
+
+    The paper found it "nearly identical" in quality to the sinusoids (Table 3, row E),
+    which can go on to longer sequences than any in training; this table ends.
+
+    Args:
+        max_length: Number of positions in the table.
+        embeddings_initializer: Initializer of the table `(max_length, D)`. By default a
+            normal distribution of standard deviation `D ** -0.5`, as for tokens.
+
+    Call arguments:
+        inputs: Float tensor `(..., T, D)`.
+        start_index: Position of the first row: an integer, a scalar tensor, or an
+            integer tensor `(B,)` with one start for each sequence.
+
+    Returns:
+        `inputs + table[start_index : start_index + T]`, of the shape and dtype of
+        `inputs`; the mask of the input passes through.
+
+    Raises:
+        ValueError: If the input is longer than the table. In a graph whose lengths
+            are not known beforehand, TensorFlow raises when the input comes, and names
+            `positions_must_be_below_max_length`.
+
+    Example:
+
+    >>> x = np.zeros((2, 10, 64), "float32")
+    >>> LearnedPositionalEncoding(max_length=512)(x).shape
+    (2, 10, 64)
+
+    Reference: [Convolutional Sequence to Sequence Learning](https://arxiv.org/abs/1705.03122),
+    section 3.1.
+    """
+
+    def __init__(self, max_length=512, embeddings_initializer=None, **kwargs):
+        super().__init__(**kwargs)
+        check_positive("max_length", max_length)
+        self.max_length = max_length
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        hidden_dim = input_shape[-1]
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.max_length, hidden_dim),
+            initializer=self.embeddings_initializer
+            or keras.initializers.RandomNormal(stddev=hidden_dim**-0.5),
+        )
+
+    def call(self, inputs, start_index=0):
+        length, hidden_dim = ops.shape(inputs)[-2], inputs.shape[-1]
+        self._check_fits(length, start_index)
+        table = ops.convert_to_tensor(self.embeddings, inputs.dtype)
+        # The scope's name is what TensorFlow's error shows.
+        with keras.name_scope("positions_must_be_below_max_length"):
+            if len(ops.shape(start_index)) == 0:
+                start = (ops.cast(start_index, "int32"), 0)
+                return inputs + ops.slice(table, start, (length, hidden_dim))
+            starts = ops.expand_dims(ops.cast(start_index, "int32"), -1)
+            positions = starts + ops.arange(length, dtype="int32")
+            return inputs + ops.take(table, positions, axis=0)
+
+    def _check_fits(self, length, start_index):
+        if not (isinstance(length, int) and isinstance(start_index, int)):
+            return
+        if start_index + length > self.max_length:
+            raise ValueError(
+                f"{self.name} has learned max_length={self.max_length} positions; "
+                f"received an input that reaches position {start_index + length - 1}. "
+                "Shorten the input, build the layer with a larger max_length "
+                "(interpolate_from carries a trained table over), or use sinusoids, "
+                "which have no longest length."
+            )
+
+    def interpolate_from(self, other):
+        """Sets this table to that of another layer, stretched or shrunk to fit.
+
+        Row 0 stays row 0 and the last row the last; between them rows are interpolated
+        linearly. A model for longer inputs starts from it and is then trained on.
+
+        Args:
+            other: A built `LearnedPositionalEncoding` of the same width.
+
+        Raises:
+            ValueError: If the widths differ.
+
+        Example:
+
+        >>> short, long = LearnedPositionalEncoding(64), LearnedPositionalEncoding(256)
+        >>> short.build((None, None, 8)), long.build((None, None, 8))
+        (None, None)
+        >>> long.interpolate_from(short)
+        """
+        table = ops.convert_to_numpy(other.embeddings)
+        if table.shape[1] != self.embeddings.shape[1]:
+            raise ValueError(
+                "other must be as wide as this layer; received "
+                f"other.embeddings.shape={table.shape} for {self.embeddings.shape}."
+            )
+        places = np.linspace(0.0, len(table) - 1.0, self.max_length)
+        columns = [np.interp(places, np.arange(len(table)), c) for c in table.T]
+        self.embeddings.assign(np.stack(columns, axis=1))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        initializer = self.embeddings_initializer
+        return {
+            **super().get_config(),
+            "max_length": self.max_length,
+            "embeddings_initializer": initializer
+            and keras.initializers.serialize(initializer),
         }

@@ -4,9 +4,17 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.arguments import check_positive, check_rate
+from keras_transformer.layers.attention_position import (
+    BY_NAME,
+    AttentionPosition,
+    attention_position,
+)
 from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
 from keras_transformer.layers.embedding import TokenEmbedding
-from keras_transformer.layers.position import PositionalEncoding
+from keras_transformer.layers.position import (
+    LearnedPositionalEncoding,
+    PositionalEncoding,
+)
 from keras_transformer.models.presets import PRESETS
 
 
@@ -31,8 +39,14 @@ class Transformer(keras.Model):
         intermediate_dim: Inner width of the feed-forward networks (d_ff).
         dropout: Dropout rate on the sum of embedding and position, and on the output of
             each sub-layer (section 5.4).
-        position_encoding: `"sinusoidal"`, a Keras layer that takes and returns
-            `(B, T, D)` and has the call argument `start_index`, or None.
+        position_encoding: How the model knows order, a name, a layer or None.
+            `"sinusoidal"` (the paper's) and `"learned"` (512 positions), or any Keras
+            layer that takes and returns `(B, T, D)` and has the call argument
+            `start_index`, are added to the embeddings, source and target. `"rotary"`,
+            `"relative"`, `"t5"` and `"alibi"`, or a layer of theirs, act inside of
+            self-attention. By name, `"relative"` has tables of its own in each block
+            and `"t5"` one for the encoder and one for the decoder; a layer is shared by
+            all blocks.
         norm_first: Whether layer normalization comes before each sub-layer
             (pre-norm); one more then ends each stack. The paper's is post-norm.
         activation: Activation of the feed-forward networks.
@@ -115,6 +129,9 @@ class Transformer(keras.Model):
             "use_bias": use_bias,
             "seed": seed,
         }
+        embedding_position, encoder_position, decoder_position = _positions(
+            position_encoding, dtype
+        )
         block_arguments = {
             name: config[name]
             for name in (
@@ -145,16 +162,26 @@ class Transformer(keras.Model):
         else:
             source_embedding = embedding(source_vocabulary_size, "source_embedding")
             target_embedding = embedding(target_vocabulary_size, "target_embedding")
-        position = _position_layer(position_encoding, dtype)
+        position = embedding_position
         embedding_dropout = keras.layers.Dropout(
             dropout, seed=seed, dtype=dtype, name="embedding_dropout"
         )
         encoder_blocks = [
-            EncoderBlock(**block_arguments, dtype=dtype, name=f"encoder_{i}")
+            EncoderBlock(
+                **block_arguments,
+                position_encoding=encoder_position,
+                dtype=dtype,
+                name=f"encoder_{i}",
+            )
             for i in range(num_layers)
         ]
         decoder_blocks = [
-            DecoderBlock(**block_arguments, dtype=dtype, name=f"decoder_{i}")
+            DecoderBlock(
+                **block_arguments,
+                position_encoding=decoder_position,
+                dtype=dtype,
+                name=f"decoder_{i}",
+            )
             for i in range(num_layers)
         ]
         encoder_norm = norm("encoder_norm") if norm_first else None
@@ -236,55 +263,57 @@ class Transformer(keras.Model):
         x = self.encoder_norm(x) if self.encoder_norm else x
         return (x, scores) if return_attention_scores else x
 
-    def start_decoding(self, source_ids, max_length, num_hypotheses=1):
+    @property
+    def max_length(self):
+        """Most positions of a sequence, or None if there is no such bound."""
+        return getattr(self.position, "max_length", None)
+
+    def start_decoding(self, source_ids, max_length=None):
         """Encodes the source and prepares decoding it step by step.
 
         Args:
             source_ids: Integer ids `(B, S)`, 0 is padding.
-            max_length: Most steps that can be decoded, an integer or a scalar
-                tensor.
-            num_hypotheses: Number of hypotheses per source, which share its
-                encoding.
+            max_length: Number of positions of caches of fixed length, hypotheses
+                counted singly; by default they grow.
 
         Returns:
-            The state for `decode_step`, a dict: `"source_mask"` bool `(B, S)` and
-            `"caches"`, one for each block.
+            The caches for `decode_step`, a list with one for each block.
         """
         memory = self.encode(source_ids)
-        rows = ops.shape(source_ids)[0] * num_hypotheses
-        return {
-            "source_mask": ops.not_equal(source_ids, 0),
-            "caches": [
-                block.empty_cache(rows, max_length, memory)
-                for block in self.decoder_blocks
-            ],
-        }
+        mask = ops.not_equal(source_ids, 0)
+        batch_size = ops.shape(source_ids)[0]
+        return [
+            block.empty_cache(batch_size, max_length, memory, mask)
+            for block in self.decoder_blocks
+        ]
 
-    def decode_step(self, target_ids, index, state):
+    def decode_step(self, target_ids, index, caches, mask=None, fixed_shapes=False):
         """One step of decoding.
 
         Args:
-            target_ids: Integer ids `(B * num_hypotheses, T)`, the newest tokens of
-                each hypothesis; usually T is 1.
+            target_ids: Integer ids `(B N, T)`, the newest tokens of N hypotheses of
+                each sentence; usually T is 1.
             index: Scalar integer, the position of the first of them.
-            state: From `start_decoding` or the step before.
+            caches: From `start_decoding` or the step before.
+            mask: Bool `(B, N, L)`, which cached positions each hypothesis descends
+                from, if N is more than 1; see `kt.layers.MultiHeadAttention`.
+            fixed_shapes: Whether the caches have a fixed length.
 
         Returns:
-            A tuple of the logits `(B * num_hypotheses, T, V)` and the next state.
+            A tuple of the logits `(B N, T, V)` and the next caches.
         """
         x = self._embed(self.target_embedding, target_ids, index)
-        caches = []
-        for block, cache in zip(self.decoder_blocks, state["caches"]):
+        next_caches = []
+        for block, cache in zip(self.decoder_blocks, caches):
             x, cache = block(
                 x,
-                encoder_sequence_mask=state["source_mask"],
+                decoder_attention_mask=mask,
                 cache=cache,
-                cache_index=index,
+                cache_index=index if fixed_shapes else None,
             )
-            caches.append(cache)
+            next_caches.append(cache)
         x = self.decoder_norm(x) if self.decoder_norm else x
-        logits = self.target_embedding(x, reverse=True)
-        return logits, {**state, "caches": caches}
+        return self.target_embedding(x, reverse=True), next_caches
 
     def attention_scores(self, source_ids, target_ids):
         """The attention weights of every block, for pictures and alignments.
@@ -364,12 +393,27 @@ class Transformer(keras.Model):
         return cls(**config)
 
 
-def _position_layer(position_encoding, dtype):
+def _positions(position_encoding, dtype):
+    """What is added to embeddings, and what encoder and decoder blocks are given."""
+    if position_encoding is None:
+        return None, None, None
     if position_encoding == "sinusoidal":
-        return PositionalEncoding(dtype=dtype, name="position")
-    if position_encoding is None or isinstance(position_encoding, keras.Layer):
-        return position_encoding
+        return PositionalEncoding(dtype=dtype, name="position"), None, None
+    if position_encoding == "learned":
+        return LearnedPositionalEncoding(dtype=dtype, name="position"), None, None
+    if position_encoding == "t5":
+        # T5 shares one table among the blocks of a stack.
+        return None, *(
+            attention_position("t5", causal, dtype) for causal in (False, True)
+        )
+    if isinstance(position_encoding, AttentionPosition):
+        return None, position_encoding, position_encoding
+    if isinstance(position_encoding, keras.Layer):
+        return position_encoding, None, None
+    if position_encoding in BY_NAME:
+        return None, position_encoding, position_encoding
     raise ValueError(
-        'position_encoding must be "sinusoidal", a Keras layer or None; '
+        "position_encoding must be one of "
+        f"{sorted(['sinusoidal', 'learned', *BY_NAME])}, a Keras layer or None; "
         f"received position_encoding={position_encoding!r}."
     )

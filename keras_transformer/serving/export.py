@@ -54,7 +54,12 @@ def export_saved_model(
     'saved_models/en-de/1'
     """  # noqa: E501
     num_hypotheses = num_hypotheses or beam_size
-    check_search(beam_size, num_hypotheses, length_penalty, max_length)
+    check_search(
+        beam_size=beam_size,
+        num_hypotheses=num_hypotheses,
+        length_penalty=length_penalty,
+        max_length=max_length,
+    )
     module = _Serving(
         translator,
         num_hypotheses,

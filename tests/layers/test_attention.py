@@ -106,30 +106,89 @@ def test_leaves_the_caller_s_masks_alone():
     np.testing.assert_array_equal(mask, before)
 
 
-def test_steps_with_a_cache_equal_the_full_pass():
-    x, layer = tensor(B, T, D), MultiHeadAttention(H)
+POSITIONS = [None, "rotary", "relative", "t5", "alibi"]
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("max_length", [None, T + 2])
+def test_steps_with_a_cache_equal_the_full_pass(position, max_length):
+    x, layer = tensor(B, T, D), MultiHeadAttention(H, position_encoding=position)
     full = layer(x, use_causal_mask=True)
-    cache = layer.empty_cache(B, T)
+    cache = layer.empty_cache(B, max_length)
     for i in range(T):
-        step, cache = layer(x[:, i : i + 1], cache=cache, cache_index=i)
+        index = None if max_length is None else i
+        step, cache = layer(x[:, i : i + 1], cache=cache, cache_index=index)
         np.testing.assert_allclose(step[:, 0], full[:, i], atol=1e-5)
 
 
-def test_a_first_part_then_steps_equal_the_full_pass():
-    x, layer = tensor(B, T, D), MultiHeadAttention(H)
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("max_length", [None, T + 2])
+def test_a_first_part_then_the_rest_equal_the_full_pass(position, max_length):
+    x, layer = tensor(B, T, D), MultiHeadAttention(H, position_encoding=position)
     full = layer(x, use_causal_mask=True)
-    first, cache = layer(x[:, :3], cache=layer.empty_cache(B, T), cache_index=0)
-    rest, _ = layer(x[:, 3:], cache=cache, cache_index=3)
+    starts = (None, None) if max_length is None else (0, 3)
+    cache = layer.empty_cache(B, max_length)
+    first, cache = layer(x[:, :3], cache=cache, cache_index=starts[0])
+    rest, _ = layer(x[:, 3:], cache=cache, cache_index=starts[1])
     np.testing.assert_allclose(ops.concatenate([first, rest], 1), full, atol=1e-5)
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("max_length", [None, T])
+def test_hypotheses_that_share_a_cache_equal_the_full_pass(position, max_length):
+    """Each step, every hypothesis goes on from one drawn at random."""
+    width, layer = 3, MultiHeadAttention(H, position_encoding=position)
+    layer.build((None, None, D))
+    cache = layer.empty_cache(B, max_length and max_length * width)
+    rng = np.random.default_rng(1)
+    histories = np.zeros((B, width, 0, D), "float32")
+    paths = np.zeros((B, width, 0), int)
+    for i in range(T):
+        parents = rng.integers(0, width, (B, width))
+        x = tensor(B, width, 1, D)
+        batch = np.arange(B)[:, None]
+        histories = np.concatenate([histories[batch, parents], x], axis=2)
+        own = np.broadcast_to(np.arange(width)[None, :, None], (B, width, 1))
+        paths = np.concatenate([paths[batch, parents], own], axis=2)
+        mask = np.zeros((B, width, max_length or i + 1, width), bool)
+        mask[:, :, : i + 1] = paths[..., None] == np.arange(width)
+        step, cache = layer(
+            x.reshape(B * width, 1, D),
+            cache=cache,
+            cache_index=None if max_length is None else i,
+            attention_mask=mask.reshape(B, width, -1),
+        )
+        full = layer(histories.reshape(B * width, i + 1, D), use_causal_mask=True)
+        np.testing.assert_allclose(step[:, 0], full[:, i], atol=1e-5)
+
+
+def test_several_new_rows_of_several_hypotheses_are_refused():
+    layer = MultiHeadAttention(H)
+    layer.build((None, None, D))
+    with pytest.raises(ValueError, match="cache of its own batch"):
+        layer(tensor(2 * B, 2, D), cache=layer.empty_cache(B))
 
 
 def test_projected_values_stand_for_the_value():
     query, value = tensor(2 * B, T, D), tensor(B, S, D)
     layer = MultiHeadAttention(H)
     layer(query[:B], value)
-    cached = layer(query, cache=layer.project_value(value))
+    cached = layer(query, projected_value=layer.project_value(value))
     expected = layer(query, np.repeat(value, 2, axis=0))
     np.testing.assert_allclose(cached, expected, atol=1e-5)
+
+
+def test_projected_values_keep_their_mask():
+    query, value = tensor(B, T, D), tensor(B, S, D)
+    mask = np.ones((B, S), bool)
+    mask[0, 2:] = False
+    mask[1] = False
+    layer = MultiHeadAttention(H)
+    expected = layer(query, value, value_mask=mask)
+    projected = layer.project_value(value, value_mask=ops.convert_to_tensor(mask))
+    found = layer(query, projected_value=projected)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(expected[1], 0.0)
 
 
 def test_dropout_on_the_weights_acts_in_training_only():

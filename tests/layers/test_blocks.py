@@ -18,13 +18,11 @@ def test_decoder_steps_with_a_cache_equal_the_full_pass(norm_first, cross):
     mask = np.arange(S) < [[S], [S - 3]] if cross else None
     block = DecoderBlock(2, 16, norm_first=norm_first)
     full = block(x, memory, encoder_sequence_mask=mask)
-    cache = block.empty_cache(B, T, memory)
+    cache = block.empty_cache(B, encoder_sequence=memory, encoder_sequence_mask=mask)
     for i in range(T):
         step, cache = block(
             x[:, i : i + 1],
-            encoder_sequence_mask=mask,
             cache=cache,
-            cache_index=i,
         )
         np.testing.assert_allclose(step[:, 0], full[:, i], atol=1e-5)
 

@@ -13,6 +13,8 @@ from keras_transformer import layers
 WIDTH = 8
 LAYERS = {
     "PositionalEncoding": {},
+    "LearnedPositionalEncoding": {"max_length": 9},
+    "RotaryEmbedding": {},
     "MultiHeadAttention": {"num_heads": 2},
     "FeedForward": {"intermediate_dim": 16},
     "EncoderBlock": {"num_heads": 2, "intermediate_dim": 16},
@@ -20,6 +22,8 @@ LAYERS = {
 }
 NUM_WEIGHTS = {
     "PositionalEncoding": 0,
+    "LearnedPositionalEncoding": 1,
+    "RotaryEmbedding": 0,
     "MultiHeadAttention": 4,
     "FeedForward": 4,
     "EncoderBlock": 12,
@@ -37,6 +41,36 @@ def test_passes_keras_own_layer_test(name):
         expected_num_trainable_weights=NUM_WEIGHTS[name],
         supports_masking=True,
     )
+
+
+@pytest.mark.parametrize("name, weights", [("T5PositionBias", 1), ("AlibiBias", 0)])
+def test_biases_of_scores_pass_keras_own_layer_test(name, weights):
+    TestCase().run_layer_test(
+        getattr(layers, name),
+        init_kwargs={},
+        input_shape=(2, 4, 5, 5),
+        expected_output_shape=(2, 4, 5, 5),
+        expected_num_trainable_weights=weights,
+        supports_masking=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["rotary", "relative", "t5", "alibi"])
+def test_blocks_with_positions_pass_keras_own_layer_test(name):
+    weights = {"rotary": 0, "relative": 2, "t5": 1, "alibi": 0}[name]
+    for block in (layers.EncoderBlock, layers.DecoderBlock):
+        TestCase().run_layer_test(
+            block,
+            init_kwargs={
+                "num_heads": 2,
+                "intermediate_dim": 16,
+                "position_encoding": name,
+            },
+            input_shape=(2, 5, WIDTH),
+            expected_output_shape=(2, 5, WIDTH),
+            expected_num_trainable_weights=12 + weights,
+            supports_masking=True,
+        )
 
 
 def test_token_embedding_passes_keras_own_layer_test():

@@ -1,0 +1,140 @@
+"""Sampling, and greedy search: hypotheses that go on alone."""
+
+from keras import ops
+
+from keras_transformer.decoding.beam_search import length_penalty
+from keras_transformer.decoding.search import IMPOSSIBLE, write_token
+
+
+class Sampling:
+    """Which token each hypothesis goes on with: one drawn by its probability.
+
+    With `temperature` 0 it is the most probable one, which is greedy search. What is
+    drawn depends on the seed, the step and the number of the hypothesis alone, so a
+    sentence's answer doesn't depend on the others of its batch.
+
+    Args:
+        num_hypotheses: Number N of answers per sentence, drawn independently.
+        temperature: What logits are divided by: below 1 the likely become likelier; 0
+            takes the most probable token.
+        top_k: Number of tokens to draw from, the most probable; all by default.
+        top_p: Draws from the fewest tokens whose probabilities sum up to this or more.
+        seed: Integer or scalar integer tensor.
+        alpha: Exponent of the length penalty of the scores.
+
+    Reference: [The Curious Case of Neural Text Degeneration](https://arxiv.org/abs/1904.09751),
+    section 3.1, for `top_p`.
+    """
+
+    def __init__(
+        self,
+        num_hypotheses=1,
+        temperature=1.0,
+        top_k=None,
+        top_p=1.0,
+        seed=0,
+        alpha=0.6,
+    ):
+        self.width = num_hypotheses
+        self.temperature = temperature
+        self.top_k = top_k
+        self.top_p = top_p
+        self.seed = seed
+        self.alpha = alpha
+
+    def start(self, batch, longest, max_lengths):
+        """The values that the loop keeps, before the first step."""
+        return {
+            "ids": ops.zeros((batch, self.width, longest), "int32"),
+            "scores": ops.zeros((batch, self.width), "float32"),
+            "lengths": ops.zeros((batch, self.width), "int32"),
+            "ended": ops.zeros((batch, self.width), "bool"),
+        }
+
+    def mask(self, values):
+        """Which steps of all hypotheses belong to each, `(B, N, L N)`."""
+        if self.width == 1:
+            return None
+        own = ops.eye(self.width, dtype="bool")[None, :, None, :]
+        batch, _, length = ops.shape(values["ids"])
+        written = ops.arange(length, dtype="int32") <= values["index"]
+        own = ops.logical_and(own, written[None, None, :, None])
+        own = ops.reshape(own, (1, self.width, length * self.width))
+        return ops.broadcast_to(own, (batch, self.width, length * self.width))
+
+    def extend(self, values, log_probs, max_lengths, end_id):
+        """The values after one more token."""
+        index, ended = values["index"], values["ended"]
+        tokens = ops.cast(self._choose(log_probs, index), "int32")
+        gained = ops.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
+        tokens = ops.where(ended, 0, tokens)
+        lengths = values["lengths"] + ops.cast(ops.logical_not(ended), "int32")
+        at_limit = index + 1 >= max_lengths[:, None]
+        now_ended = ended | (tokens == end_id) | at_limit
+        return {
+            "tokens": tokens,
+            "ids": write_token(values["ids"], index, tokens),
+            "scores": values["scores"] + ops.where(ended, 0.0, gained),
+            "lengths": lengths,
+            "ended": now_ended,
+            "done": ops.all(now_ended, axis=1),
+        }
+
+    def _choose(self, log_probs, index):
+        if self.temperature == 0:
+            return ops.argmax(log_probs, axis=-1)
+        size = log_probs.shape[-1]
+        best, tokens = ops.top_k(log_probs, min(self.top_k or size, size))
+        probabilities = ops.softmax(best / self.temperature, axis=-1)
+        probabilities = ops.where(best > IMPOSSIBLE / 2, probabilities, 0.0)
+        total = ops.cumsum(probabilities, axis=-1)
+        kept = ops.where(total - probabilities < self.top_p, probabilities, 0.0)
+        total = ops.cumsum(kept, axis=-1)
+        draw = uniform(self.seed, index, self.width)[None, :, None] * total[..., -1:]
+        chosen = ops.sum(ops.cast(total <= draw, "int32"), axis=-1, keepdims=True)
+        chosen = ops.minimum(chosen, ops.shape(best)[-1] - 1)
+        return ops.take_along_axis(tokens, chosen, axis=-1)[..., 0]
+
+    def answers(self, values):
+        """All hypotheses, best first."""
+        scores = values["scores"] / length_penalty(values["lengths"], self.alpha)
+        if self.width == 1:
+            return {"ids": values["ids"], "scores": scores}
+        order = ops.argsort(-scores, axis=1)
+        return {
+            "ids": ops.take_along_axis(values["ids"], order[..., None], axis=1),
+            "scores": ops.take_along_axis(scores, order, axis=1),
+        }
+
+
+def uniform(seed, index, count):
+    """Numbers in [0, 1), the same on every backend: a hash of seed, step and place.
+
+    Keras's own generators draw differently on each backend, and take no tensor as seed.
+
+    Args:
+        seed: Integer or scalar integer tensor.
+        index: Integer or scalar integer tensor.
+        count: Number n of draws.
+
+    Returns:
+        A float32 tensor `(n,)`.
+    """
+    bits = ops.cast(seed, "int32") * _signed(0x9E3779B1)
+    bits = _mix(bits + ops.cast(index, "int32"))
+    bits = _mix(bits * _signed(0x85EBCA77) + ops.arange(count, dtype="int32"))
+    # The sign bit and the lowest ones are left out: 24 bits fit a float32.
+    return ops.cast(ops.bitwise_and(bits, 0xFFFFFF), "float32") * 2.0**-24
+
+
+def _mix(bits):
+    """The finalizer of MurmurHash3, on int32."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        low = ops.bitwise_and(ops.right_shift(bits, shift), 2 ** (32 - shift) - 1)
+        bits = ops.bitwise_xor(bits, low) * _signed(factor)
+    return bits
+
+
+def _signed(value):
+    """A 32-bit constant as the int32 of the same bits."""
+    return int(value - (1 << 32) if value >= 1 << 31 else value)

@@ -1,0 +1,91 @@
+"""The search: one loop inside the graph, for greedy, beam search and sampling."""
+
+import keras
+from keras import ops
+
+# The score of what doesn't exist: finite, so that arithmetic on it stays finite.
+IMPOSSIBLE = -1e9
+
+
+def search(
+    step,
+    state,
+    selection,
+    rules=(),
+    *,
+    max_lengths,
+    longest,
+    start_id,
+    end_id,
+):
+    """Extends sequences token by token until all of them are done.
+
+    Each turn of the loop asks the model for the next tokens' log-probabilities
+    (`step`), lets the rules forbid some of them, and leaves it to the selection which
+    hypotheses go on: `BeamSearch` or `Sampling`, of which greedy search is a case.
+
+    Args:
+        step: Function `(ids (B N, 1), index, state, mask) -> (logits (B N, V),
+            state)`. N is the number of hypotheses of a sentence, `index` counts from
+            0. `mask` is None, or a bool tensor `(B, N, L N)`: which of a sentence's
+            earlier steps, N of them at each position, are those of a hypothesis.
+        state: Nested structure of tensors that `step` keeps.
+        selection: A `BeamSearch` or a `Sampling`.
+        rules: Functions `(log_probs (B, N, V), index, ids (B, N, L)) -> log_probs` that
+            lower what may not come next to `IMPOSSIBLE`.
+        max_lengths: Integer `(B,)`, most tokens of an answer, end token included.
+        longest: Their maximum or more: an integer, or where the backend has dynamic
+            shapes a scalar tensor.
+        start_id: Token that every sequence starts with.
+        end_id: Token that ends a sequence.
+
+    Returns:
+        A dict: `"ids"` int32 `(B, n, L)` with the end token and then zeros, best
+        first, and `"scores"` float32 `(B, n)`, log-probabilities divided by the length
+        penalty.
+    """
+    batch = ops.shape(max_lengths)[0]
+    max_lengths = ops.cast(max_lengths, "int32")
+    loop = {
+        "index": ops.convert_to_tensor(0, "int32"),
+        "tokens": ops.full((batch, selection.width), start_id, "int32"),
+        "done": ops.zeros((batch,), "bool"),
+        **selection.start(batch, longest, max_lengths),
+    }
+    names = list(loop)
+    num_state = len(keras.tree.flatten(state))
+
+    def unpack(values):
+        flat = values[len(names) :]
+        return dict(zip(names, values)), keras.tree.pack_sequence_as(state, flat)
+
+    def go_on(*values):
+        values, _ = unpack(values)
+        return ops.logical_and(
+            values["index"] < longest, ops.logical_not(ops.all(values["done"]))
+        )
+
+    def extend(*values):
+        values, state = unpack(values)
+        index = values["index"]
+        tokens = ops.reshape(values["tokens"], (-1, 1))
+        logits, state = step(tokens, index, state, selection.mask(values))
+        shape = (-1, selection.width, logits.shape[-1])
+        logits = ops.reshape(ops.cast(logits, "float32"), shape)
+        log_probs = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
+        for rule in rules:
+            log_probs = rule(log_probs, index, values["ids"])
+        updated = selection.extend(values, log_probs, max_lengths, end_id)
+        updated["index"] = index + 1
+        shaped = [ops.reshape(updated[name], ops.shape(values[name])) for name in names]
+        return (*shaped, *keras.tree.flatten(state))
+
+    values = ops.while_loop(go_on, extend, (*loop.values(), *keras.tree.flatten(state)))
+    assert len(values) == len(names) + num_state
+    return selection.answers(dict(zip(names, values)))
+
+
+def write_token(ids, index, tokens):
+    """`ids` (B, N, L) with `tokens` (B, N) at position `index`."""
+    positions = ops.arange(ops.shape(ids)[-1], dtype="int32")
+    return ops.where(positions == index, tokens[..., None], ids)

@@ -1,0 +1,49 @@
+"""Masks of attention: True where a query may look at a key."""
+
+from keras import ops
+
+# The float32 score of a masked pair: its weight becomes exactly zero, and unlike -inf
+# it leaves a row with nothing to attend to finite.
+MASKED_SCORE = -1e9
+
+
+def combined_mask(tensor, mask=None):
+    """The mask Keras carries on `tensor` and the explicit `mask`, joined by `and`."""
+    implicit = getattr(tensor, "_keras_mask", None)
+    if mask is None or implicit is None or mask is implicit:
+        return implicit if mask is None else mask
+    return ops.logical_and(ops.cast(mask, "bool"), implicit)
+
+
+def keys_mask(mask):
+    """`(B, S)` -> `(B, 1, 1, S)`."""
+    return None if mask is None else ops.cast(mask, "bool")[:, None, None, :]
+
+
+def full_mask(mask):
+    """`(T, S)`, `(B, T, S)` or `(B, H, T, S)` -> four dimensions."""
+    if mask is None:
+        return None
+    if len(mask.shape) not in (2, 3, 4):
+        raise ValueError(
+            "attention_mask must have the shape (T, S), (B, T, S) or (B, H, T, S); "
+            f"received attention_mask of shape {tuple(mask.shape)}."
+        )
+    mask = ops.cast(mask, "bool")
+    if len(mask.shape) == 2:
+        return mask[None, None]
+    return mask[:, None] if len(mask.shape) == 3 else mask
+
+
+def causal_mask(query_positions, key_positions):
+    """Which keys aren't after a query: `(T,)` and `(S,)` -> `(1, 1, T, S)`."""
+    return (key_positions[None, :] <= query_positions[:, None])[None, None]
+
+
+def join_masks(*masks):
+    """All masks joined by `and`; None, which masks nothing, if all are None."""
+    joined = None
+    for mask in masks:
+        if mask is not None:
+            joined = mask if joined is None else ops.logical_and(joined, mask)
+    return joined
