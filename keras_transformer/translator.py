@@ -67,8 +67,11 @@ class Translator:
         length_penalty=0.6,
         num_hypotheses=1,
         return_scores=False,
+        target_prefix=None,
+        seed=0,
         tokens_per_batch=4096,
         verbose=0,
+        **options,
     ):
         """Translates a list of sentences of any size.
 
@@ -82,8 +85,14 @@ class Translator:
             length_penalty: Exponent alpha of the length penalty.
             num_hypotheses: Number of answers per sentence, best first.
             return_scores: Whether to return the answers' scores too.
+            target_prefix: What the answers begin with: a string for all of them, or a
+                list with one for each text.
+            seed: With `sample=True`: the same seed gives the same answers.
             tokens_per_batch: Most source tokens translated at once, padding included.
             verbose: 1 shows a progress bar.
+            **options: Other options of `kt.decoding.generate`: `min_length`,
+                `banned_ids`, `no_repeat_ngram_size`, `sample`, `temperature`, `top_k`,
+                `top_p`.
 
         Returns:
             A list of strings, one for each of `texts` (a string for a string). With
@@ -92,14 +101,8 @@ class Translator:
 
         Raises:
             ValueError: For options out of range.
-            TypeError: If `texts` isn't made of strings.
+            TypeError: If `texts` isn't made of strings, or for an unknown option.
         """
-        check_search(
-            beam_size=beam_size,
-            num_hypotheses=num_hypotheses,
-            length_penalty=length_penalty,
-            max_length=max_length,
-        )
         if isinstance(texts, str):
             results = self.translate(
                 [texts],
@@ -108,19 +111,34 @@ class Translator:
                 length_penalty=length_penalty,
                 num_hypotheses=num_hypotheses,
                 return_scores=return_scores,
+                target_prefix=target_prefix,
+                seed=seed,
+                **options,
             )
             return tuple(r[0] for r in results) if return_scores else results[0]
+        options |= {
+            "beam_size": beam_size,
+            "num_hypotheses": num_hypotheses,
+            "length_penalty": length_penalty,
+            "max_length": max_length,
+        }
+        checked = {k: v for k, v in options.items() if k != "banned_ids"}
+        check_search(**checked)
         texts = list(texts)
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(
                     f"texts must be strings; received {text!r} of {type(text)}."
                 )
-        search = self._search(beam_size, num_hypotheses, length_penalty, max_length)
+        prefixes = self._prefixes(target_prefix, len(texts))
+        search = self._search(options, with_prefix=prefixes is not None)
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
         for rows, source_ids in self._batches(texts, tokens_per_batch):
-            found = search(source_ids)
+            inputs = {"source_ids": source_ids, "seed": np.int32(seed)}
+            if prefixes is not None:
+                inputs["target_prefix"] = prefixes[rows]
+            found = search(inputs)
             ids = np.asarray(found["ids"])
             flat = self.target_tokenizer.detokenize(ids.reshape(-1, ids.shape[-1]))
             flat = [text.decode("utf-8", "replace") for text in flat.numpy()]
@@ -134,6 +152,20 @@ class Translator:
             answers = [answer[0] for answer in answers]
             scores = [score[0] for score in scores]
         return (answers, scores) if return_scores else answers
+
+    def _prefixes(self, target_prefix, count):
+        """The ids `(count, P)` that the answers begin with, padded; or None."""
+        if target_prefix is None or count == 0:
+            return None
+        if isinstance(target_prefix, str):
+            target_prefix = [target_prefix] * count
+        if len(target_prefix) != count:
+            raise ValueError(
+                "target_prefix must be a string, or a list with one for each text; "
+                f"received {len(target_prefix)} for {count} texts."
+            )
+        prefixes = self.target_tokenizer.tokenize(tf.constant(target_prefix))
+        return prefixes.to_tensor().numpy()
 
     def _batches(self, texts, tokens_per_batch):
         """Yields the places in `texts` and the ids of sentences of like length."""
@@ -184,19 +216,15 @@ class Translator:
             **options,
         )
 
-    def _search(self, beam_size, num_hypotheses, length_penalty, max_length):
+    def _search(self, options, with_prefix):
         """The search with these options, compiled once."""
-        key = (beam_size, num_hypotheses, length_penalty, max_length)
+        key = (with_prefix, *sorted((k, str(v)) for k, v in options.items()))
         if key not in self._searches:
+            shapes = {"source_ids": (None, None), "seed": ()}
+            if with_prefix:
+                shapes["target_prefix"] = (None, None)
             self._searches[key] = _compiled(
-                self.model,
-                lambda source_ids: self.search(
-                    source_ids,
-                    beam_size=beam_size,
-                    num_hypotheses=num_hypotheses,
-                    length_penalty=length_penalty,
-                    max_length=max_length,
-                ),
+                self.model, lambda inputs: self.search(**inputs, **options), shapes
             )
         return self._searches[key]
 
@@ -247,32 +275,36 @@ class Translator:
         )
 
 
-def _compiled(model, search):
-    """`search` compiled by Keras's backend, reading the model's current weights."""
+def _compiled(model, search, shapes):
+    """`search` compiled by Keras's backend, reading the model's current weights.
+
+    It takes a dict of int32 arrays of the given shapes.
+    """
     if keras.backend.backend() == "tensorflow":
-        return tf.function(
-            search, input_signature=[tf.TensorSpec((None, None), "int32")]
-        )
+        specs = {k: tf.TensorSpec(shape, tf.int32, k) for k, shape in shapes.items()}
+        return tf.function(search, input_signature=[specs])
     if keras.backend.backend() != "jax":
         return search
     import jax
 
     @jax.jit
-    def with_weights(values, source_ids):
+    def with_weights(values, inputs):
         mapping = list(zip(model.variables, values))
         with keras.StatelessScope(state_mapping=mapping):
-            return search(source_ids)
+            return search(inputs)
 
-    def run(source_ids):
-        # Few distinct shapes, so that few programs are compiled.
-        rows, length = source_ids.shape
-        padded = np.zeros((_round_up(rows), _round_up(length)), "int32")
-        padded[:rows, :length] = source_ids
-        found = with_weights([v.value for v in model.variables], padded)
+    def run(inputs):
+        rows = len(inputs["source_ids"])
+        inputs = {name: _padded(values) for name, values in inputs.items()}
+        found = with_weights([v.value for v in model.variables], inputs)
         return {name: value[:rows] for name, value in found.items()}
 
     return run
 
 
-def _round_up(size):
-    return max(8, 1 << (size - 1).bit_length())
+def _padded(values):
+    """Ids `(B, L)` padded to one of few shapes, so that few programs are compiled."""
+    sizes = [max(8, 1 << (size - 1).bit_length()) for size in values.shape]
+    padded = np.zeros(sizes, "int32")
+    padded[tuple(map(slice, values.shape))] = values
+    return padded

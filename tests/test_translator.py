@@ -57,3 +57,26 @@ def test_a_tokenizer_too_large_for_the_model_is_refused(tokenizer):
 def test_anything_but_text_is_refused(translator):
     with pytest.raises(TypeError, match="7"):
         translator.translate(["a", 7])
+
+
+def test_answers_begin_with_the_prefix(translator):
+    prefixes = ["the old", "", "a red", "dog", "the"]
+    answers = translator.translate(TEXTS, max_length=8, target_prefix=prefixes)
+    assert all(a.startswith(p) for a, p in zip(answers, prefixes))
+    assert answers[1] == translator.translate(TEXTS[1], max_length=8)
+    assert translator.translate("dog", target_prefix="a cat").startswith("a cat")
+    with pytest.raises(ValueError, match="received 2 for 5 texts"):
+        translator.translate(TEXTS, target_prefix=["a", "b"])
+
+
+def test_options_of_the_search_are_passed_on(translator):
+    drawn = translator.translate(TEXTS, sample=True, num_hypotheses=3, max_length=6)
+    assert [len(answers) for answers in drawn] == [3] * len(TEXTS)
+    same = translator.translate(TEXTS, sample=True, num_hypotheses=3, max_length=6)
+    assert drawn == same
+    other = translator.translate(
+        TEXTS, sample=True, num_hypotheses=3, max_length=6, seed=1
+    )
+    assert drawn != other
+    with pytest.raises(TypeError, match="beam_width"):
+        translator.translate(TEXTS, beam_width=4)

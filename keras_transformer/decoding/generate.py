@@ -169,11 +169,11 @@ def check_search(
 ):
     """Raises a ValueError for options that no search can follow.
 
-    Options that are tensors are not looked at.
+    Only numbers are looked at, not tensors, whose values a graph doesn't know.
     """
 
     def check(name, value, fits, words):
-        if value is not None and not ops.is_tensor(value) and not fits(value):
+        if isinstance(value, (int, float)) and not fits(value):
             raise ValueError(f"{name} must {words}; received {name}={value}.")
 
     def positive(value):
@@ -190,7 +190,7 @@ def check_search(
     check("length_penalty", length_penalty, lambda a: a >= 0, "not be negative")
     check("max_length", max_length, positive, "be positive")
     check("min_length", min_length, positive, "be positive")
-    if not ops.is_tensor(max_length) and max_length is not None:
+    if isinstance(max_length, int):
         check(
             "min_length",
             min_length,

@@ -1,110 +1,237 @@
-"""Beam search against an exhaustive search, on a model small enough for both."""
+"""Search inside the graph against plain NumPy, and against all answers there are."""
 
+import functools
 import itertools
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import keras_transformer as kt
 from keras_transformer.decoding import generate
+from tests.decoding import reference
+from tests.decoding.reference import END, START
 
-START, END = 2, 3
-
-
-def log_probs(model, source, target):
-    """Log-probability of each next token, the start and padding ids left out."""
-    inputs = {"source_ids": source[None], "target_ids": np.array([target])}
-    logits = np.asarray(model(inputs, training=False))[0].astype("float64")
-    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-
-
-def total(model, source, tokens):
-    scores = log_probs(model, source, [START, *tokens[:-1]])
-    return sum(row[token] for row, token in zip(scores, tokens))
+# Ragged sources; 0 is padding.
+SOURCES = np.zeros((9, 7), "int32")
+for _i, _row in enumerate(SOURCES):
+    _length = 1 + (5 * _i) % 7
+    _row[:_length] = np.random.default_rng(_i).integers(4, 12, _length)
 
 
-def search(model, source, **options):
-    options = {"start_id": START, "end_id": END, **options}
-    found = generate(model, source[None], **options)
-    ids = [tuple(x for x in row if x) for row in np.asarray(found["ids"])[0]]
-    return ids, np.asarray(found["scores"])[0]
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    import keras
-
-    import keras_transformer as kt
-
+@functools.cache
+def tiny(vocabulary_size=12, **options):
     keras.utils.set_random_seed(3)
     model = kt.Transformer(
-        6, num_layers=1, hidden_dim=8, num_heads=2, intermediate_dim=16
+        vocabulary_size,
+        num_layers=2,
+        hidden_dim=8,
+        num_heads=2,
+        intermediate_dim=16,
+        **options,
     )
+    # Larger weights: surer about the next token.
     for weight in model.weights:
-        weight.assign(np.asarray(weight) * 3.0)
+        weight.assign(np.asarray(weight) * 2.0)
     return model
 
 
-SOURCE = np.array([4, 5, 4, 3])
+def unpadded(row):
+    return row[row > 0]
+
+
+def search(model, sources, compiled=True, **options):
+    """Answers of each source: lists of (tokens, score)."""
+
+    def run(source_ids):
+        return generate(model, source_ids, start_id=START, end_id=END, **options)
+
+    if compiled:
+        run = tf.function(run, input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    found = run(np.asarray(sources, "int32"))
+    return answers(found)
+
+
+def answers(found):
+    ids, scores = np.asarray(found["ids"]), np.asarray(found["scores"])
+    return [
+        [(tuple(unpadded(tokens).tolist()), s) for tokens, s in zip(*sentence)]
+        for sentence in zip(ids, scores)
+    ]
+
+
+def assert_same(found, expected):
+    assert [tokens for tokens, _ in found] == [tokens for tokens, _ in expected]
+    np.testing.assert_allclose(
+        [score for _, score in found], [score for _, score in expected], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize("beam_size", [1, 2, 4, 8])
+def test_equals_plain_numpy_in_batches_of_any_size(beam_size, alpha):
+    model, n = tiny(), min(beam_size, 3)
+    expected = []
+    for source in map(unpadded, SOURCES):
+        if beam_size == 1:
+            expected.append(reference.greedy(model, source, alpha=alpha, max_length=8))
+        else:
+            expected.append(
+                reference.beam_search(
+                    model,
+                    source,
+                    beam_size=beam_size,
+                    num_hypotheses=n,
+                    alpha=alpha,
+                    max_length=8,
+                )
+            )
+    run = tf.function(
+        lambda source_ids: generate(
+            model,
+            source_ids,
+            beam_size=beam_size,
+            num_hypotheses=n,
+            length_penalty=alpha,
+            max_length=8,
+        ),
+        input_signature=[tf.TensorSpec((None, None), tf.int32)],
+    )
+    for size in range(1, 10):
+        for start in range(0, 9, size):
+            rows = slice(start, start + size)
+            for found, right in zip(answers(run(SOURCES[rows])), expected[rows]):
+                assert_same(found, right)
+
+
+@pytest.mark.parametrize(
+    "options, rules",
+    [
+        ({"min_length": 5}, {"min_length": 5}),
+        ({"banned_ids": (5, 7)}, {"banned": (5, 7)}),
+        ({"no_repeat_ngram_size": 1}, {"ngram": 1}),
+        ({"no_repeat_ngram_size": 2}, {"ngram": 2}),
+        ({"target_prefix": [[6, 9, 4]]}, {"prefix": (6, 9, 4)}),
+        (
+            {"target_prefix": [[6, 0]], "min_length": 3, "no_repeat_ngram_size": 2},
+            {"prefix": (6,), "min_length": 3, "ngram": 2},
+        ),
+    ],
+)
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_rules_equal_plain_numpy(options, rules, beam_size):
+    model = tiny()
+    for source in map(unpadded, SOURCES[:4]):
+        if beam_size == 1:
+            expected = reference.greedy(model, source, max_length=7, **rules)
+        else:
+            expected = reference.beam_search(
+                model, source, beam_size=beam_size, max_length=7, **rules
+            )
+        found = search(
+            model, source[None], False, beam_size=beam_size, max_length=7, **options
+        )
+        assert_same(found[0], expected)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
-def test_a_wide_beam_finds_the_best_of_all_answers(tiny, alpha):
-    length = 3
-    answers = []
-    for n in range(1, length + 1):
-        for tokens in itertools.product((1, 4, 5), repeat=n - 1):
-            answers.append((*tokens, END))
-    answers += list(itertools.product((1, 4, 5), repeat=length))
-    scores = {a: total(tiny, SOURCE, a) for a in answers}
-    best = sorted(
-        ((s / ((5 + len(a)) / 6) ** alpha, a) for a, s in scores.items()), reverse=True
-    )
-    ids, found = search(
-        tiny,
-        SOURCE,
+def test_a_wide_beam_finds_the_best_of_all_answers(alpha):
+    model, source, length = tiny(6), np.array([4, 5, 4, 3]), 3
+    ending = [
+        (*tokens, END)
+        for n in range(length)
+        for tokens in itertools.product((1, 4, 5), repeat=n)
+    ]
+    scored = []
+    for tokens in ending + list(itertools.product((1, 4, 5), repeat=length)):
+        score = sum(
+            reference.next_log_probs(model, source, [tokens[:i]])[0, token]
+            for i, token in enumerate(tokens)
+        )
+        scored.append((tokens, score / ((5 + len(tokens)) / 6) ** alpha))
+    scored.sort(key=lambda answer: -answer[1])
+    found = search(
+        model,
+        source[None],
         beam_size=40,
         num_hypotheses=5,
         length_penalty=alpha,
         max_length=length,
     )
-    print(best[:5], ids, found)
-    np.testing.assert_allclose(found, [s for s, _ in best[:5]], atol=1e-4)
+    assert_same(found[0], scored[:5])
 
 
-def test_greedy_takes_the_best_token_at_each_step(tiny):
-    tokens = []
-    for _ in range(6):
-        row = log_probs(tiny, SOURCE, [START, *tokens])[-1]
-        row[[0, START]] = -np.inf
-        tokens.append(int(row.argmax()))
-        if tokens[-1] == END:
-            break
-    ids, _ = search(tiny, SOURCE, beam_size=1, max_length=6)
-    assert [t for t in ids[0] if t != END] == [t for t in tokens if t != END]
+def test_the_default_maximum_is_each_source_s_length_plus_50():
+    found = search(tiny(), SOURCES, beam_size=1, banned_ids=(END,))
+    lengths = [len(sentence[0][0]) for sentence in found]
+    assert lengths == [len(unpadded(source)) + 50 for source in SOURCES]
 
 
-def test_hypotheses_are_distinct_and_best_first(tiny):
-    ids, scores = search(tiny, SOURCE, beam_size=4, num_hypotheses=4, max_length=5)
-    assert len(set(ids)) == 4
-    assert (np.diff(scores) <= 0).all()
+def test_maximum_lengths_may_differ_in_a_batch():
+    model, lengths = tiny(), np.array([2, 5, 3])
+    options = {"beam_size": 3, "banned_ids": (END,)}
+    found = search(model, SOURCES[:3], max_length=lengths, longest=6, **options)
+    for i, length in enumerate(lengths):
+        alone = search(model, SOURCES[i : i + 1], max_length=int(length), **options)
+        assert_same(found[i], alone[0])
 
 
-def test_padding_and_other_sentences_change_nothing(tiny):
-    alone, alone_scores = search(tiny, SOURCE, beam_size=3, max_length=5)
-    batch = np.array([[4, 4, 4, 4, 5, 3], [*SOURCE, 0, 0]])
-    found = generate(tiny, batch, start_id=START, end_id=END, beam_size=3, max_length=5)
-    assert tuple(x for x in np.asarray(found["ids"])[1, 0] if x) == alone[0]
-    assert np.asarray(found["scores"])[1, 0] == pytest.approx(alone_scores[0], abs=1e-5)
+POSITIONS = ["sinusoidal", "learned", "rotary", "relative", "t5", "alibi", None]
+
+
+@pytest.mark.parametrize("position_encoding", POSITIONS)
+def test_every_position_encoding_is_searched_step_by_step(position_encoding):
+    model = tiny(position_encoding=position_encoding)
+    expected = [
+        reference.beam_search(model, source, beam_size=3, max_length=6)
+        for source in map(unpadded, SOURCES[:4])
+    ]
+    found = search(model, SOURCES[:4], beam_size=3, max_length=6)
+    for answer, right in zip(found, expected):
+        assert_same(answer, right)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_fixed_shapes_compiled_by_xla_give_the_same_answers(beam_size):
+    model = tiny()
+    options = {"beam_size": beam_size, "max_length": 8}
+    run = tf.function(
+        lambda source_ids: generate(model, source_ids, fixed_shapes=True, **options),
+        input_signature=[tf.TensorSpec(SOURCES.shape, tf.int32)],
+        jit_compile=True,
+    )
+    for found, right in zip(answers(run(SOURCES)), search(model, SOURCES, **options)):
+        assert_same(found, right)
+
+
+def test_learned_positions_end_the_answers():
+    position = kt.layers.LearnedPositionalEncoding(max_length=9)
+    model = kt.Transformer(
+        12,
+        num_layers=1,
+        hidden_dim=8,
+        num_heads=2,
+        intermediate_dim=16,
+        position_encoding=position,
+    )
+    found = search(model, SOURCES, beam_size=2, banned_ids=(END,))
+    assert {len(sentence[0][0]) for sentence in found} == {9}
 
 
 @pytest.mark.parametrize(
     "options, word",
     [
-        ({"beam_size": 0}, "beam_size"),
-        ({"beam_size": 2, "num_hypotheses": 3}, "num_hypotheses"),
-        ({"max_length": 0}, "max_length"),
+        ({"beam_size": 0}, "beam_size=0"),
+        ({"beam_size": 2, "num_hypotheses": 3}, "num_hypotheses=3"),
+        ({"max_length": 0}, "max_length=0"),
+        ({"max_length": 3, "min_length": 4}, "min_length=4"),
+        ({"length_penalty": -1.0}, "length_penalty=-1.0"),
+        ({"sample": True, "temperature": 0.0}, "temperature=0.0"),
+        ({"sample": True, "top_p": 1.5}, "top_p=1.5"),
+        ({"sample": True, "top_k": 0}, "top_k=0"),
     ],
 )
-def test_options_out_of_range_are_named(tiny, options, word):
+def test_options_out_of_range_are_named(options, word):
     with pytest.raises(ValueError, match=word):
-        search(tiny, SOURCE, **options)
+        search(tiny(), SOURCES[:1], False, **options)

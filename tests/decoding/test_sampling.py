@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from keras_transformer.decoding import generate
+from keras_transformer.decoding.sampling import uniform
+from tests.decoding import reference
+from tests.decoding.test_beam_search import SOURCES, search, tiny
+
+
+def test_the_one_most_probable_token_is_greedy_search():
+    model = tiny()
+    expected = search(model, SOURCES, beam_size=1, max_length=8)
+    for options in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-3}):
+        found = search(model, SOURCES, sample=True, max_length=8, **options)
+        assert [s[0][0] for s in found] == [s[0][0] for s in expected]
+
+
+def test_tokens_come_as_often_as_they_are_probable():
+    model, source = tiny(), SOURCES[1][SOURCES[1] > 0]
+    count = 4000
+    found = generate(
+        model, source[None], sample=True, num_hypotheses=count, max_length=1, seed=5
+    )
+    drawn = np.bincount(np.asarray(found["ids"])[0, :, 0], minlength=12) / count
+    row = np.exp(reference.next_log_probs(model, source, [()])[0])
+    row[[0, reference.START]] = 0
+    expected = row / row.sum()
+    deviation = np.sqrt(expected * (1 - expected) / count)
+    # Of what is hardly ever drawn, one or two draws are no surprise.
+    assert (np.abs(drawn - expected) <= 4 * deviation + 2 / count).all()
+
+
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.6}])
+def test_only_the_most_probable_tokens_are_drawn(options):
+    model, source = tiny(), SOURCES[1][SOURCES[1] > 0]
+    found = generate(
+        model, source[None], sample=True, num_hypotheses=500, max_length=1, **options
+    )
+    row = np.exp(reference.next_log_probs(model, source, [()])[0])
+    row[[0, reference.START]] = 0
+    order = np.argsort(-row)
+    total = np.cumsum(row[order]) / row.sum()
+    size = options.get("top_k") or int((total < 0.6).sum()) + 1
+    drawn = set(np.asarray(found["ids"]).ravel().tolist())
+    assert drawn == set(order[:size].tolist())
+
+
+def test_a_seed_gives_the_same_answers_in_any_batch():
+    model = tiny()
+    options = {"sample": True, "num_hypotheses": 3, "max_length": 8}
+    together = search(model, SOURCES, seed=7, **options)
+    alone = search(model, SOURCES[4:5], seed=7, **options)
+    assert [tokens for tokens, _ in together[4]] == [tokens for tokens, _ in alone[0]]
+    other = search(model, SOURCES, seed=8, **options)
+    assert [s[0][0] for s in other] != [s[0][0] for s in together]
+
+
+def test_scores_are_the_model_s_own_and_best_first():
+    model, source = tiny(), SOURCES[1][SOURCES[1] > 0]
+    options = {"sample": True, "num_hypotheses": 4, "temperature": 2.0}
+    found = search(model, source[None], max_length=5, **options)[0]
+    scores = [score for _, score in found]
+    assert scores == sorted(scores, reverse=True)
+    for tokens, score in found:
+        total = sum(
+            reference.next_log_probs(model, source, [tokens[:i]])[0, token]
+            for i, token in enumerate(tokens)
+        )
+        expected = total / ((5 + len(tokens)) / 6) ** 0.6
+        assert score == pytest.approx(expected, abs=1e-4)
+
+
+def test_uniform_numbers_are_uniform_and_independent():
+    draws = np.stack([np.asarray(uniform(3, i, 500)) for i in range(200)])
+    assert draws.min() >= 0 and draws.max() < 1
+    histogram, _ = np.histogram(draws, bins=20, range=(0, 1))
+    assert np.abs(histogram - 5000).max() < 5 * np.sqrt(5000)
+    centred = draws - 0.5
+    for other in (centred[1:] * centred[:-1], centred[:, 1:] * centred[:, :-1]):
+        assert abs(other.mean()) * 12 < 5 / np.sqrt(other.size)
