@@ -268,6 +268,43 @@ class Transformer(keras.Model):
         """Most positions of a sequence, or None if there is no such bound."""
         return getattr(self.position, "max_length", None)
 
+    def with_max_length(self, max_length):
+        """A copy of a model with learned positions, for longer or shorter sequences.
+
+        Args:
+            max_length: Number of positions of the copy, whose table is interpolated
+                from this model's; all other weights are the same.
+
+        Returns:
+            A new `Transformer`, not compiled.
+
+        Raises:
+            ValueError: If the model's positions aren't learned.
+
+        Example:
+
+        >>> model = Transformer(100, position_encoding="learned")
+        >>> model.with_max_length(1024).max_length
+        1024
+        """
+        if not isinstance(self.position, LearnedPositionalEncoding):
+            raise ValueError(
+                "Only learned positions have a max_length; this model has "
+                f"position_encoding={self.config['position_encoding']!r}."
+            )
+        position = LearnedPositionalEncoding.from_config(
+            {**self.position.get_config(), "max_length": max_length}
+        )
+        position = keras.saving.serialize_keras_object(position)
+        copy = type(self).from_config(
+            {**self.get_config(), "position_encoding": position}
+        )
+        for old, new in zip(self.weights, copy.weights):
+            if old is not self.position.embeddings:
+                new.assign(old)
+        copy.position.interpolate_from(self.position)
+        return copy
+
     def start_decoding(self, source_ids, max_length=None):
         """Encodes the source and prepares decoding it step by step.
 

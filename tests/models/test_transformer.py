@@ -51,9 +51,58 @@ def test_keras_file_gives_the_model_back(tmp_path, norm_first, target_size):
     )
 
 
+POSITIONS = ["sinusoidal", "learned", "rotary", "relative", "t5", "alibi", None]
+
+
+@pytest.mark.parametrize("position_encoding", POSITIONS)
+def test_keras_file_gives_every_position_encoding_back(tmp_path, position_encoding):
+    model = small(position_encoding=position_encoding)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.config["position_encoding"] == position_encoding
+    source, target = ids(2, 5), ids(2, 4)
+    np.testing.assert_array_equal(
+        logits(model, source, target), logits(loaded, source, target)
+    )
+
+
+def test_keras_file_gives_a_layer_of_positions_back(tmp_path):
+    layer = kt.layers.T5PositionBias(num_buckets=8, max_distance=20)
+    model = small(position_encoding=layer)
+    blocks = model.encoder_blocks + model.decoder_blocks
+    assert all(block.position_encoding is layer for block in blocks)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.encoder_blocks[0].position_encoding.num_buckets == 8
+    source, target = ids(2, 5), ids(2, 4)
+    np.testing.assert_array_equal(
+        logits(model, source, target), logits(loaded, source, target)
+    )
+
+
+def test_numbers_of_parameters_of_positions():
+    """What each kind adds to a model without positions, by its paper."""
+    without = small(position_encoding=None).count_params()
+    blocks, head_dim, heads = 4, 8, 2
+    expected = {
+        "sinusoidal": 0,
+        "rotary": 0,
+        "alibi": 0,
+        "learned": 512 * 16,
+        "relative": blocks * 2 * (2 * 16 + 1) * head_dim,
+        "t5": 2 * 32 * heads,
+    }
+    for name, count in expected.items():
+        found = small(position_encoding=name).count_params() - without
+        assert found == count, name
+
+
+@pytest.mark.parametrize("position_encoding", POSITIONS)
 @pytest.mark.parametrize("norm_first", [False, True])
-def test_padding_and_the_rest_of_the_batch_never_change_a_sentence(norm_first):
-    model = small(norm_first=norm_first)
+def test_padding_and_the_rest_of_the_batch_never_change_a_sentence(
+    norm_first, position_encoding
+):
+    model = small(norm_first=norm_first, position_encoding=position_encoding)
     source, target = ids(1, 5), ids(1, 4)
     alone = logits(model, source, target)
     sources, targets = ids(3, 9, seed=1), ids(3, 7, seed=2)
@@ -63,8 +112,10 @@ def test_padding_and_the_rest_of_the_batch_never_change_a_sentence(norm_first):
     np.testing.assert_allclose(together[1, :4], alone[0], atol=1e-5)
 
 
-def test_later_target_tokens_never_change_earlier_logits():
-    model, source, target = small(), ids(1, 5), ids(1, 6)
+@pytest.mark.parametrize("position_encoding", POSITIONS)
+def test_later_target_tokens_never_change_earlier_logits(position_encoding):
+    model = small(position_encoding=position_encoding)
+    source, target = ids(1, 5), ids(1, 6)
     before = logits(model, source, target)
     target[0, 3:] = ids(3, seed=5)
     after = logits(model, source, target)
@@ -72,21 +123,55 @@ def test_later_target_tokens_never_change_earlier_logits():
     assert np.abs(after[0, 3:] - before[0, 3:]).max() > 1e-3
 
 
-def test_order_of_the_source_matters_by_position_encoding_alone():
+@pytest.mark.parametrize("position_encoding", POSITIONS[:-1])
+def test_order_of_the_source_matters_by_position_encoding_alone(position_encoding):
     source, target = ids(1, 6), ids(1, 3)
-    shuffled = source[:, ::-1]
-    with_positions = small()
-    assert (
-        np.abs(
-            logits(with_positions, source, target)
-            - logits(with_positions, shuffled, target)
-        ).max()
-        > 1e-3
-    )
+    order = np.random.default_rng(1).permutation(6)
+    model = small(position_encoding=position_encoding)
+    change = logits(model, source, target) - logits(model, source[:, order], target)
+    assert np.abs(change).max() > 1e-4
     without = small(position_encoding=None)
     np.testing.assert_allclose(
-        logits(without, source, target), logits(without, shuffled, target), atol=1e-5
+        logits(without, source, target),
+        logits(without, source[:, order], target),
+        atol=1e-5,
     )
+
+
+def test_encoder_without_positions_is_equivariant_to_permutations():
+    source, order = ids(1, 6), np.random.default_rng(1).permutation(6)
+    without = small(position_encoding=None)
+    vectors = np.asarray(without.encode(source))
+    permuted = np.asarray(without.encode(source[:, order]))
+    np.testing.assert_allclose(permuted, vectors[:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("position_encoding", POSITIONS)
+def test_half_precision_is_close_to_single(position_encoding):
+    exact = small(position_encoding=position_encoding)
+    half = small(position_encoding=position_encoding, dtype="mixed_bfloat16")
+    half.set_weights(exact.get_weights())
+    source, target = ids(2, 5), ids(2, 4)
+    found = logits(half, source, target)
+    assert found.dtype == "float32"
+    np.testing.assert_allclose(found, logits(exact, source, target), atol=0.15)
+
+
+def test_learned_table_of_a_trained_model_can_be_resized():
+    model = small(position_encoding=kt.layers.LearnedPositionalEncoding(8))
+    longer = model.with_max_length(15)
+    assert (model.max_length, longer.max_length) == (8, 15)
+    source, target = ids(1, 12), ids(1, 10)
+    with pytest.raises(ValueError, match="max_length=8"):
+        model.encode(source)
+    assert logits(longer, source, target).shape == (1, 10, 20)
+    old, new = (np.asarray(m.position.embeddings) for m in (model, longer))
+    np.testing.assert_allclose(new[::2], old, atol=1e-6)
+    for before, after in zip(model.weights, longer.weights):
+        if before.shape == after.shape:
+            np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+    with pytest.raises(ValueError, match="sinusoidal"):
+        small().with_max_length(15)
 
 
 def test_attention_scores_name_every_head_of_every_layer():
