@@ -86,8 +86,12 @@ def _parser():
     _search_options(export)
 
     plot = _command(commands, "plot", _plot, "draw positions, attention or training")
-    plot.add_argument("what", choices=("positions", "attention", "training"))
-    plot.add_argument("folder", nargs="?", help="a run; not for positions")
+    plot.add_argument(
+        "what",
+        choices=("positions", "curves", "distances", "attention", "training"),
+        help="positions, curves and distances are of position encodings",
+    )
+    plot.add_argument("folder", nargs="?", help="a run, for attention and training")
     plot.add_argument("text", nargs="?", help="the source, for attention")
     plot.add_argument("--to", required=True, help="picture to write: .png, .svg, .pdf")
     return parser
@@ -169,8 +173,13 @@ def _export(options):
 def _plot(options):
     from keras_transformer import plotting
 
-    if options.what == "positions":
-        figure = plotting.plot_position_encoding()
+    positions = {
+        "positions": plotting.plot_position_encoding,
+        "curves": plotting.plot_position_curves,
+        "distances": plotting.plot_position_distances,
+    }
+    if options.what in positions:
+        figure = positions[options.what]()
     elif options.folder is None:
         raise ValueError(f"folder is needed to plot {options.what}.")
     elif options.what == "training":

@@ -6,7 +6,16 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
+from keras_transformer.layers.attention_position import (
+    AlibiBias,
+    RotaryEmbedding,
+    T5PositionBias,
+)
 from keras_transformer.layers.position import sinusoidal_encoding
+
+# Told apart by people of any colour vision (Okabe and Ito), and by their dashes.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+_DASHES = ("solid", "dashed", "dashdot", "dotted", (0, (5, 1)), (0, (1, 1)))
 
 
 def plot_position_encoding(length=100, hidden_dim=128, layout="interleaved"):
@@ -32,6 +41,97 @@ def plot_position_encoding(length=100, hidden_dim=128, layout="interleaved"):
     )
     axes.set(xlabel="dimension", ylabel="position", title="Sinusoidal encoding")
     figure.colorbar(image)
+    return figure
+
+
+def plot_position_curves(length=100, hidden_dim=128, dimensions=(20, 21, 36, 50)):
+    """Draws a few dimensions of the sinusoids by position: the higher, the slower.
+
+    Args:
+        length: Number of positions.
+        hidden_dim: Width of the encoding.
+        dimensions: Which dimensions to draw.
+
+    Returns:
+        A matplotlib `Figure`.
+
+    Example:
+
+    >>> kt.plotting.plot_position_curves(dimensions=(0, 1)).savefig("curves.png")
+    """
+    positions = np.linspace(0, length, 10 * length + 1)
+    encoding = ops.convert_to_numpy(sinusoidal_encoding(positions, hidden_dim))
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for number, dimension in enumerate(dimensions):
+        axes.plot(
+            positions,
+            encoding[:, dimension],
+            label=f"dimension {dimension} ({'cosine' if dimension % 2 else 'sine'})",
+            color=_COLOURS[number % len(_COLOURS)],
+            linestyle=_DASHES[number % len(_DASHES)],
+        )
+    axes.set(xlabel="position", ylabel="value", title="Sinusoids by position")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def plot_position_distances(max_distance=64, num_heads=8, head_dim=64):
+    """Draws how each encoding makes a score depend on distance, before training.
+
+    Sinusoidal and rotary: the dot product of two equal vectors at a distance, as a
+    share of that at distance 0. ALiBi: what it adds to a score, for each head. T5: the
+    bucket of each distance, whose bias is learned.
+
+    Args:
+        max_distance: Largest distance, key minus query, to both sides.
+        num_heads: Number of heads H.
+        head_dim: Width K of a head; sinusoids are drawn at `num_heads * head_dim`.
+
+    Returns:
+        A matplotlib `Figure` with three pictures.
+
+    Example:
+
+    >>> kt.plotting.plot_position_distances().savefig("distances.png")
+    """
+    distances = np.arange(-max_distance, max_distance + 1)
+    sinusoids = sinusoidal_encoding(distances, num_heads * head_dim)
+    sinusoids = ops.convert_to_numpy(sinusoids)
+    ones = np.ones((1, 1, len(distances), head_dim), "float32")
+    turned = ops.convert_to_numpy(RotaryEmbedding()(ones, start_index=-max_distance))[
+        0, 0
+    ]
+    alibi, t5 = AlibiBias(), T5PositionBias()
+    alibi.build((None, num_heads, None, None))
+    biases = ops.convert_to_numpy(alibi.distance_bias(ops.array(distances[None])))
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    products, slopes, buckets = figure.subplots(1, 3)
+    for number, (name, vectors) in enumerate(
+        (("sinusoidal", sinusoids), ("rotary", turned))
+    ):
+        profile = vectors @ vectors[max_distance]
+        products.plot(
+            distances,
+            profile / profile[max_distance],
+            label=name,
+            color=_COLOURS[number],
+            linestyle=_DASHES[number],
+        )
+    products.legend()
+    products.set(ylabel="dot product, share of that at 0", title="Dot products")
+    for head, bias in enumerate(biases[:, 0]):
+        faint = 0.8 * head / num_heads
+        slopes.plot(distances, bias, color=_COLOURS[0], alpha=1 - faint)
+        if head < 3:
+            place = 1.05 * max_distance, bias[-1]
+            slopes.annotate(f"head {head + 1}", place, va="center")
+    slopes.set_xlim(right=1.6 * max_distance)
+    slopes.set(ylabel="added to the score", title=f"ALiBi, {num_heads} heads")
+    buckets.step(distances, t5.buckets(distances), where="mid", color=_COLOURS[0])
+    buckets.set(ylabel="bucket", title="T5, bidirectional")
+    for axes in (products, slopes, buckets):
+        axes.set_xlabel("distance, key minus query")
     return figure
 
 

@@ -45,3 +45,10 @@ def test_errors_of_use_are_one_line_and_code_2(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["train", str(tmp_path / "new")])
     assert "source is needed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["positions", "curves", "distances"])
+def test_pictures_of_positions_need_no_run(what, tmp_path):
+    path = tmp_path / f"{what}.png"
+    main(["plot", what, "--to", str(path)])
+    assert path.read_bytes().startswith(b"\x89PNG")
