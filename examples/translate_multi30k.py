@@ -21,7 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--run-dir", default="runs/multi30k")
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=6500)
     parser.add_argument("--verbose", type=int, default=1)
     arguments = parser.parse_args()
 

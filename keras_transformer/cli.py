@@ -9,15 +9,22 @@ import sys
 
 
 def main(arguments=None):
-    """Runs `keras-transformer`; errors of use end it with a message and code 2."""
+    """Runs `keras-transformer`.
+
+    Errors of use end it with a message and code 2, a loss that isn't finite with
+    code 1, a training that a scheduler stopped and that can go on with code 75.
+    """
     # TensorFlow's own notes on the machine; set the variable to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"keras-transformer: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except FloatingPointError as error:
+        print(f"keras-transformer: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _parser():
@@ -129,6 +136,7 @@ def _demo(options):
 
 def _train(options):
     from keras_transformer.run import RunConfig, train
+    from keras_transformer.training import Preempted
 
     path = pathlib.Path(options.folder) / "config.json"
     config = json.loads(path.read_text()) if path.exists() else {}
@@ -141,7 +149,11 @@ def _train(options):
             f"source is needed to start a run: keras-transformer train "
             f"{options.folder} SOURCE TARGET"
         )
-    train(RunConfig(**config), options.folder, verbose=options.verbose)
+    try:
+        train(RunConfig(**config), options.folder, verbose=options.verbose)
+    except Preempted as stop:
+        print(f"keras-transformer: {stop}", file=sys.stderr)
+        raise
 
 
 def _translate(options):

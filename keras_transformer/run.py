@@ -13,6 +13,8 @@ from keras_transformer.text import Tokenizer, make_batches, read_pairs, train_to
 from keras_transformer.training import (
     Checkpoints,
     MaskedCrossentropy,
+    SaveOnSignal,
+    StopOnNonFiniteLoss,
     WarmupInverseSqrt,
     average_checkpoints,
     get_strategy,
@@ -101,6 +103,10 @@ def train(config, folder, verbose=1):
     Raises:
         ValueError: If the folder holds a run with another configuration; the
             differences are named.
+        FloatingPointError: If the loss isn't finite; the step, a file with its batch
+            and the last good checkpoint are named.
+        kt.training.Preempted: After a SIGTERM and a checkpoint; called again, training
+            goes on.
 
     Example:
 
@@ -119,10 +125,10 @@ def train(config, folder, verbose=1):
     )
     batches, validation = _data(config, source_tokenizer, target_tokenizer)
     checkpoints = Checkpoints(folder / "checkpoints", keep=max(5, config.average_last))
-    saved = checkpoints.paths()
+    saved = checkpoints.latest()
     with get_strategy(config.strategy).scope():
         if saved:
-            model = keras.models.load_model(saved[-1])
+            model = keras.models.load_model(saved)
         else:
             model = _new_model(config, source_tokenizer, target_tokenizer)
     step = int(model.optimizer.iterations)
@@ -130,25 +136,45 @@ def train(config, folder, verbose=1):
     if verbose:
         print(_summary(config, batches, model, step))
     if step < config.steps:
-        callbacks = [checkpoints]
+        callbacks = [
+            StopOnNonFiniteLoss(batches.from_step, folder, checkpoints),
+            SaveOnSignal(checkpoints),
+            checkpoints,
+        ]
         if config.valid_source and config.bleu_sentences:
             callbacks.insert(0, _held_out_bleu(config, translator))
         callbacks += [
             keras.callbacks.CSVLogger(folder / "metrics.csv", append=bool(saved)),
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         ]
-        model.fit(
-            batches.skip(step),
-            validation_data=validation,
-            initial_epoch=step // config.steps_per_epoch,
-            epochs=config.steps // config.steps_per_epoch,
-            steps_per_epoch=config.steps_per_epoch,
-            callbacks=callbacks,
-            verbose=verbose,
-        )
+        for done, epoch, end, steps_per_epoch in _fits(step, config):
+            model.fit(
+                batches.from_step(done),
+                validation_data=validation,
+                initial_epoch=epoch,
+                epochs=end,
+                steps_per_epoch=steps_per_epoch,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
     average_checkpoints(model, checkpoints.paths()[-config.average_last :])
     translator.save(folder / "translator")
     return translator
+
+
+def _fits(step, config):
+    """Yields the calls of `fit`: first step, first epoch, last epoch, steps an epoch.
+
+    A run that was stopped in the middle of an epoch first ends that one.
+    """
+    epoch, done = divmod(step, config.steps_per_epoch)
+    if done:
+        rest = config.steps_per_epoch - done
+        yield step, epoch, epoch + 1, rest
+        step, epoch = step + rest, epoch + 1
+    if step < config.steps:
+        last = config.steps // config.steps_per_epoch
+        yield step, epoch, last, config.steps_per_epoch
 
 
 class HeldOutBleu(keras.callbacks.Callback):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_transformer as kt
-from keras_transformer.run import RunConfig, train
+from keras_transformer.run import RunConfig, _fits, train
 
 SIZES = {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "intermediate_dim": 64}
 
@@ -68,9 +68,9 @@ def test_going_on_gives_the_weights_of_a_run_without_a_stop(corpus, finished, tm
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_killed_process_s_run_goes_on(corpus, finished, tmp_path):
-    command = [
-        *(sys.executable, "-m", "keras_transformer", "train", str(tmp_path)),
+def command(corpus, folder):
+    return [
+        *(sys.executable, "-m", "keras_transformer", "train", str(folder)),
         *corpus,
         *("--valid-source", corpus[0], "--valid-target", corpus[1]),
         *("--model", json.dumps({**SIZES, "dropout": 0.1})),
@@ -79,18 +79,44 @@ def test_a_killed_process_s_run_goes_on(corpus, finished, tmp_path):
         *("--peak-learning-rate", "0.01", "--average-last", "1"),
         *("--bleu-sentences", "5", "--verbose", "0"),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def stop_in_the_middle(corpus, folder, number):
+    """Starts the run in a process and stops it after its first checkpoint."""
+    process = subprocess.Popen(
+        command(corpus, folder), stderr=subprocess.PIPE, text=True
+    )
     deadline = time.time() + 120
-    while not list((tmp_path / "checkpoints").glob("step-*.keras")):
+    while not list((folder / "checkpoints").glob("step-*.keras")):
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "translator").exists()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert not (folder / "translator").exists()
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_process_s_run_goes_on(corpus, finished, tmp_path, number):
+    code, errors = stop_in_the_middle(corpus, tmp_path, number)
+    if number == signal.SIGTERM:
+        assert code == 75 and "Stopped by SIGTERM" in errors
+        last = sorted((tmp_path / "checkpoints").glob("step-*.keras"))[-1]
+        assert last.name in errors
+    else:
+        assert code == -signal.SIGKILL
     again = ["-m", "keras_transformer", "train", str(tmp_path), "--verbose", "0"]
     subprocess.run([sys.executable, *again], check=True, stderr=subprocess.DEVNULL)
     for found, expected in zip(weights(tmp_path), weights(finished)):
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_going_on_in_the_middle_of_an_epoch_ends_that_one_first():
+    options = RunConfig("a", steps=40, steps_per_epoch=10)
+    assert list(_fits(0, options)) == [(0, 0, 4, 10)]
+    assert list(_fits(20, options)) == [(20, 2, 4, 10)]
+    assert list(_fits(13, options)) == [(13, 1, 2, 7), (20, 2, 4, 10)]
+    assert list(_fits(33, options)) == [(33, 3, 4, 7)]
 
 
 def test_another_configuration_in_the_same_folder_is_named(corpus, finished):

@@ -65,7 +65,8 @@ def make_batches(
         A `tf.data.Dataset` of `({"source_ids": (B, S), "target_ids": (B, T)}, (B, T))`,
         all int32: the inputs of `kt.Transformer` and the labels. `target_ids` start
         with the start token, labels end with the end token, 0 is padding. Its
-        attribute `report` is a `CorpusReport`.
+        attribute `report` is a `CorpusReport`; `from_step(n)` gives the batches from
+        the n-th on, in the same order whenever it is called.
 
     Raises:
         ValueError: For a corpus with an error in it (file and line are named) or
@@ -121,26 +122,35 @@ def make_batches(
     pairs = chunks.unbatch().filter(fits)
     if report.pairs <= _IN_MEMORY_PAIRS:
         pairs = pairs.cache()
-    if shuffle:
-        pairs = pairs.shuffle(min(shuffle_buffer, report.pairs), seed=seed)
-    if repeat:
-        pairs = pairs.repeat()
     boundaries = bucket_lengths(min(max_length, report.longest))
-    batches = (
-        pairs.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .bucket_by_sequence_length(
-            lambda inputs, labels: tf.maximum(
-                tf.size(inputs["source_ids"]), tf.size(labels)
-            ),
-            # A boundary is the first length too long for its bucket.
-            bucket_boundaries=[length + 1 for length in boundaries],
-            bucket_batch_sizes=[tokens_per_batch // length for length in boundaries]
-            + [1],
-            pad_to_bucket_boundary=True,
+
+    def build():
+        ordered = pairs
+        if shuffle:
+            ordered = ordered.shuffle(min(shuffle_buffer, report.pairs), seed=seed)
+        if repeat:
+            ordered = ordered.repeat()
+        return (
+            ordered.map(
+                example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
+            .bucket_by_sequence_length(
+                lambda inputs, labels: tf.maximum(
+                    tf.size(inputs["source_ids"]), tf.size(labels)
+                ),
+                # A boundary is the first length too long for its bucket.
+                bucket_boundaries=[length + 1 for length in boundaries],
+                bucket_batch_sizes=[tokens_per_batch // length for length in boundaries]
+                + [1],
+                pad_to_bucket_boundary=True,
+            )
+            .prefetch(8)
         )
-        .prefetch(8)
-    )
+
+    batches = build()
     batches.report = report
+    # A dataset that was iterated before is shuffled anew; one just built isn't.
+    batches.from_step = lambda step: build().skip(step)
     return batches
 
 

@@ -2,6 +2,11 @@
 
 from keras_transformer.training.averaging import average_checkpoints
 from keras_transformer.training.checkpoints import Checkpoints
+from keras_transformer.training.interruptions import (
+    Preempted,
+    SaveOnSignal,
+    StopOnNonFiniteLoss,
+)
 from keras_transformer.training.loss import MaskedCrossentropy
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedPerplexity
 from keras_transformer.training.schedule import WarmupInverseSqrt
@@ -12,6 +17,9 @@ __all__ = [
     "MaskedAccuracy",
     "MaskedCrossentropy",
     "MaskedPerplexity",
+    "Preempted",
+    "SaveOnSignal",
+    "StopOnNonFiniteLoss",
     "WarmupInverseSqrt",
     "average_checkpoints",
     "get_strategy",

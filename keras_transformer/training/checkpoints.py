@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import warnings
+import zipfile
 
 import keras
 
@@ -11,7 +13,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     A checkpoint is a `.keras` file with weights, optimizer, step and random state:
     `keras.models.load_model` gives a model that `fit` goes on with. It is written
-    aside and renamed, so that a run that is killed leaves no half checkpoint.
+    aside, flushed to the disk and renamed, so that a process killed at any moment
+    leaves whole checkpoints only.
 
     Args:
         folder: Where the files `step-00001000.keras` go.
@@ -19,6 +22,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `keep` isn't positive.
+        OSError: In training, if a checkpoint can't be written, such as on a full disk.
+            The earlier ones are left as they were.
 
     Example:
 
@@ -42,10 +47,20 @@ class Checkpoints(keras.callbacks.Callback):
         step = int(self.model.optimizer.iterations)
         path = self.folder / f"step-{step:08d}.keras"
         aside = self.folder / f"writing-{os.getpid()}.keras"
-        self.model.save(aside)
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
+        try:
+            self.model.save(aside)
+            _flush(aside)
+            os.replace(aside, path)
+            _flush(self.folder)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            good = self.paths()
+            raise OSError(
+                error.errno,
+                f"The checkpoint of step {step} can't be written to {self.folder}: "
+                f"{error.strerror or error}. The last good one is "
+                f"{good[-1] if good else 'none'}; make room and start again",
+            ) from error
         for old in self.paths()[: -self.keep]:
             old.unlink()
         return path
@@ -53,3 +68,38 @@ class Checkpoints(keras.callbacks.Callback):
     def paths(self):
         """The checkpoints in the folder, oldest first."""
         return sorted(self.folder.glob("step-*.keras"))
+
+    def latest(self):
+        """The newest checkpoint that is whole, or None.
+
+        Each file carries checksums of its parts. Newer ones that don't agree with
+        theirs are named in a warning and passed over.
+        """
+        for path in reversed(self.paths()):
+            damage = _damage(path)
+            if damage is None:
+                return path
+            warnings.warn(
+                f"The checkpoint {path} is damaged and passed over: {damage}.",
+                stacklevel=2,
+            )
+        return None
+
+
+def _damage(path):
+    """What is wrong with a `.keras` file, which is a zip archive; None if nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        return str(error)
+    return part and f"the checksum of {part} doesn't agree"
+
+
+def _flush(path):
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

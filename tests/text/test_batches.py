@@ -98,3 +98,12 @@ def test_budget_smaller_than_max_length_is_refused(corpus, tokenizer):
         make_batches(
             *corpus, source_tokenizer=tokenizer, tokens_per_batch=64, max_length=100
         )
+
+
+def test_batches_from_a_step_are_the_same_whenever_asked(corpus, tokenizer):
+    batches = make_batches(*corpus, source_tokenizer=tokenizer, tokens_per_batch=512)
+    first = [labels.numpy() for _, labels in batches.take(60)]
+    for step in (0, 7, 50):
+        again = [labels.numpy() for _, labels in batches.from_step(step).take(5)]
+        for found, expected in zip(again, first[step:]):
+            np.testing.assert_array_equal(found, expected)
