@@ -102,7 +102,8 @@ def generate(
         longest = max_length if longest is None else longest
     if limit := model.max_length:
         # Learned positions end.
-        longest = ops.minimum(longest, limit) if ops.is_tensor(longest) else limit
+        least = ops.minimum if ops.is_tensor(longest) else min
+        longest = least(longest, limit)
         max_lengths = ops.minimum(max_lengths, limit)
 
     if sample:

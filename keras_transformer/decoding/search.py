@@ -53,7 +53,6 @@ def search(
         **selection.start(batch, longest, max_lengths),
     }
     names = list(loop)
-    num_state = len(keras.tree.flatten(state))
 
     def unpack(values):
         flat = values[len(names) :]
@@ -81,7 +80,6 @@ def search(
         return (*shaped, *keras.tree.flatten(state))
 
     values = ops.while_loop(go_on, extend, (*loop.values(), *keras.tree.flatten(state)))
-    assert len(values) == len(names) + num_state
     return selection.answers(dict(zip(names, values)))
 
 

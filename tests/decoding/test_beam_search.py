@@ -217,6 +217,8 @@ def test_learned_positions_end_the_answers():
     )
     found = search(model, SOURCES, beam_size=2, banned_ids=(END,))
     assert {len(sentence[0][0]) for sentence in found} == {9}
+    short = generate(model, SOURCES, beam_size=2, max_length=4)
+    assert short["ids"].shape == (9, 1, 4)
 
 
 @pytest.mark.parametrize(
