@@ -10,7 +10,7 @@ _NAMES = {
     "RunConfig": "keras_transformer.run",
     "train": "keras_transformer.run",
 }
-_MODULES = ("evaluation", "plotting", "serving", "text")
+_MODULES = ("evaluation", "interop", "plotting", "serving", "text")
 
 
 def _refuse_namesake():

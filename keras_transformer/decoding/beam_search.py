@@ -5,19 +5,22 @@ from keras import ops
 from keras_transformer.decoding.search import IMPOSSIBLE, write_token
 
 
-def length_penalty(length, alpha):
+def length_penalty(length, alpha, form="gnmt"):
     """What log-probabilities are divided by: `((5 + length) / 6) ** alpha`.
 
     Args:
         length: Number of tokens, the end token included; any shape.
         alpha: 0 prefers short answers; the paper's 0.6 evens lengths out.
+        form: `"gnmt"`, the paper's, or `"power"`: `length ** alpha`, that of Marian,
+            Transformers and CTranslate2.
 
     Returns:
         A float32 tensor of the shape of `length`.
 
     Reference: [GNMT](https://arxiv.org/abs/1609.08144), equation 14.
     """
-    return ((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha
+    length = ops.cast(length, "float32")
+    return (length if form == "power" else (5.0 + length) / 6.0) ** alpha
 
 
 class BeamSearch:
@@ -27,9 +30,7 @@ class BeamSearch:
     best of a sentence. Those of the first `beam_size` that end join the finished set,
     ranked by length-normalised log-probability; the best `beam_size` that don't end
     live on. A hypothesis that reaches its sentence's maximum length is finished as it
-    is. A sentence is done when its finished set is full and no live hypothesis can
-    still enter the `num_hypotheses` best of it, even if all its further tokens were
-    certain.
+    is. A sentence is done when its finished set is full and `stop_when` holds.
 
     The model's caches are never moved when hypotheses change places: the keys of all
     hypotheses stay where they were written, and `"paths"` remembers at which of a
@@ -40,15 +41,29 @@ class BeamSearch:
         num_hypotheses: Number of answers per sentence, at most `beam_size`; an integer
             or a scalar tensor.
         alpha: Exponent of the length penalty, a number or a scalar tensor.
+        penalty_form: `"gnmt"` or `"power"`, see `length_penalty`.
+        stop_when: When a sentence with a full finished set is done. `"certain"`: when
+            no live hypothesis can still enter the `num_hypotheses` best of it, even if
+            all its further tokens were certain. `"likely"`: when none would enter the
+            set if it ended at once, as in Transformers. `"full"`: at once.
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 6.1.
     """
 
-    def __init__(self, beam_size, num_hypotheses=1, alpha=0.6):
+    def __init__(
+        self,
+        beam_size,
+        num_hypotheses=1,
+        alpha=0.6,
+        penalty_form="gnmt",
+        stop_when="certain",
+    ):
         self.width = beam_size
         self.num_hypotheses = num_hypotheses
         self.alpha = alpha
+        self.penalty_form = penalty_form
+        self.stop_when = stop_when
 
     def start(self, batch, longest, max_lengths):
         """The values that the loop keeps, before the first step."""
@@ -91,7 +106,7 @@ class BeamSearch:
         first = ops.arange(2 * width, dtype="int32") < width
         ending = ends & first & (scores > IMPOSSIBLE / 2)
         cut_off = at_limit & (live_scores > IMPOSSIBLE / 2)
-        penalty = length_penalty(length, self.alpha)
+        penalty = length_penalty(length, self.alpha, self.penalty_form)
         candidate_scores = [
             values["finished_scores"],
             ops.where(ending, scores / penalty, IMPOSSIBLE),
@@ -103,13 +118,17 @@ class BeamSearch:
         )
         finished_ids = _take(candidate_ids, best, 4 * width)
 
-        final_penalty = length_penalty(max_lengths, self.alpha)
-        best_possible = ops.max(live_scores, axis=1) / final_penalty
-        last_answer = ops.take(finished_scores, self.num_hypotheses - 1, axis=1)
-        done = (last_answer >= best_possible) & (
-            finished_scores[:, -1] > IMPOSSIBLE / 2
-        )
-        done = done | values["done"] | at_limit[:, 0]
+        best_live = ops.max(live_scores, axis=1)
+        if self.stop_when == "likely":
+            best_possible, to_beat = best_live / penalty, finished_scores[:, -1]
+        else:
+            most = length_penalty(max_lengths, self.alpha, self.penalty_form)
+            best_possible = best_live / most
+            to_beat = ops.take(finished_scores, self.num_hypotheses - 1, axis=1)
+        full = finished_scores[:, -1] > IMPOSSIBLE / 2
+        if self.stop_when != "full":
+            full = full & (to_beat >= best_possible)
+        done = full | values["done"] | at_limit[:, 0]
         return {
             "tokens": ops.take_along_axis(tokens, order, axis=1),
             "ids": live_ids,

@@ -16,8 +16,11 @@ def generate(
     beam_size=4,
     num_hypotheses=1,
     length_penalty=0.6,
+    penalty_form="gnmt",
+    stop_when="certain",
     min_length=None,
     max_length=None,
+    force_end=False,
     target_prefix=None,
     banned_ids=(),
     no_repeat_ngram_size=None,
@@ -43,10 +46,16 @@ def generate(
             search also a scalar tensor; with `sample`, number of answers drawn.
         length_penalty: Exponent alpha of the length penalty, a number or a scalar
             tensor.
+        penalty_form: The penalty is `((5 + length) / 6) ** alpha` with `"gnmt"`, the
+            paper's, and `length ** alpha` with `"power"`, as in Marian.
+        stop_when: When a beam search of a sentence ends: `"certain"`, when no better
+            answer is possible, or, earlier, `"likely"` or `"full"`, see `BeamSearch`.
         min_length: Fewest tokens of an answer, its end token included.
         max_length: Most tokens of an answer, its end token included: an integer, an
             integer tensor, scalar or `(B,)`; by default the length of its own source
             plus 50, as in the paper.
+        force_end: Whether an answer of `max_length` tokens has the end token as its
+            last, at no cost, instead of being cut off.
         target_prefix: Integer ids `(B, P)`, 0 is padding: tokens that each answer
             begins with. They count in its length and score.
         banned_ids: Tokens that never come. Padding and `start_id` never do.
@@ -84,6 +93,8 @@ def generate(
         beam_size=beam_size,
         num_hypotheses=num_hypotheses,
         length_penalty=length_penalty,
+        penalty_form=penalty_form,
+        stop_when=stop_when,
         min_length=min_length,
         max_length=max_length,
         no_repeat_ngram_size=no_repeat_ngram_size,
@@ -108,12 +119,22 @@ def generate(
 
     if sample:
         selection = Sampling(
-            num_hypotheses, temperature, top_k, top_p, seed, length_penalty
+            num_hypotheses,
+            temperature,
+            top_k,
+            top_p,
+            seed,
+            length_penalty,
+            penalty_form,
         )
     elif beam_size == 1:
-        selection = Sampling(1, temperature=0, alpha=length_penalty)
+        selection = Sampling(
+            1, temperature=0, alpha=length_penalty, penalty_form=penalty_form
+        )
     else:
-        selection = BeamSearch(beam_size, num_hypotheses, length_penalty)
+        selection = BeamSearch(
+            beam_size, num_hypotheses, length_penalty, penalty_form, stop_when
+        )
     applied = [rules.ban({0, start_id, *banned_ids})]
     if min_length is not None:
         applied.append(rules.at_least(min_length, end_id))
@@ -122,6 +143,8 @@ def generate(
     if target_prefix is not None:
         prefix = ops.convert_to_tensor(target_prefix, "int32")
         applied.append(rules.begin_with(prefix))
+    if force_end:
+        applied.append(rules.end_by(max_lengths, end_id))
 
     if fixed_shapes is None:
         fixed_shapes = keras.backend.backend() != "tensorflow"
@@ -160,8 +183,11 @@ def check_search(
     beam_size=1,
     num_hypotheses=1,
     length_penalty=0.0,
+    penalty_form="gnmt",
+    stop_when="certain",
     min_length=None,
     max_length=None,
+    force_end=False,
     no_repeat_ngram_size=None,
     sample=False,
     temperature=1.0,
@@ -199,6 +225,12 @@ def check_search(
             f"be at most max_length={max_length}",
         )
     check("no_repeat_ngram_size", no_repeat_ngram_size, positive, "be positive")
+    for name, value, known in (
+        ("penalty_form", penalty_form, ("gnmt", "power")),
+        ("stop_when", stop_when, ("certain", "likely", "full")),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {known}; received {value!r}.")
     check("temperature", temperature, lambda t: t > 0, "be positive")
     check("top_k", top_k, positive, "be positive")
     check("top_p", top_p, lambda p: 0 < p <= 1, "be in (0, 1]")

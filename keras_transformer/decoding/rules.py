@@ -33,6 +33,18 @@ def at_least(min_length, end_id):
     return rule
 
 
+def end_by(max_lengths, end_id):
+    """An answer's last possible token is the end token, at no cost."""
+
+    def rule(log_probs, index, ids):
+        is_end = ops.arange(log_probs.shape[-1]) == end_id
+        last = (index + 1 >= max_lengths)[:, None, None]
+        forced = ops.where(is_end, 0.0, IMPOSSIBLE)
+        return ops.where(last, forced, log_probs)
+
+    return rule
+
+
 def begin_with(prefix):
     """Answers begin with the tokens of `prefix`, int `(B, P)`, where it isn't 0.
 

@@ -21,6 +21,7 @@ class Sampling:
         top_p: Draws from the fewest tokens whose probabilities sum up to this or more.
         seed: Integer or scalar integer tensor.
         alpha: Exponent of the length penalty of the scores.
+        penalty_form: `"gnmt"` or `"power"`, see `length_penalty`.
 
     Reference: [The Curious Case of Neural Text Degeneration](https://arxiv.org/abs/1904.09751),
     section 3.1, for `top_p`.
@@ -34,6 +35,7 @@ class Sampling:
         top_p=1.0,
         seed=0,
         alpha=0.6,
+        penalty_form="gnmt",
     ):
         self.width = num_hypotheses
         self.temperature = temperature
@@ -41,6 +43,7 @@ class Sampling:
         self.top_p = top_p
         self.seed = seed
         self.alpha = alpha
+        self.penalty_form = penalty_form
 
     def start(self, batch, longest, max_lengths):
         """The values that the loop keeps, before the first step."""
@@ -97,7 +100,9 @@ class Sampling:
 
     def answers(self, values):
         """All hypotheses, best first."""
-        scores = values["scores"] / length_penalty(values["lengths"], self.alpha)
+        scores = values["scores"] / length_penalty(
+            values["lengths"], self.alpha, self.penalty_form
+        )
         if self.width == 1:
             return {"ids": values["ids"], "scores": scores}
         order = ops.argsort(-scores, axis=1)

@@ -19,6 +19,7 @@ class TokenEmbedding(keras.layers.Layer):
         hidden_dim: Width D of the vectors.
         scale: Whether looked-up vectors are multiplied by `sqrt(hidden_dim)`.
         mask_zero: Whether id 0 is padding, masked for the layers that follow.
+        use_bias: Whether logits have a bias for each token.
         embeddings_initializer: Initializer of the matrix. By default a normal
             distribution of standard deviation `hidden_dim ** -0.5`, so that scaled
             vectors have unit variance beside the sinusoids.
@@ -52,6 +53,7 @@ class TokenEmbedding(keras.layers.Layer):
         hidden_dim,
         scale=True,
         mask_zero=True,
+        use_bias=False,
         embeddings_initializer=None,
         **kwargs,
     ):
@@ -62,6 +64,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.hidden_dim = hidden_dim
         self.scale = scale
         self.mask_zero = mask_zero
+        self.use_bias = use_bias
         self.embeddings_initializer = keras.initializers.get(
             keras.initializers.RandomNormal(stddev=hidden_dim**-0.5)
             if embeddings_initializer is None
@@ -78,6 +81,10 @@ class TokenEmbedding(keras.layers.Layer):
             shape=(self.vocabulary_size, self.hidden_dim),
             initializer=self.embeddings_initializer,
         )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias", shape=(self.vocabulary_size,), initializer="zeros"
+            )
 
     def call(self, inputs, reverse=False):
         embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
@@ -87,7 +94,8 @@ class TokenEmbedding(keras.layers.Layer):
                 ops.cast(inputs, self.compute_dtype), (-1, self.hidden_dim)
             )
             logits = ops.matmul(rows, ops.transpose(embeddings))
-            return ops.cast(ops.reshape(logits, shape), "float32")
+            logits = ops.cast(ops.reshape(logits, shape), "float32")
+            return logits + ops.cast(self.bias, "float32") if self.use_bias else logits
         vectors = ops.take(embeddings, ops.cast(inputs, "int32"), axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
 
@@ -111,6 +119,7 @@ class TokenEmbedding(keras.layers.Layer):
             "hidden_dim": self.hidden_dim,
             "scale": self.scale,
             "mask_zero": self.mask_zero,
+            "use_bias": self.use_bias,
             "embeddings_initializer": keras.initializers.serialize(
                 self.embeddings_initializer
             ),

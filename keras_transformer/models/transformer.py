@@ -34,6 +34,7 @@ class Transformer(keras.Model):
         target_vocabulary_size: Number of target tokens V. If left out, source and
             target share one vocabulary and one embedding matrix, as in the paper.
         num_layers: Number N of encoder blocks, and of decoder blocks.
+        num_decoder_layers: Number of decoder blocks, if it is another one.
         hidden_dim: Width D of the model (d_model).
         num_heads: Number of attention heads H; it must divide `hidden_dim`.
         intermediate_dim: Inner width of the feed-forward networks (d_ff).
@@ -55,6 +56,10 @@ class Transformer(keras.Model):
             the paper.
         layer_norm_epsilon: Epsilon of the layer normalizations.
         use_bias: Whether the attention's projections have biases.
+        scale_embedding: Whether embeddings are multiplied by `sqrt(hidden_dim)`.
+        norm_embedding: Whether layer normalization follows the sum of embedding and
+            position; none in the paper.
+        logits_bias: Whether logits have a bias for each token; none in the paper.
         seed: Seed of all dropouts.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
 
@@ -90,6 +95,10 @@ class Transformer(keras.Model):
         intermediate_dropout=0.0,
         layer_norm_epsilon=1e-6,
         use_bias=True,
+        num_decoder_layers=None,
+        scale_embedding=True,
+        norm_embedding=False,
+        logits_bias=False,
         seed=None,
         dtype=None,
         **kwargs,
@@ -98,6 +107,8 @@ class Transformer(keras.Model):
         if target_vocabulary_size is not None:
             check_positive("target_vocabulary_size", target_vocabulary_size)
         check_positive("num_layers", num_layers)
+        if num_decoder_layers is not None:
+            check_positive("num_decoder_layers", num_decoder_layers)
         check_positive("num_heads", num_heads)
         check_positive("hidden_dim", hidden_dim)
         for name, rate in (
@@ -127,6 +138,10 @@ class Transformer(keras.Model):
             "intermediate_dropout": intermediate_dropout,
             "layer_norm_epsilon": layer_norm_epsilon,
             "use_bias": use_bias,
+            "num_decoder_layers": num_decoder_layers,
+            "scale_embedding": scale_embedding,
+            "norm_embedding": norm_embedding,
+            "logits_bias": logits_bias,
             "seed": seed,
         }
         embedding_position, encoder_position, decoder_position = _positions(
@@ -153,15 +168,28 @@ class Transformer(keras.Model):
                 epsilon=layer_norm_epsilon, dtype=dtype, name=name
             )
 
-        def embedding(size, name):
-            return TokenEmbedding(size, hidden_dim, dtype=dtype, name=name)
+        def embedding(size, name, use_bias):
+            return TokenEmbedding(
+                size,
+                hidden_dim,
+                scale=scale_embedding,
+                use_bias=use_bias,
+                dtype=dtype,
+                name=name,
+            )
 
         if target_vocabulary_size is None:
-            source_embedding = embedding(source_vocabulary_size, "embedding")
+            source_embedding = embedding(
+                source_vocabulary_size, "embedding", logits_bias
+            )
             target_embedding = source_embedding
         else:
-            source_embedding = embedding(source_vocabulary_size, "source_embedding")
-            target_embedding = embedding(target_vocabulary_size, "target_embedding")
+            source_embedding = embedding(
+                source_vocabulary_size, "source_embedding", False
+            )
+            target_embedding = embedding(
+                target_vocabulary_size, "target_embedding", logits_bias
+            )
         position = embedding_position
         embedding_dropout = keras.layers.Dropout(
             dropout, seed=seed, dtype=dtype, name="embedding_dropout"
@@ -182,21 +210,27 @@ class Transformer(keras.Model):
                 dtype=dtype,
                 name=f"decoder_{i}",
             )
-            for i in range(num_layers)
+            for i in range(num_decoder_layers or num_layers)
         ]
         encoder_norm = norm("encoder_norm") if norm_first else None
         decoder_norm = norm("decoder_norm") if norm_first else None
+        encoder_embedding_norm = decoder_embedding_norm = None
+        if norm_embedding:
+            encoder_embedding_norm = norm("encoder_embedding_norm")
+            decoder_embedding_norm = norm("decoder_embedding_norm")
 
         source_ids = keras.Input((None,), dtype="int32", name="source_ids")
         target_ids = keras.Input((None,), dtype="int32", name="target_ids")
         memory = source_embedding(source_ids)
         memory = position(memory) if position else memory
+        memory = encoder_embedding_norm(memory) if norm_embedding else memory
         memory = embedding_dropout(memory)
         for block in encoder_blocks:
             memory = block(memory)
         memory = encoder_norm(memory) if encoder_norm else memory
         x = target_embedding(target_ids)
         x = position(x) if position else x
+        x = decoder_embedding_norm(x) if norm_embedding else x
         x = embedding_dropout(x)
         for block in decoder_blocks:
             x = block(x, memory)
@@ -218,6 +252,8 @@ class Transformer(keras.Model):
         self.decoder_blocks = decoder_blocks
         self.encoder_norm = encoder_norm
         self.decoder_norm = decoder_norm
+        self.encoder_embedding_norm = encoder_embedding_norm
+        self.decoder_embedding_norm = decoder_embedding_norm
 
     @classmethod
     def from_preset(cls, preset, source_vocabulary_size, **kwargs):
@@ -253,7 +289,7 @@ class Transformer(keras.Model):
             `(B, H, S, S)` of each block.
         """
         mask = ops.not_equal(source_ids, 0)
-        x = self._embed(self.source_embedding, source_ids)
+        x = self._embed_source(source_ids)
         scores = []
         for block in self.encoder_blocks:
             x = block(x, mask=mask, return_attention_scores=return_attention_scores)
@@ -339,7 +375,7 @@ class Transformer(keras.Model):
         Returns:
             A tuple of the logits `(B N, T, V)` and the next caches.
         """
-        x = self._embed(self.target_embedding, target_ids, index)
+        x = self._embed_target(target_ids, index)
         next_caches = []
         for block, cache in zip(self.decoder_blocks, caches):
             x, cache = block(
@@ -364,7 +400,7 @@ class Transformer(keras.Model):
             `"decoder"` `(B, H, T, T)` and `"cross"` `(B, H, T, S)`.
         """
         memory, encoder_scores = self.encode(source_ids, return_attention_scores=True)
-        x = self._embed(self.target_embedding, target_ids)
+        x = self._embed_target(target_ids)
         decoder_scores, cross_scores = [], []
         for block in self.decoder_blocks:
             x, block_scores, block_cross_scores = block(
@@ -382,9 +418,15 @@ class Transformer(keras.Model):
             "cross": cross_scores,
         }
 
-    def _embed(self, embedding, ids, start_index=0):
-        x = embedding(ids)
-        return self.position(x, start_index=start_index) if self.position else x
+    def _embed_source(self, ids):
+        x = self.source_embedding(ids)
+        x = self.position(x) if self.position else x
+        return self.encoder_embedding_norm(x) if self.encoder_embedding_norm else x
+
+    def _embed_target(self, ids, start_index=0):
+        x = self.target_embedding(ids)
+        x = self.position(x, start_index=start_index) if self.position else x
+        return self.decoder_embedding_norm(x) if self.decoder_embedding_norm else x
 
     def save_own_variables(self, store):
         # Keras leaves dropout's random states out of its files; with them, training

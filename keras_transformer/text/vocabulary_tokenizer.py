@@ -1,0 +1,138 @@
+"""SentencePiece pieces whose ids come from a vocabulary of their own, as Marian's."""
+
+import json
+import pathlib
+
+import sentencepiece
+import tensorflow as tf
+import tensorflow_text
+
+_MODEL, _VOCABULARY = "sentencepiece.model", "vocabulary.json"
+_SPACE = "\u2581"
+
+
+class VocabularyTokenizer:
+    """A tokenizer of a SentencePiece model and a list of tokens that gives the ids.
+
+    The model splits text into pieces, the vocabulary says which id a piece has. So two
+    languages can have models of their own and one vocabulary, as in OPUS-MT. A token
+    such as `>>fra<<` at the start of a text, in a multilingual vocabulary, is one piece.
+
+    Works on strings and tensors, eagerly and inside `tf.function`s and exported models.
+
+    Args:
+        model: The serialized SentencePiece model, as bytes.
+        vocabulary: List of tokens; a token's id is its place. Place 0 is padding, whose
+            name is of no account.
+        start: Token that starts a target.
+        end: Token that ends a sentence.
+        unknown: Token for pieces that the vocabulary lacks.
+
+    Raises:
+        ValueError: If `model` isn't a SentencePiece model, a token comes twice, or one
+            of the special tokens isn't in the vocabulary.
+
+    Example:
+
+    >>> tokenizer = VocabularyTokenizer(
+    ...     model, ["<padding>", "</s>", "<unk>", "\u2581a", "b", "<pad>"], start="<pad>")
+    >>> tokenizer.tokenize(["ab"]).to_list()
+    [[3, 4]]
+    """
+
+    padding_id = 0
+
+    def __init__(
+        self, model, vocabulary, start="<pad>", end="</s>", unknown="<unk>"
+    ):
+        self.model = bytes(model)
+        self.vocabulary = list(vocabulary)
+        self.special = {"start": start, "end": end, "unknown": unknown}
+        try:
+            sentencepiece.SentencePieceProcessor().LoadFromSerializedProto(self.model)
+        except RuntimeError as error:
+            raise ValueError(
+                f"model is not a serialized SentencePiece model: {error}"
+            ) from None
+        ids = {token: i for i, token in enumerate(self.vocabulary) if i}
+        if len(ids) != len(self.vocabulary) - 1:
+            twice = {token for token in ids if self.vocabulary[1:].count(token) > 1}
+            raise ValueError(f"vocabulary has tokens twice: {sorted(twice)[:5]}.")
+        for name, token in self.special.items():
+            if token not in ids:
+                raise ValueError(
+                    f"The {name} token must be in the vocabulary; received "
+                    f"{name}={token!r}."
+                )
+        self.start_id, self.end_id, self.unknown_id = (
+            ids[token] for token in (start, end, unknown)
+        )
+        self._ids = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                list(ids), tf.constant(list(ids.values()), tf.int32)
+            ),
+            default_value=self.unknown_id,
+        )
+        silent = {0, self.start_id, self.end_id, self.unknown_id}
+        self._texts = [
+            b"" if i in silent else token.encode("utf-8")
+            for i, token in enumerate(self.vocabulary)
+        ]
+
+    @property
+    def resources(self):
+        """What a `tf.Module` that uses the tokenizer must keep track of."""
+        return [self._ids]
+
+    @property
+    def vocabulary_size(self):
+        """Number of ids, padding included."""
+        return len(self.vocabulary)
+
+    def tokenize(self, text):
+        """Strings `(B,)` -> a `tf.RaggedTensor` of int32 ids, no special tokens.
+
+        Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
+        """
+        text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+        has_language = tf.strings.regex_full_match(text, "(?s)>>.*?<<.*")
+        languages = tf.strings.regex_replace(text, "(?s)^(>>.*?<<).*$", r"\1")
+        text = tf.strings.regex_replace(text, "(?s)^>>.*?<<", "")
+        pieces = tensorflow_text.SentencepieceTokenizer(
+            self.model, out_type=tf.string
+        ).tokenize(text)
+        languages = tf.RaggedTensor.from_row_lengths(
+            tf.boolean_mask(languages, has_language), tf.cast(has_language, tf.int64)
+        )
+        pieces = tf.concat([languages, pieces], axis=1)
+        return tf.ragged.map_flat_values(self._ids.lookup, pieces)
+
+    def detokenize(self, ids):
+        """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
+
+        Padding, unknown, start and end tokens leave no trace.
+        """
+        pieces = tf.gather(tf.constant(self._texts), tf.cast(ids, tf.int32))
+        text = tf.strings.reduce_join(pieces, axis=-1)
+        return tf.strings.strip(tf.strings.regex_replace(text, _SPACE, " "))
+
+    def tokens(self, ids):
+        """The pieces of text behind some ids, for pictures: a list of strings."""
+        return [self.vocabulary[int(i)] for i in ids]
+
+    def save(self, path):
+        """Writes the model and the vocabulary to a folder."""
+        path = pathlib.Path(path)
+        path.mkdir(parents=True)
+        (path / _MODEL).write_bytes(self.model)
+        vocabulary = {"vocabulary": self.vocabulary, **self.special}
+        (path / _VOCABULARY).write_text(json.dumps(vocabulary, ensure_ascii=False))
+
+    @classmethod
+    def load(cls, path):
+        """Reads a tokenizer from a folder that `save` wrote."""
+        path = pathlib.Path(path)
+        return cls(
+            (path / _MODEL).read_bytes(),
+            **json.loads((path / _VOCABULARY).read_text(encoding="utf-8")),
+        )
