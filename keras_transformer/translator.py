@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_transformer.decoding.generate import check_search, generate
 from keras_transformer.text.tokenizer import Tokenizer
+from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _MODEL, _SOURCE, _TARGET, _SETTINGS = (
     "model.keras",
@@ -26,13 +27,17 @@ class Translator:
 
     Args:
         model: A `kt.Transformer`.
-        source_tokenizer: `kt.text.Tokenizer` of the source.
+        source_tokenizer: `kt.text.Tokenizer` of the source, or a
+            `kt.text.VocabularyTokenizer`.
         target_tokenizer: That of the target; the source's if left out.
         max_source_length: Most source tokens, end token included; longer sources are
             cut off, with a warning.
+        search_options: Dict of options of `kt.decoding.generate` that hold where a call
+            doesn't give its own, such as `{"beam_size": 6}`.
 
     Raises:
-        ValueError: If a tokenizer has more ids than the model's embedding.
+        ValueError: If a tokenizer has more ids than the model's embedding, or an option
+            is out of range.
 
     Example:
 
@@ -42,12 +47,19 @@ class Translator:
     """
 
     def __init__(
-        self, model, source_tokenizer, target_tokenizer=None, max_source_length=256
+        self,
+        model,
+        source_tokenizer,
+        target_tokenizer=None,
+        max_source_length=256,
+        search_options=None,
     ):
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer or source_tokenizer
         self.max_source_length = max_source_length
+        self.search_options = dict(search_options or {})
+        self._options()
         for side, tokenizer, embedding in (
             ("source", self.source_tokenizer, model.source_embedding),
             ("target", self.target_tokenizer, model.target_embedding),
@@ -62,9 +74,9 @@ class Translator:
     def translate(
         self,
         texts,
-        beam_size=4,
+        beam_size=None,
         max_length=None,
-        length_penalty=0.6,
+        length_penalty=None,
         num_hypotheses=1,
         return_scores=False,
         target_prefix=None,
@@ -80,9 +92,10 @@ class Translator:
 
         Args:
             texts: List of strings, or one string.
-            beam_size: Number of hypotheses followed at once; 1 is greedy search.
-            max_length: Most tokens of an answer; by default its source's plus 50.
-            length_penalty: Exponent alpha of the length penalty.
+            beam_size: Number of hypotheses followed at once; 1 is greedy search. By
+                default, as the next two, that of `search_options`, or 4.
+            max_length: Most tokens of an answer; or its source's plus 50.
+            length_penalty: Exponent alpha of the length penalty; or 0.6.
             num_hypotheses: Number of answers per sentence, best first.
             return_scores: Whether to return the answers' scores too.
             target_prefix: What the answers begin with: a string for all of them, or a
@@ -92,7 +105,7 @@ class Translator:
             verbose: 1 shows a progress bar.
             **options: Other options of `kt.decoding.generate`: `min_length`,
                 `banned_ids`, `no_repeat_ngram_size`, `sample`, `temperature`, `top_k`,
-                `top_p`.
+                `top_p`, `penalty_form`, `stop_when`, `force_end`.
 
         Returns:
             A list of strings, one for each of `texts` (a string for a string). With
@@ -116,14 +129,13 @@ class Translator:
                 **options,
             )
             return tuple(r[0] for r in results) if return_scores else results[0]
-        options |= {
-            "beam_size": beam_size,
-            "num_hypotheses": num_hypotheses,
-            "length_penalty": length_penalty,
-            "max_length": max_length,
-        }
-        checked = {k: v for k, v in options.items() if k != "banned_ids"}
-        check_search(**checked)
+        options = self._options(
+            beam_size=beam_size,
+            num_hypotheses=num_hypotheses,
+            length_penalty=length_penalty,
+            max_length=max_length,
+            **options,
+        )
         texts = list(texts)
         for text in texts:
             if not isinstance(text, str):
@@ -152,6 +164,13 @@ class Translator:
             answers = [answer[0] for answer in answers]
             scores = [score[0] for score in scores]
         return (answers, scores) if return_scores else answers
+
+    def _options(self, **given):
+        """The search's options: those given, then the translator's own; checked."""
+        given = {name: value for name, value in given.items() if value is not None}
+        options = {**self.search_options, **given}
+        check_search(**{"beam_size": 4, **options})
+        return options
 
     def _prefixes(self, target_prefix, count):
         """The ids `(count, P)` that the answers begin with, padded; or None."""
@@ -207,7 +226,11 @@ class Translator:
         return tf.concat([ids, tf.cast(end, ids.dtype)], axis=1), truncated
 
     def search(self, source_ids, **options):
-        """Source ids `(B, S)` -> the dict of `kt.decoding.generate`, in the graph."""
+        """Source ids `(B, S)` -> the dict of `kt.decoding.generate`, in the graph.
+
+        Options that aren't given are those of `search_options`.
+        """
+        options = {**self.search_options, **options}
         return generate(
             self.model,
             source_ids,
@@ -241,7 +264,11 @@ class Translator:
         self.source_tokenizer.save(aside / _SOURCE)
         if self.target_tokenizer is not self.source_tokenizer:
             self.target_tokenizer.save(aside / _TARGET)
-        settings = {"format": 1, "max_source_length": self.max_source_length}
+        settings = {
+            "format": 1,
+            "max_source_length": self.max_source_length,
+            "search_options": self.search_options,
+        }
         (aside / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
         if folder.exists():
             if not (folder / _SETTINGS).exists() and any(folder.iterdir()):
@@ -269,10 +296,15 @@ class Translator:
         target = folder / _TARGET
         return cls(
             keras.models.load_model(folder / _MODEL),
-            Tokenizer.load(folder / _SOURCE),
-            Tokenizer.load(target) if target.exists() else None,
+            _load_tokenizer(folder / _SOURCE),
+            _load_tokenizer(target) if target.exists() else None,
             max_source_length=settings["max_source_length"],
+            search_options=settings.get("search_options"),
         )
+
+
+def _load_tokenizer(path):
+    return (VocabularyTokenizer if path.is_dir() else Tokenizer).load(path)
 
 
 def _compiled(model, search, shapes):

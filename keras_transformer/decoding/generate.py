@@ -188,6 +188,7 @@ def check_search(
     min_length=None,
     max_length=None,
     force_end=False,
+    banned_ids=(),
     no_repeat_ngram_size=None,
     sample=False,
     temperature=1.0,

@@ -6,13 +6,11 @@ becomes i + 1, and the start token, which is Marian's padding, is a token of its
 
 import json
 import pathlib
-import shutil
 import struct
 
 import keras
 import numpy as np
 import safetensors.numpy
-import sentencepiece
 
 from keras_transformer.interop.torch_file import read_torch_file
 from keras_transformer.layers.position import PositionalEncoding
@@ -197,7 +195,9 @@ def _read_tokenizers(folder, config):
         vocabulary = _read_vocabulary(folder / name, size, config)
         model = folder / f"{side}.spm"
         if not model.exists():
-            raise FileNotFoundError(f"{model} is missing: it is part of a Marian folder.")
+            raise FileNotFoundError(
+                f"{model} is missing: it is part of a Marian folder."
+            )
         start = vocabulary[config["decoder_start_token_id"] + 1]
         end = vocabulary[config["eos_token_id"] + 1]
         try:
@@ -335,7 +335,9 @@ def _places(model):
 
 def _embedding_names(model):
     """Each embedding, and the names under which the format may have its matrix."""
-    encoder, decoder = (f"model.{side}.embed_tokens.weight" for side in ("encoder", "decoder"))
+    encoder, decoder = (
+        f"model.{side}.embed_tokens.weight" for side in ("encoder", "decoder")
+    )
     if model.source_embedding is model.target_embedding:
         names = ["model.shared.weight", encoder, decoder, "lm_head.weight"]
         return [(model.source_embedding, names)]
@@ -414,7 +416,11 @@ def _marian_weights(model, first):
 def _sines_first(name, value):
     """Moves the axes of width D from interleaved sinusoids to concatenated ones."""
     layer, kind = name.rsplit(".", 1) if "." in name else (name, "")
-    if layer.endswith("_proj") and not layer.endswith("out_proj") or layer.endswith("fc1"):
+    if (
+        layer.endswith("_proj")
+        and not layer.endswith("out_proj")
+        or layer.endswith("fc1")
+    ):
         reads, writes = kind == "weight", False
     elif "embed_tokens" in layer or layer.endswith("shared"):
         reads, writes = True, False
@@ -517,7 +523,9 @@ def _generation_config(translator, config):
 def _write_tokenizers(translator, folder, first):
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
     names = ["vocab.json", "target_vocab.json"]
-    separate = translator.model.source_embedding is not translator.model.target_embedding
+    separate = (
+        translator.model.source_embedding is not translator.model.target_embedding
+    )
     for side, name, tokenizer in zip(("source", "target"), names, tokenizers):
         if isinstance(tokenizer, Tokenizer):
             model = _with_leading_space(tokenizer.model)
@@ -529,8 +537,12 @@ def _write_tokenizers(translator, folder, first):
             _write_json(folder / name, {token: i for i, token in enumerate(tokens)})
     target = tokenizers[1]
     padding = target.start_id if first else target.padding_id
-    special = dict(zip(("pad", "eos", "unk"), target.tokens(
-        [padding, target.end_id, target.unknown_id])))
+    special = dict(
+        zip(
+            ("pad", "eos", "unk"),
+            target.tokens([padding, target.end_id, target.unknown_id]),
+        )
+    )
     _write_json(
         folder / "tokenizer_config.json",
         {

@@ -15,8 +15,8 @@ class VocabularyTokenizer:
     """A tokenizer of a SentencePiece model and a list of tokens that gives the ids.
 
     The model splits text into pieces, the vocabulary says which id a piece has. So two
-    languages can have models of their own and one vocabulary, as in OPUS-MT. A token
-    such as `>>fra<<` at the start of a text, in a multilingual vocabulary, is one piece.
+    languages can have models of their own and one vocabulary, as in OPUS-MT. A language
+    token such as `>>fra<<` at the start of a text is one piece.
 
     Works on strings and tensors, eagerly and inside `tf.function`s and exported models.
 
@@ -34,17 +34,15 @@ class VocabularyTokenizer:
 
     Example:
 
-    >>> tokenizer = VocabularyTokenizer(
-    ...     model, ["<padding>", "</s>", "<unk>", "\u2581a", "b", "<pad>"], start="<pad>")
+    >>> vocabulary = ["<padding>", "</s>", "<unk>", "\u2581a", "b", "<pad>"]
+    >>> tokenizer = VocabularyTokenizer(model, vocabulary, start="<pad>")
     >>> tokenizer.tokenize(["ab"]).to_list()
     [[3, 4]]
     """
 
     padding_id = 0
 
-    def __init__(
-        self, model, vocabulary, start="<pad>", end="</s>", unknown="<unk>"
-    ):
+    def __init__(self, model, vocabulary, start="<pad>", end="</s>", unknown="<unk>"):
         self.model = bytes(model)
         self.vocabulary = list(vocabulary)
         self.special = {"start": start, "end": end, "unknown": unknown}

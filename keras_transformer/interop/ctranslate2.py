@@ -1,0 +1,156 @@
+"""A translator in CTranslate2's format."""
+
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
+
+_ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "silu": "SWISH"}
+_FORBIDDEN = -1e9
+
+
+def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
+    """Writes a translator for those who serve with CTranslate2.
+
+    CTranslate2 takes and gives pieces of text. The tokenizers are written beside the
+    model: `source.spm` and `target.spm`; sources end with the end token,
+    `translator.source_tokenizer.tokens([translator.source_tokenizer.end_id])`.
+
+    Args:
+        translator: A `kt.Translator` whose positions are sinusoidal or learned.
+        folder: A new or empty folder.
+        quantization: None, `"int8"`, `"bfloat16"` or another type of CTranslate2's.
+        max_positions: Most tokens of a sequence: their sinusoids are stored.
+
+    Raises:
+        ImportError: If CTranslate2 isn't installed.
+        ValueError: If CTranslate2 has nothing like the model's positions or activation,
+            or the folder isn't empty.
+
+    Example:
+
+    >>> kt.interop.save_ctranslate2(translator, "ct2/en-de", quantization="int8")
+    >>> ctranslate2.Translator("ct2/en-de").translate_batch([["\u2581Hello", "</s>"]])
+    """
+    try:
+        from ctranslate2.specs import common_spec, transformer_spec
+    except ImportError:
+        raise ImportError(
+            "save_ctranslate2 needs CTranslate2: "
+            "pip install keras-transformer-kit[ctranslate2]"
+        ) from None
+    folder = pathlib.Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"folder={str(folder)!r} must be empty.")
+    model = translator.model
+    config = model.get_config()
+    if model.position is None or config["activation"] not in _ACTIVATIONS:
+        raise ValueError(
+            "CTranslate2's format is written for sinusoidal and learned positions and "
+            f"the activations {sorted(_ACTIVATIONS)}; received "
+            f"position_encoding={config['position_encoding']!r}, "
+            f"activation={config['activation']!r}."
+        )
+    spec = transformer_spec.TransformerSpec.from_config(
+        (len(model.encoder_blocks), len(model.decoder_blocks)),
+        config["num_heads"],
+        pre_norm=config["norm_first"],
+        activation=common_spec.Activation[_ACTIVATIONS[config["activation"]]],
+        layernorm_embedding=config["norm_embedding"],
+    )
+    positions = _positions(model, max_positions)
+    for side, embeddings, embedding in (
+        ("encoder", spec.encoder.embeddings[0], model.source_embedding),
+        ("decoder", spec.decoder.embeddings, model.target_embedding),
+    ):
+        stack = getattr(spec, side)
+        scale = config["hidden_dim"] ** 0.5 if embedding.scale else 1.0
+        stack.scale_embeddings = np.dtype("float32").type(scale)
+        stack.position_encodings.encodings = positions
+        embeddings.weight = _array(embedding.embeddings)
+        for layer, block in zip(stack.layer, getattr(model, f"{side}_blocks")):
+            _block(layer, block, side)
+        if config["norm_first"]:
+            _norm(stack.layer_norm, getattr(model, f"{side}_norm"))
+        if config["norm_embedding"]:
+            _norm(stack.layernorm_embedding, getattr(model, f"{side}_embedding_norm"))
+    spec.decoder.projection.weight = spec.decoder.embeddings.weight
+    spec.decoder.projection.bias = _logits_bias(translator)
+    source, target = translator.source_tokenizer, translator.target_tokenizer
+    spec.register_source_vocabulary(_tokens(source, model.source_embedding))
+    spec.register_target_vocabulary(_tokens(target, model.target_embedding))
+    (unknown,), (start,), (end,) = (
+        target.tokens([i]) for i in (target.unknown_id, target.start_id, target.end_id)
+    )
+    spec.config.unk_token = unknown
+    spec.config.bos_token = start
+    spec.config.eos_token = end
+    spec.config.decoder_start_token = start
+    spec.config.add_source_eos = False
+    spec.config.layer_norm_epsilon = config["layer_norm_epsilon"]
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    folder.mkdir(parents=True, exist_ok=True)
+    spec.save(str(folder))
+    (folder / "source.spm").write_bytes(source.model)
+    (folder / "target.spm").write_bytes(target.model)
+
+
+def _block(spec, block, side):
+    attention = block.self_attention
+    _linear(spec.self_attention.linear[0], attention.query_key_value)
+    _linear(spec.self_attention.linear[1], attention.output_projection)
+    _norm(spec.self_attention.layer_norm, block.self_attention_norm)
+    if side == "decoder":
+        attention = block.cross_attention
+        _linear(spec.attention.linear[0], attention.query)
+        _linear(spec.attention.linear[1], attention.key_value)
+        _linear(spec.attention.linear[2], attention.output_projection)
+        _norm(spec.attention.layer_norm, block.cross_attention_norm)
+    _linear(spec.ffn.linear_0, block.feed_forward.inner)
+    _linear(spec.ffn.linear_1, block.feed_forward.outer)
+    _norm(spec.ffn.layer_norm, block.feed_forward_norm)
+
+
+def _linear(spec, dense):
+    spec.weight = np.ascontiguousarray(_array(dense.kernel).T)
+    if dense.use_bias:
+        spec.bias = _array(dense.bias)
+
+
+def _norm(spec, norm):
+    spec.gamma, spec.beta = _array(norm.gamma), _array(norm.beta)
+
+
+def _positions(model, count):
+    """What the model adds to embeddings, `(count, D)`."""
+    count = min(count, model.max_length or count)
+    zeros = np.zeros((1, count, model.target_embedding.hidden_dim), "float32")
+    return _array(model.position(zeros))[0]
+
+
+def _logits_bias(translator):
+    """The model's own, and what the search never lets come: padding and start."""
+    embedding = translator.model.target_embedding
+    bias = np.zeros(embedding.vocabulary_size, "float32")
+    if embedding.use_bias:
+        bias = _array(embedding.bias).copy()
+    banned = translator.search_options.get("banned_ids", ())
+    bias[[0, translator.target_tokenizer.start_id, *banned]] = _FORBIDDEN
+    return bias
+
+
+def _tokens(tokenizer, embedding):
+    """A name for each row of an embedding, each only once."""
+    tokens = tokenizer.tokens(range(tokenizer.vocabulary_size))
+    if isinstance(tokenizer, VocabularyTokenizer):
+        # "<pad>" is Marian's start token, place 0 our padding.
+        tokens[0] = "<padding>"
+    more = range(len(tokens), embedding.vocabulary_size)
+    return [*tokens, *(f"<unused-{i}>" for i in more)]
+
+
+def _array(values):
+    return np.asarray(keras.ops.convert_to_numpy(values), "float32")
