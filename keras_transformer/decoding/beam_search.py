@@ -40,7 +40,7 @@ class BeamSearch:
         beam_size: Number of live hypotheses per sentence.
         num_hypotheses: Number of answers per sentence, at most `beam_size`; an integer
             or a scalar tensor.
-        alpha: Exponent of the length penalty, a number or a scalar tensor.
+        alpha: Exponent of the length penalty: a number, or a tensor `(B, 1)`.
         penalty_form: `"gnmt"` or `"power"`, see `length_penalty`.
         stop_when: When a sentence with a full finished set is done. `"certain"`: when
             no live hypothesis can still enter the `num_hypotheses` best of it, even if
@@ -118,17 +118,18 @@ class BeamSearch:
         )
         finished_ids = _take(candidate_ids, best, 4 * width)
 
-        best_live = ops.max(live_scores, axis=1)
+        done = finished_scores[:, -1:] > IMPOSSIBLE / 2
+        best_live = ops.max(live_scores, axis=1, keepdims=True)
         if self.stop_when == "likely":
-            best_possible, to_beat = best_live / penalty, finished_scores[:, -1]
-        else:
-            most = length_penalty(max_lengths, self.alpha, self.penalty_form)
-            best_possible = best_live / most
-            to_beat = ops.take(finished_scores, self.num_hypotheses - 1, axis=1)
-        full = finished_scores[:, -1] > IMPOSSIBLE / 2
-        if self.stop_when != "full":
-            full = full & (to_beat >= best_possible)
-        done = full | values["done"] | at_limit[:, 0]
+            done = done & (finished_scores[:, -1:] >= best_live / penalty)
+        elif self.stop_when == "certain":
+            penalty = length_penalty(
+                max_lengths[:, None], self.alpha, self.penalty_form
+            )
+            rank = ops.reshape(self.num_hypotheses, (1,)) - 1
+            last_answer = ops.take(finished_scores, rank, axis=1)
+            done = done & (last_answer >= best_live / penalty)
+        done = (done | at_limit)[:, 0] | values["done"]
         return {
             "tokens": ops.take_along_axis(tokens, order, axis=1),
             "ids": live_ids,

@@ -44,8 +44,8 @@ def generate(
         beam_size: Number of hypotheses that are followed at once; 1 is greedy search.
         num_hypotheses: Number of answers per sentence, at most `beam_size`, in a beam
             search also a scalar tensor; with `sample`, number of answers drawn.
-        length_penalty: Exponent alpha of the length penalty, a number or a scalar
-            tensor.
+        length_penalty: Exponent alpha of the length penalty: a number or a tensor,
+            scalar or `(B,)`.
         penalty_form: The penalty is `((5 + length) / 6) ** alpha` with `"gnmt"`, the
             paper's, and `length ** alpha` with `"power"`, as in Marian.
         stop_when: When a beam search of a sentence ends: `"certain"`, when no better
@@ -117,6 +117,8 @@ def generate(
         longest = least(longest, limit)
         max_lengths = ops.minimum(max_lengths, limit)
 
+    if ops.is_tensor(length_penalty):
+        length_penalty = ops.reshape(ops.cast(length_penalty, "float32"), (-1, 1))
     if sample:
         selection = Sampling(
             num_hypotheses,

@@ -63,9 +63,10 @@ def answers(found):
 
 def assert_same(found, expected):
     assert [tokens for tokens, _ in found] == [tokens for tokens, _ in expected]
-    np.testing.assert_allclose(
-        [score for _, score in found], [score for _, score in expected], atol=1e-4
-    )
+    # Both sides add float32 log-probabilities, one a token: their errors add up too, and
+    # how large they are depends on the machine's kernels.
+    for (tokens, score), (_, exact) in zip(found, expected):
+        assert score == pytest.approx(exact, abs=1e-5 * max(10, len(tokens)))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6])

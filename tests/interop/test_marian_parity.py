@@ -22,7 +22,7 @@ CONFIGURATIONS = {
     "separate vocabularies, gelu": {"separate": True, "activation_function": "gelu"},
     "unscaled, stops at full": {
         "scale_embedding": False,
-        "init_std": 0.8,
+        "init_std": 0.45,
         "generation": {"early_stopping": True, "num_beams": 3, "length_penalty": 0.6},
     },
     "never stops early": {"generation": {"early_stopping": "never"}},
