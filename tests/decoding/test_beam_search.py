@@ -31,9 +31,11 @@ def tiny(vocabulary_size=12, **options):
         intermediate_dim=16,
         **options,
     )
-    # Larger weights: surer about the next token.
+    # Larger weights: surer about the next token. Not those of normalizations, which
+    # would make a model of this width magnify rounding to more than 1e-4.
     for weight in model.weights:
-        weight.assign(np.asarray(weight) * 2.0)
+        if len(weight.shape) > 1:
+            weight.assign(np.asarray(weight) * 2.0)
     return model
 
 
@@ -63,10 +65,9 @@ def answers(found):
 
 def assert_same(found, expected):
     assert [tokens for tokens, _ in found] == [tokens for tokens, _ in expected]
-    # Both sides add float32 log-probabilities, one a token: their errors add up too, and
-    # how large they are depends on the machine's kernels.
-    for (tokens, score), (_, exact) in zip(found, expected):
-        assert score == pytest.approx(exact, abs=1e-5 * max(10, len(tokens)))
+    np.testing.assert_allclose(
+        [score for _, score in found], [score for _, score in expected], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
