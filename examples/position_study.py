@@ -98,7 +98,7 @@ def configuration(arguments, encoding, seed):
         preset="mini",
         model={"position_encoding": encoding, "dtype": "mixed_bfloat16"},
         vocabulary_size=4000,
-        tokens_per_batch=2048,
+        tokens_per_batch=1024,
         steps=arguments.steps,
         steps_per_epoch=500,
         peak_learning_rate=0.003,

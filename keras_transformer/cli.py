@@ -1,4 +1,4 @@
-"""The command line: demo, train, translate, evaluate, export, plot."""
+"""The command line: demo, train, translate, evaluate, export, doctor and more."""
 
 import argparse
 import dataclasses
@@ -90,7 +90,30 @@ def _parser():
     export = _command(commands, "export", _export, "write a SavedModel for TF Serving")
     export.add_argument("folder", help="a run or a saved translator")
     export.add_argument("to", help="the model's folder; versions go inside")
+    export.add_argument("--weights", default="float32", help="or bfloat16, or int8")
+    export.add_argument(
+        "--xla-bucket",
+        dest="xla_buckets",
+        type=_bucket,
+        action="append",
+        default=[],
+        metavar="BATCHxLENGTH",
+        help="adds signatures compiled by XLA for this shape; may be repeated",
+    )
     _search_options(export)
+
+    doctor = _command(
+        commands, "doctor", _doctor, "say what would stop a SavedModel in TF Serving"
+    )
+    doctor.add_argument("folder", help="a SavedModel, or the folder of its versions")
+
+    server = _command(
+        commands, "server-config", _server_config, "write TF Serving's configuration"
+    )
+    server.add_argument("folder", help="the folder of all models, as saved_models")
+    server.add_argument("--max-batch-size", type=int, default=32)
+    server.add_argument("--threads", type=int, default=2)
+    server.add_argument("--xla", action="store_true", help="for the _xla signatures")
 
     plot = _command(commands, "plot", _plot, "draw positions, attention or training")
     plot.add_argument(
@@ -111,9 +134,9 @@ def _command(commands, name, run, summary):
 
 
 def _search_options(parser):
-    parser.add_argument("--beam-size", type=int, default=4)
-    parser.add_argument("--length-penalty", type=float, default=0.6)
-    parser.add_argument("--max-length", type=int)
+    parser.add_argument("--beam-size", type=int, help="4, or the model's own")
+    parser.add_argument("--length-penalty", type=float, help="0.6, or the model's own")
+    parser.add_argument("--max-length", type=int, help="source + 50, or the model's")
 
 
 def _search(options):
@@ -177,9 +200,45 @@ def _evaluate(options):
 def _export(options):
     from keras_transformer.serving import export_saved_model
 
-    print(
-        export_saved_model(_load(options.folder), options.to, **_search(options)),
+    path = export_saved_model(
+        _load(options.folder),
+        options.to,
+        weights=options.weights,
+        xla_buckets=options.xla_buckets,
+        verify=True,
+        **_search(options),
     )
+    print(f"{path}: a process of its own gives the same answers")
+
+
+def _bucket(text):
+    try:
+        batch_size, source_length = map(int, text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be BATCHxLENGTH, such as 8x32; received {text!r}"
+        ) from None
+    return batch_size, source_length
+
+
+def _doctor(options):
+    from keras_transformer.serving import diagnose
+
+    problems = diagnose(options.folder)
+    for problem in problems:
+        print(f"- {problem}")
+    if problems:
+        raise SystemExit(1)
+    print("Nothing that would stop it.")
+
+
+def _server_config(options):
+    from keras_transformer.serving import write_server_config
+
+    names = write_server_config(
+        options.folder, options.max_batch_size, options.threads, options.xla
+    )
+    print(f"{options.folder}: configuration for {', '.join(names)}")
 
 
 def _plot(options):

@@ -225,14 +225,15 @@ class Translator:
         end = tf.fill([ids.nrows(), 1], self.source_tokenizer.end_id)
         return tf.concat([ids, tf.cast(end, ids.dtype)], axis=1), truncated
 
-    def search(self, source_ids, **options):
+    def search(self, source_ids, model=None, **options):
         """Source ids `(B, S)` -> the dict of `kt.decoding.generate`, in the graph.
 
-        Options that aren't given are those of `search_options`.
+        Options that aren't given are those of `search_options`. A `model` is a copy of
+        the translator's, of another dtype.
         """
         options = {**self.search_options, **options}
         return generate(
-            self.model,
+            model or self.model,
             source_ids,
             start_id=self.target_tokenizer.start_id,
             end_id=self.target_tokenizer.end_id,

@@ -1,8 +1,9 @@
 """From a model to token ids: search inside the graph."""
 
 from keras_transformer.decoding.beam_search import BeamSearch, length_penalty
+from keras_transformer.decoding.explain import explain
 from keras_transformer.decoding.generate import generate
 from keras_transformer.decoding.sampling import Sampling
 from keras_transformer.decoding.search import search
 
-__all__ = ["BeamSearch", "Sampling", "generate", "length_penalty", "search"]
+__all__ = ["BeamSearch", "Sampling", "explain", "generate", "length_penalty", "search"]

@@ -107,7 +107,9 @@ def generate(
     batch, source_length = ops.shape(source_ids)
     if max_length is None:
         lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
-        max_lengths, longest = lengths + 50, source_length + 50
+        # A row of padding alone, which fills a batch up, is over at once.
+        max_lengths = ops.where(lengths > 0, lengths + 50, 1)
+        longest = source_length + 50
     else:
         max_lengths = ops.broadcast_to(ops.cast(max_length, "int32"), (batch,))
         longest = max_length if longest is None else longest

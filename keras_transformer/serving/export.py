@@ -5,25 +5,32 @@ import pathlib
 import shutil
 
 import tensorflow as tf
-from keras import ops
 
 from keras_transformer.decoding.generate import check_search
+from keras_transformer.serving.clean_process import ask_in_clean_process
+from keras_transformer.serving.signatures import WEIGHTS, Signatures
+from keras_transformer.serving.warmup import write_warmup
 
 
 def export_saved_model(
     translator,
     folder,
     *,
-    beam_size=4,
+    beam_size=None,
     num_hypotheses=None,
-    length_penalty=0.6,
+    length_penalty=None,
     max_length=None,
+    weights="float32",
+    xla_buckets=(),
+    warmup_batch_sizes=(1, 8),
+    warmup_texts=None,
+    verify=False,
 ):
     """Writes the next version of a SavedModel: text in, text out, search inside.
 
     The graph holds core TensorFlow and TF Text operations only, so that the stock
     server loads it. Each version is written aside and renamed: a server that polls
-    the folder never sees half a model.
+    the folder never sees half a model. Requests for the server's warm-up lie beside it.
 
     Signatures:
 
@@ -31,42 +38,58 @@ def export_saved_model(
     | --- | --- | --- |
     | `serving_default` | `text` string (B,) | `translation` string (B,), `score` float32 (B,), `truncated` bool (B,) |
     | `n_best` | `text` string (B,) | `translations` string (B, n), `scores` float32 (B, n), `truncated` bool (B,) |
+    | `translate` | `text`; optional `num_hypotheses` int32, `length_penalty` float32, `max_length` int32 (0: source + 50), `target_prefix` string, each (B,) or (1,) | as `n_best`; n is the largest asked for, other rows end in `""` with score -1e9 |
     | `score` | `text`, `reference` string (B,) | `log_prob` float32 (B,), `num_tokens` int32 (B,) |
+    | `explain` | `text` string (B,) | `translation`, `tokens` string (B, T), `log_probs` float32 (B, T), `source_tokens` string (B, S), `aligned_source` int32 (B, T), `truncated` |
+    | `encode` | `text` string (B,) | `embedding` float32 (B, D), mean of the encoder's output, `truncated` |
     | `token_ids` | `source_ids` int32 (B, S), `source_length` int32 (B,) | `output_ids` int32 (B, L), `score` float32 (B,) |
 
     Args:
         translator: A `kt.Translator`.
         folder: The model's folder; the versions 1, 2, ... are folders in it.
-        beam_size: Number of hypotheses followed at once; 1 is greedy search.
+        beam_size: Number of hypotheses followed at once; 1 is greedy search. By
+            default, as the next, the translator's own, or the paper's 4.
         num_hypotheses: Number n of answers of `n_best`; by default `beam_size`.
-        length_penalty: Exponent alpha of the length penalty.
+        length_penalty: Exponent alpha of the length penalty; or 0.6.
         max_length: Most tokens of an answer; by default its source's plus 50.
+        weights: `"float32"`; `"bfloat16"`, half the size, arithmetic in bfloat16 too;
+            or `"int8"`, a quarter of it, with arithmetic in bfloat16.
+        xla_buckets: Pairs `(batch_size, source_length)`. With some, the export has
+            `serving_default_xla` and `token_ids_xla` too, compiled by XLA for these
+            shapes, for servers started with `--xla_cpu_compilation_enabled`: the stock
+            server refuses them otherwise. Requests larger than all of them are
+            answered without XLA.
+        warmup_batch_sizes: Batch sizes of the warm-up requests; none for no warm-up.
+        warmup_texts: Texts of the warm-up requests, used in turn; by default some
+            pieces of the vocabulary.
+        verify: Whether to load the export in a process of its own, as the server
+            does, and compare its answers, before it gets its name.
 
     Returns:
         The path of the new version.
 
     Raises:
-        ValueError: For search options out of range.
+        ValueError: For search options out of range or unknown `weights`.
+        RuntimeError: If `verify` finds other answers.
 
     Example:
 
     >>> kt.serving.export_saved_model(translator, "saved_models/en-de")
     'saved_models/en-de/1'
     """  # noqa: E501
-    num_hypotheses = num_hypotheses or beam_size
-    check_search(
-        beam_size=beam_size,
-        num_hypotheses=num_hypotheses,
-        length_penalty=length_penalty,
-        max_length=max_length,
-    )
-    module = _Serving(
-        translator,
-        num_hypotheses,
-        beam_size=beam_size,
-        length_penalty=length_penalty,
-        max_length=max_length,
-    )
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights must be one of {WEIGHTS}; received {weights!r}.")
+    given = {
+        "beam_size": beam_size,
+        "length_penalty": length_penalty,
+        "max_length": max_length,
+    }
+    search = {"beam_size": 4, "length_penalty": 0.6, **translator.search_options}
+    search |= {name: value for name, value in given.items() if value is not None}
+    num_hypotheses = num_hypotheses or search["beam_size"]
+    check_search(**search, num_hypotheses=num_hypotheses)
+    module = Signatures(translator, num_hypotheses, weights, xla_buckets, **search)
+    texts = list(warmup_texts or [_sample_text(translator)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Not a number, so the server doesn't take it for a version.
@@ -76,14 +99,14 @@ def export_saved_model(
         tf.saved_model.save(
             module,
             str(aside),
-            signatures={
-                "serving_default": module.serving_default,
-                "n_best": module.n_best,
-                "score": module.score,
-                "token_ids": module.token_ids,
-            },
+            signatures=module.functions(),
             options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
+        requests = _warmup_requests(texts, warmup_batch_sizes, xla_buckets)
+        if requests:
+            write_warmup(aside, requests)
+        if verify:
+            _verify(module, aside, [*texts, "", "Na\u00efve \U0001f600!"])
         versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
         path = folder / str(max(versions, default=0) + 1)
         os.rename(aside, path)
@@ -92,88 +115,39 @@ def export_saved_model(
     return str(path)
 
 
-class _Serving(tf.Module):
-    """The signatures, and the weights that they need tracked."""
-
-    def __init__(self, translator, num_hypotheses, **search):
-        super().__init__()
-        self._translator = translator
-        self._num_hypotheses = num_hypotheses
-        self._search = search
-        self.weights = [variable.value for variable in translator.model.variables]
-
-    # A function of its own, so that two signatures share one copy of the search.
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def _best(self, source_ids):
-        return self._translator.search(source_ids, num_hypotheses=1, **self._search)
-
-    def _texts(self, ids):
-        """Ids `(B, n, L)` -> strings `(B, n)`."""
-        flat = tf.reshape(ids, [-1, tf.shape(ids)[-1]])
-        texts = self._translator.target_tokenizer.detokenize(flat)
-        # REST takes valid UTF-8 only; byte fallback can spell other bytes.
-        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-        return tf.reshape(texts, tf.shape(ids)[:2])
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    def serving_default(self, text):
-        source_ids, truncated = self._translator.encode(text)
-        found = self._best(source_ids.to_tensor())
-        return {
-            "translation": self._texts(found["ids"])[:, 0],
-            "score": found["scores"][:, 0],
-            "truncated": truncated,
-        }
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    def n_best(self, text):
-        source_ids, truncated = self._translator.encode(text)
-        count = self._num_hypotheses
-        found = self._translator.search(
-            source_ids.to_tensor(), num_hypotheses=count, **self._search
-        )
-        return {
-            "translations": tf.ensure_shape(self._texts(found["ids"]), [None, count]),
-            "scores": found["scores"],
-            "truncated": truncated,
-        }
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, name="text"),
-            tf.TensorSpec([None], tf.string, name="reference"),
-        ]
+def _sample_text(translator, length=20):
+    """Some text of the source's vocabulary, as long as a sentence."""
+    tokenizer = translator.source_tokenizer
+    size = tokenizer.vocabulary_size
+    ids = [size // 2 + (i * (size // 2)) // length for i in range(length)]
+    return (
+        tokenizer.detokenize(tf.constant([ids])).numpy()[0].decode("utf-8", "replace")
     )
-    def score(self, text, reference):
-        translator = self._translator
-        tokenizer = translator.target_tokenizer
-        source_ids, _ = translator.encode(text)
-        target = tokenizer.tokenize(reference)
-        start = tf.fill([target.nrows(), 1], tokenizer.start_id)
-        end = tf.fill([target.nrows(), 1], tokenizer.end_id)
-        labels = tf.concat([target, end], axis=1).to_tensor()
-        logits = translator.model(
-            {
-                "source_ids": source_ids.to_tensor(),
-                "target_ids": tf.concat([start, target], axis=1).to_tensor(),
-            },
-            training=False,
-        )
-        log_probs = -tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        real = labels > 0
-        return {
-            "log_prob": tf.reduce_sum(tf.where(real, log_probs, 0.0), axis=1),
-            "num_tokens": tf.reduce_sum(tf.cast(real, tf.int32), axis=1),
-        }
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.int32, name="source_ids"),
-            tf.TensorSpec([None], tf.int32, name="source_length"),
-        ]
-    )
-    def token_ids(self, source_ids, source_length):
-        # A server that pads ids itself doesn't pad with zero: lengths tell.
-        real = tf.sequence_mask(source_length, tf.shape(source_ids)[1])
-        found = self._best(ops.where(real, source_ids, 0))
-        return {"output_ids": found["ids"][:, 0], "score": found["scores"][:, 0]}
+
+def _warmup_requests(texts, batch_sizes, xla_buckets):
+    requests = []
+    for size in batch_sizes:
+        batch = [texts[i % len(texts)] for i in range(size)]
+        for name in ("serving_default", "n_best"):
+            requests.append((name, {"text": batch}))
+    for batch_size, source_length in sorted(xla_buckets):
+        # Of full size, so that each bucket's program is compiled.
+        ids = tf.fill([batch_size, source_length], tf.constant(4))
+        lengths = tf.fill([batch_size], source_length)
+        inputs = {"source_ids": ids.numpy(), "source_length": lengths.numpy()}
+        requests.append(("token_ids_xla", inputs))
+    return requests
+
+
+def _verify(module, path, texts):
+    expected = module.serving_default(tf.constant(texts))["translation"].numpy()
+    expected = [text.decode("utf-8") for text in expected]
+    inputs = {"text": texts}
+    found = ask_in_clean_process(path, "serving_default", inputs)["translation"]
+    for text, right, answer in zip(texts, expected, found):
+        if answer != right:
+            raise RuntimeError(
+                f"The export answers {answer!r} to {text!r}, but the translator "
+                f"{right!r}; nothing was exported."
+            )

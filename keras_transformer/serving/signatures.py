@@ -1,0 +1,301 @@
+"""The signatures of an export: functions of a graph, and the weights they need."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_transformer.decoding.explain import explain
+from keras_transformer.models.transformer import Transformer
+
+NAMES = (
+    "serving_default",
+    "n_best",
+    "translate",
+    "score",
+    "explain",
+    "encode",
+    "token_ids",
+)
+XLA_NAMES = ("serving_default_xla", "token_ids_xla")
+WEIGHTS = ("float32", "bfloat16", "int8")
+
+_TEXT = tf.TensorSpec([None], tf.string, name="text")
+_IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
+_LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
+
+
+class Signatures(tf.Module):
+    """Text in and text out, around a translator's search.
+
+    Args:
+        translator: A `kt.Translator`.
+        num_hypotheses: Number n of answers of `n_best`.
+        weights: `"float32"`: the weights as they are; `"bfloat16"`; or `"int8"`, with
+            a scale for each row or column, multiplied out once a request.
+        xla_buckets: Pairs `(batch_size, source_length)`, ascending.
+        **search: Options of the search.
+    """
+
+    def __init__(
+        self, translator, num_hypotheses, weights="float32", xla_buckets=(), **search
+    ):
+        super().__init__()
+        self._translator = translator
+        self._num_hypotheses = num_hypotheses
+        self._search = search
+        self._model = translator.model
+        if weights != "float32":
+            config = {**translator.model.get_config(), "dtype": "bfloat16"}
+            self._model = Transformer.from_config(config)
+            self._model.set_weights(translator.model.get_weights())
+        self._whole, self._quantized = [], []
+        for variable in self._model.variables:
+            if weights == "int8" and len(variable.shape) == 2:
+                self._quantized.append((variable, *_quantize(variable)))
+            else:
+                self._whole.append(variable)
+        # What a tf.Module finds in its attributes is written beside the graph.
+        self.weights = [variable.value for variable in self._whole]
+        self.quantized = [parts for _, *parts in self._quantized]
+        tokenizers = {translator.source_tokenizer, translator.target_tokenizer}
+        self.tables = [r for t in tokenizers for r in getattr(t, "resources", ())]
+        self._vocabulary = {t: t.tokens(range(t.vocabulary_size)) for t in tokenizers}
+        self._buckets = [
+            (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
+        ]
+        self.translate = self._with_options()
+
+    def functions(self):
+        """The signatures by name."""
+        names = NAMES + XLA_NAMES if self._buckets else NAMES
+        return {name: getattr(self, name) for name in names}
+
+    def _model_in_use(self):
+        """A scope in which the model computes with the weights as they were exported."""
+        if not self._quantized:
+            return contextlib.nullcontext()
+        return keras.StatelessScope(
+            state_mapping=[
+                (variable, tf.cast(whole, tf.bfloat16) * scale)
+                for variable, whole, scale in self._quantized
+            ]
+        )
+
+    def _find(self, source_ids, **options):
+        options = {**self._search, **options}
+        with self._model_in_use():
+            return self._translator.search(source_ids, model=self._model, **options)
+
+    # A function of its own, so that two signatures share one copy of the search.
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def _best(self, source_ids):
+        return self._find(source_ids, num_hypotheses=1)
+
+    def _compiled_search(self, batch_size, source_length):
+        """The search for one shape, compiled by XLA."""
+        spec = tf.TensorSpec([batch_size, source_length], tf.int32)
+
+        @tf.function(input_signature=[spec], jit_compile=True)
+        def compiled(source_ids):
+            return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
+
+        return compiled
+
+    def _best_compiled(self, source_ids):
+        """The search in the first bucket that is large enough, or without XLA."""
+        batch, length = tf.unstack(tf.shape(source_ids))
+
+        def padded(batch_size, source_length, compiled):
+            room = [[0, batch_size - batch], [0, source_length - length]]
+            found = compiled(
+                tf.ensure_shape(tf.pad(source_ids, room), [batch_size, source_length])
+            )
+            return {name: value[:batch] for name, value in found.items()}
+
+        fits = [
+            (batch <= batch_size) & (length <= source_length)
+            for batch_size, source_length, _ in self._buckets
+        ]
+        first = tf.argmax(tf.cast([*fits, True], tf.int32), output_type=tf.int32)
+        branches = [lambda bucket=bucket: padded(*bucket) for bucket in self._buckets]
+        return tf.switch_case(first, [*branches, lambda: self._best(source_ids)])
+
+    def _texts(self, ids):
+        """Ids `(B, n, L)` -> strings `(B, n)`."""
+        flat = tf.reshape(ids, [-1, tf.shape(ids)[-1]])
+        texts = self._translator.target_tokenizer.detokenize(flat)
+        # REST takes valid UTF-8 only; byte fallback can spell other bytes.
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+        return tf.reshape(texts, tf.shape(ids)[:2])
+
+    def _tokens(self, tokenizer, ids):
+        """Ids -> their pieces of text; nothing for padding."""
+        pieces = tf.gather(tf.constant(self._vocabulary[tokenizer]), ids)
+        return tf.where(ids > 0, pieces, "")
+
+    def _answer(self, text, search):
+        source_ids, truncated = self._translator.encode(text)
+        found = search(source_ids.to_tensor())
+        return {
+            "translation": self._texts(found["ids"])[:, 0],
+            "score": found["scores"][:, 0],
+            "truncated": truncated,
+        }
+
+    @tf.function(input_signature=[_TEXT])
+    def serving_default(self, text):
+        return self._answer(text, self._best)
+
+    @tf.function(input_signature=[_TEXT])
+    def serving_default_xla(self, text):
+        return self._answer(text, self._best_compiled)
+
+    @tf.function(input_signature=[_TEXT])
+    def n_best(self, text):
+        source_ids, truncated = self._translator.encode(text)
+        count = self._num_hypotheses
+        found = self._find(source_ids.to_tensor(), num_hypotheses=count)
+        return {
+            "translations": tf.ensure_shape(self._texts(found["ids"]), [None, count]),
+            "scores": found["scores"],
+            "truncated": truncated,
+        }
+
+    def _with_options(self):
+        """The signature whose inputs have defaults, one value for all rows."""
+        beam_size = self._search["beam_size"]
+        penalty = float(self._search["length_penalty"])
+        limit = self._search.get("max_length") or 0
+        specs = [
+            _TEXT,
+            tf.TensorSpec([None], tf.int32, name="num_hypotheses"),
+            tf.TensorSpec([None], tf.float32, name="length_penalty"),
+            tf.TensorSpec([None], tf.int32, name="max_length"),
+            tf.TensorSpec([None], tf.string, name="target_prefix"),
+        ]
+
+        @tf.function(input_signature=specs)
+        def translate(
+            text,
+            num_hypotheses=tf.constant([1]),
+            length_penalty=tf.constant([penalty]),
+            max_length=tf.constant([limit]),
+            target_prefix=tf.constant([""]),
+        ):
+            rows = tf.shape(text)
+            counts = tf.broadcast_to(
+                tf.clip_by_value(num_hypotheses, 1, beam_size), rows
+            )
+            count = tf.reduce_max(counts, axis=0)
+            count = tf.clip_by_value(count, 1, beam_size)
+            source_ids, truncated = self._translator.encode(text)
+            longest = self._translator.max_source_length + 50
+            own = tf.cast(source_ids.row_lengths(), tf.int32) + 50
+            asked = tf.broadcast_to(max_length, rows)
+            lengths = tf.where(asked > 0, tf.minimum(asked, longest), own)
+            prefix = tf.broadcast_to(target_prefix, rows)
+            found = self._find(
+                source_ids.to_tensor(),
+                num_hypotheses=count,
+                length_penalty=tf.broadcast_to(tf.maximum(length_penalty, 0.0), rows),
+                max_length=lengths,
+                longest=tf.reduce_max(tf.concat([lengths, [1]], axis=0)),
+                target_prefix=self._prefix(prefix, longest),
+            )
+            asked_for = tf.range(count) < counts[:, None]
+            return {
+                "translations": tf.where(asked_for, self._texts(found["ids"]), ""),
+                "scores": tf.where(asked_for, found["scores"], -1e9),
+                "truncated": truncated,
+            }
+
+        return translate
+
+    def _prefix(self, target_prefix, longest):
+        ids = self._translator.target_tokenizer.tokenize(target_prefix)
+        return ids[:, :longest].to_tensor()
+
+    def _reference_ids(self, reference):
+        """Ids `(B, T)` with the end token, no longer than an answer can be."""
+        tokenizer = self._translator.target_tokenizer
+        longest = self._translator.max_source_length + 49
+        if self._model.max_length:
+            longest = min(longest, self._model.max_length - 1)
+        ids = tokenizer.tokenize(reference)[:, :longest]
+        end = tf.fill([ids.nrows(), 1], tokenizer.end_id)
+        return tf.concat([ids, end], axis=1).to_tensor()
+
+    def _explain(self, source_ids, target_ids):
+        start_id = self._translator.target_tokenizer.start_id
+        with self._model_in_use():
+            return explain(self._model, source_ids, target_ids, start_id)
+
+    @tf.function(
+        input_signature=[_TEXT, tf.TensorSpec([None], tf.string, name="reference")]
+    )
+    def score(self, text, reference):
+        source_ids, _ = self._translator.encode(text)
+        target_ids = self._reference_ids(reference)
+        found = self._explain(source_ids.to_tensor(), target_ids)
+        return {
+            "log_prob": tf.reduce_sum(found["log_probs"], axis=1),
+            "num_tokens": tf.reduce_sum(tf.cast(target_ids > 0, tf.int32), axis=1),
+        }
+
+    @tf.function(input_signature=[_TEXT])
+    def explain(self, text):
+        source_ids, truncated = self._translator.encode(text)
+        source_ids = source_ids.to_tensor()
+        best = self._best(source_ids)["ids"]
+        ids = best[:, 0]
+        ids = ids[:, : tf.reduce_max(tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1))]
+        found = self._explain(source_ids, ids)
+        aligned = tf.argmax(found["alignment"], axis=2, output_type=tf.int32)
+        translator = self._translator
+        return {
+            "translation": self._texts(best)[:, 0],
+            "tokens": self._tokens(translator.target_tokenizer, ids),
+            "log_probs": found["log_probs"],
+            "source_tokens": self._tokens(translator.source_tokenizer, source_ids),
+            "aligned_source": tf.where(ids > 0, aligned, -1),
+            "truncated": truncated,
+        }
+
+    @tf.function(input_signature=[_TEXT])
+    def encode(self, text):
+        source_ids, truncated = self._translator.encode(text)
+        source_ids = source_ids.to_tensor()
+        with self._model_in_use():
+            states = tf.cast(self._model.encode(source_ids), tf.float32)
+        real = tf.cast(source_ids > 0, tf.float32)[..., None]
+        mean = tf.math.divide_no_nan(
+            tf.reduce_sum(states * real, axis=1), tf.reduce_sum(real, axis=1)
+        )
+        return {"embedding": mean, "truncated": truncated}
+
+    def _answer_ids(self, source_ids, source_length, search):
+        # A server that pads ids itself doesn't pad with zero: lengths tell.
+        real = tf.sequence_mask(source_length, tf.shape(source_ids)[1])
+        found = search(ops.where(real, source_ids, 0))
+        return {"output_ids": found["ids"][:, 0], "score": found["scores"][:, 0]}
+
+    @tf.function(input_signature=[_IDS, _LENGTHS])
+    def token_ids(self, source_ids, source_length):
+        return self._answer_ids(source_ids, source_length, self._best)
+
+    @tf.function(input_signature=[_IDS, _LENGTHS])
+    def token_ids_xla(self, source_ids, source_length):
+        return self._answer_ids(source_ids, source_length, self._best_compiled)
+
+
+def _quantize(variable):
+    """A matrix as int8, and a bfloat16 scale for each row of an embedding or column."""
+    values = keras.ops.convert_to_numpy(keras.ops.cast(variable, "float32"))
+    axis = 1 if variable.name == "embeddings" else 0
+    scale = abs(values).max(axis=axis, keepdims=True) / 127.0
+    scale = tf.cast(tf.maximum(scale, 1e-12), tf.bfloat16)
+    whole = tf.round(values / tf.cast(scale, tf.float32))
+    whole = tf.cast(tf.clip_by_value(whole, -127, 127), tf.int8)
+    return tf.Variable(whole, trainable=False), tf.Variable(scale, trainable=False)
