@@ -26,7 +26,7 @@ _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
 
 
-class Signatures(tf.Module):
+class Signatures:
     """Text in and text out, around a translator's search.
 
     Args:
@@ -41,7 +41,6 @@ class Signatures(tf.Module):
     def __init__(
         self, translator, num_hypotheses, weights="float32", xla_buckets=(), **search
     ):
-        super().__init__()
         self._translator = translator
         self._num_hypotheses = num_hypotheses
         self._search = search
@@ -56,12 +55,6 @@ class Signatures(tf.Module):
                 self._quantized.append((variable, *_quantize(variable)))
             else:
                 self._whole.append(variable)
-        # What a tf.Module finds in its attributes is written beside the graph.
-        self.weights = [variable.value for variable in self._whole]
-        self.quantized = [parts for _, *parts in self._quantized]
-        tokenizers = {translator.source_tokenizer, translator.target_tokenizer}
-        self.tables = [r for t in tokenizers for r in getattr(t, "resources", ())]
-        self._vocabulary = {t: t.tokens(range(t.vocabulary_size)) for t in tokenizers}
         self._buckets = [
             (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
         ]
@@ -72,8 +65,20 @@ class Signatures(tf.Module):
         names = NAMES + XLA_NAMES if self._buckets else NAMES
         return {name: getattr(self, name) for name in names}
 
+    def resources(self):
+        """What must be written beside the graph: a module that keeps track of it."""
+        module = tf.Module()
+        module.weights = [variable.value for variable in self._whole]
+        module.quantized = [parts for _, *parts in self._quantized]
+        tokenizers = {
+            self._translator.source_tokenizer,
+            self._translator.target_tokenizer,
+        }
+        module.tables = [r for t in tokenizers for r in getattr(t, "resources", ())]
+        return module
+
     def _model_in_use(self):
-        """A scope in which the model computes with the weights as they were exported."""
+        """A scope in which the model computes with the weights as exported."""
         if not self._quantized:
             return contextlib.nullcontext()
         return keras.StatelessScope(
@@ -132,7 +137,8 @@ class Signatures(tf.Module):
 
     def _tokens(self, tokenizer, ids):
         """Ids -> their pieces of text; nothing for padding."""
-        pieces = tf.gather(tf.constant(self._vocabulary[tokenizer]), ids)
+        pieces = tokenizer.tokens(range(tokenizer.vocabulary_size))
+        pieces = tf.gather(tf.constant(pieces), ids)
         return tf.where(ids > 0, pieces, "")
 
     def _answer(self, text, search):
@@ -176,20 +182,21 @@ class Signatures(tf.Module):
             tf.TensorSpec([None], tf.string, name="target_prefix"),
         ]
 
+        # A tensor as a default becomes the signature's, which the server fills in.
+        defaults = [tf.constant(value) for value in ([1], [penalty], [limit], [""])]
+
         @tf.function(input_signature=specs)
         def translate(
             text,
-            num_hypotheses=tf.constant([1]),
-            length_penalty=tf.constant([penalty]),
-            max_length=tf.constant([limit]),
-            target_prefix=tf.constant([""]),
+            num_hypotheses=defaults[0],
+            length_penalty=defaults[1],
+            max_length=defaults[2],
+            target_prefix=defaults[3],
         ):
             rows = tf.shape(text)
-            counts = tf.broadcast_to(
-                tf.clip_by_value(num_hypotheses, 1, beam_size), rows
-            )
-            count = tf.reduce_max(counts, axis=0)
-            count = tf.clip_by_value(count, 1, beam_size)
+            counts = tf.clip_by_value(num_hypotheses, 1, beam_size)
+            counts = tf.broadcast_to(counts, rows)
+            count = tf.reduce_max(tf.concat([counts, [1]], axis=0))
             source_ids, truncated = self._translator.encode(text)
             longest = self._translator.max_source_length + 50
             own = tf.cast(source_ids.row_lengths(), tf.int32) + 50
