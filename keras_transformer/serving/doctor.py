@@ -156,7 +156,7 @@ def _signature_problems(signatures):
         ]
         if wide and not lengths & set(signature.inputs):
             yield (
-                f"{name}: inputs of unbounded length ({', '.join(sorted(wide))}) and no "
-                "lengths beside them: a server that pads batches pads with the first "
-                "element, and the model can't tell."
+                f"{name}: inputs of unbounded length ({', '.join(sorted(wide))}) and "
+                "no lengths beside them: a server that pads batches pads with the "
+                "first element, and the model can't tell."
             )

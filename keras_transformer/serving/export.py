@@ -88,7 +88,7 @@ def export_saved_model(
     search |= {name: value for name, value in given.items() if value is not None}
     num_hypotheses = num_hypotheses or search["beam_size"]
     check_search(**search, num_hypotheses=num_hypotheses)
-    module = Signatures(translator, num_hypotheses, weights, xla_buckets, **search)
+    signatures = Signatures(translator, num_hypotheses, weights, xla_buckets, **search)
     texts = list(warmup_texts or [_sample_text(translator)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,16 +97,16 @@ def export_saved_model(
     shutil.rmtree(aside, ignore_errors=True)
     try:
         tf.saved_model.save(
-            module,
+            signatures.resources(),
             str(aside),
-            signatures=module.functions(),
+            signatures=signatures.functions(),
             options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
         requests = _warmup_requests(texts, warmup_batch_sizes, xla_buckets)
         if requests:
             write_warmup(aside, requests)
         if verify:
-            _verify(module, aside, [*texts, "", "Na\u00efve \U0001f600!"])
+            _verify(signatures, aside, [*texts, "", "Na\u00efve \U0001f600!"])
         versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
         path = folder / str(max(versions, default=0) + 1)
         os.rename(aside, path)
@@ -140,8 +140,8 @@ def _warmup_requests(texts, batch_sizes, xla_buckets):
     return requests
 
 
-def _verify(module, path, texts):
-    expected = module.serving_default(tf.constant(texts))["translation"].numpy()
+def _verify(signatures, path, texts):
+    expected = signatures.serving_default(tf.constant(texts))["translation"].numpy()
     expected = [text.decode("utf-8") for text in expected]
     inputs = {"text": texts}
     found = ask_in_clean_process(path, "serving_default", inputs)["translation"]

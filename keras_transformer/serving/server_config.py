@@ -24,7 +24,10 @@ services:
       - --batching_parameters_file=/models/batching.config
       - --tensorflow_intra_op_parallelism={threads}
       - --tensorflow_inter_op_parallelism={threads}{xla}
-    entrypoint: ["/usr/bin/tensorflow_model_server", "--port=8500", "--rest_api_port=8501"]
+    entrypoint:
+      - /usr/bin/tensorflow_model_server
+      - --port=8500
+      - --rest_api_port=8501
     ports: ["8500:8500", "8501:8501"]
     volumes: [".:/models:ro"]
 """

@@ -5,8 +5,6 @@ import os
 import pathlib
 import pickle
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -15,6 +13,7 @@ import safetensors.numpy
 
 import keras_transformer as kt
 from keras_transformer.interop.torch_file import read_torch_file
+from keras_transformer.serving.clean_process import ask_in_clean_process
 
 FOLDER = pathlib.Path(__file__).parent / "tiny-marian"
 RECORDED = json.loads((FOLDER / "answers.json").read_text("utf-8"))
@@ -56,25 +55,9 @@ def test_saved_and_loaded_it_answers_alike(translator, tmp_path):
 
 def test_exported_it_answers_alike_through_the_session_api(translator, tmp_path):
     path = kt.serving.export_saved_model(translator, tmp_path)
-    client = """
-import json, sys
-import tensorflow as tf, tensorflow_text
-with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    meta = tf.compat.v1.saved_model.load(session, ["serve"], sys.argv[1])
-    signature = meta.signature_def["serving_default"]
-    found = session.run(signature.outputs["translation"].name,
-        {signature.inputs["text"].name: json.loads(sys.argv[2])})
-assert not any(name.startswith(("keras", "transformers")) for name in sys.modules)
-print("ANSWER" + json.dumps([text.decode() for text in found]))
-"""
-    texts = RECORDED["texts"]
-    done = subprocess.run(
-        [sys.executable, "-c", client, path, json.dumps(texts)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.split("ANSWER")[1]) == translator.translate(texts)
+    inputs = {"text": RECORDED["texts"]}
+    found = ask_in_clean_process(path, "serving_default", inputs)
+    assert found["translation"] == translator.translate(RECORDED["texts"])
 
 
 def test_training_goes_on_from_it(tmp_path):

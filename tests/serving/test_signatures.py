@@ -1,0 +1,164 @@
+"""What each signature answers, by value."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_transformer.serving import export_saved_model
+from keras_transformer.serving.clean_process import ask_in_clean_process
+
+TEXTS = ["the dog", "a small cat sees the old house", "woman \u00e9"]
+
+
+def strings(values):
+    return [[text.decode() for text in row] for row in values]
+
+
+def test_left_out_options_are_the_export_s(signatures, small_translator, saved_path):
+    found = signatures("translate", text=TEXTS)
+    answers = small_translator.translate(TEXTS, beam_size=3, max_length=6)
+    assert strings(found["translations"]) == [[answer] for answer in answers]
+    # The server fills defaults in from the signature.
+    text = tf.io.gfile.GFile(f"{saved_path}/saved_model.pb", "rb").read()
+    graph = saved_model_pb2.SavedModel.FromString(text).meta_graphs[0]
+    defaults = graph.signature_def["translate"].defaults
+    values = {name: tf.make_ndarray(value).tolist() for name, value in defaults.items()}
+    assert values == {
+        "num_hypotheses": [1],
+        "length_penalty": [pytest.approx(0.6)],
+        "max_length": [6],
+        "target_prefix": [b""],
+    }
+
+
+def test_each_row_has_options_of_its_own(signatures, small_translator):
+    found = signatures(
+        "translate",
+        text=TEXTS,
+        num_hypotheses=[1, 3, 2],
+        length_penalty=np.array([0.0, 0.6, 2.0], "float32"),
+        max_length=[4, 0, 9],
+        target_prefix=["dog", "", "a"],
+    )
+    for row, (text, count, alpha, length, prefix) in enumerate(
+        zip(TEXTS, [1, 3, 2], [0.0, 0.6, 2.0], [4, None, 9], ["dog", "", "a"])
+    ):
+        answers, scores = small_translator.translate(
+            [text],
+            beam_size=3,
+            num_hypotheses=3,
+            length_penalty=alpha,
+            max_length=length,
+            target_prefix=prefix,
+            return_scores=True,
+        )
+        ours = strings(found["translations"])[row]
+        assert ours == answers[0][:count] + [""] * (3 - count)
+        np.testing.assert_allclose(
+            found["scores"][row, :count], scores[0][:count], atol=1e-4
+        )
+        assert np.all(found["scores"][row, count:] == -1e9)
+
+
+def test_explain_adds_up_to_the_score(signatures, small_translator):
+    found = signatures("explain", text=TEXTS)
+    scored = signatures("score", text=TEXTS, reference=list(found["translation"]))
+    lengths = np.sum(found["tokens"] != b"", axis=1)
+    source_lengths = np.sum(found["source_tokens"] != b"", axis=1)
+    for row in range(len(TEXTS)):
+        real = np.arange(found["tokens"].shape[1]) < lengths[row]
+        aligned = found["aligned_source"][row]
+        assert np.all((aligned >= 0) == real)
+        assert np.all(aligned[real] < source_lengths[row])
+        assert np.all(found["log_probs"][row][real] < 0)
+        assert np.all(found["log_probs"][row][~real] == 0)
+        # Answers that were cut off have no end token to score.
+        if found["tokens"][row][lengths[row] - 1] == b"</s>":
+            total = found["log_probs"][row].sum()
+            assert total == pytest.approx(scored["log_prob"][row], abs=1e-3)
+    joined = b"".join(found["source_tokens"][0]).replace(b"\xe2\x96\x81", b" ")
+    assert joined == b" the dog</s>"
+
+
+def test_encode_is_the_mean_of_the_encoder_s_output(signatures, small_translator):
+    found = signatures("encode", text=TEXTS)["embedding"]
+    for row, text in enumerate(TEXTS):
+        ids, _ = small_translator.encode([text])
+        states = np.asarray(small_translator.model.encode(ids.to_tensor()))[0]
+        np.testing.assert_allclose(found[row], states.mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", ("bfloat16", "int8"))
+def test_smaller_weights_answer_in_a_clean_process(small_translator, tmp_path, weights):
+    path = export_saved_model(
+        small_translator, tmp_path, beam_size=2, max_length=5, weights=weights
+    )
+    found = ask_in_clean_process(path, "n_best", {"text": TEXTS})
+    whole = small_translator.translate(
+        TEXTS, beam_size=2, max_length=5, num_hypotheses=2, return_scores=True
+    )
+    np.testing.assert_allclose(found["scores"], whole[1], rtol=0.05)
+
+
+def test_int8_variables_are_a_quarter(small_translator, tmp_path):
+    def size(weights):
+        path = export_saved_model(
+            small_translator, tmp_path / weights, beam_size=1, weights=weights
+        )
+        names = tf.train.list_variables(f"{path}/variables/variables")
+        reader = tf.train.load_checkpoint(f"{path}/variables/variables")
+        return sum(
+            reader.get_tensor(name).nbytes
+            for name, shape in names
+            if "OBJECT_GRAPH" not in name
+        )
+
+    whole = size("float32")
+    assert size("bfloat16") == pytest.approx(whole / 2, rel=0.01)
+    assert size("int8") < 0.4 * whole
+
+
+def test_unknown_weights_are_an_error(small_translator, tmp_path):
+    with pytest.raises(ValueError, match="weights must be one of .*int4"):
+        export_saved_model(small_translator, tmp_path, weights="int4")
+
+
+def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
+    path = export_saved_model(
+        small_translator,
+        tmp_path,
+        beam_size=2,
+        max_length=5,
+        xla_buckets=[(4, 16), (2, 8)],
+    )
+    loaded = tf.saved_model.load(path).signatures
+    # One fits the first bucket, one the second, the last none.
+    for texts in (TEXTS[:1], TEXTS, TEXTS * 2):
+        plain = loaded["serving_default"](text=tf.constant(texts))
+        compiled = loaded["serving_default_xla"](text=tf.constant(texts))
+        assert plain["translation"].numpy().tolist() == (
+            compiled["translation"].numpy().tolist()
+        )
+        np.testing.assert_allclose(plain["score"], compiled["score"], atol=1e-4)
+    inputs = {
+        "source_ids": tf.constant([[5, 6, 3, 9]]),
+        "source_length": tf.constant([3]),
+    }
+    plain = loaded["token_ids"](**inputs)["output_ids"].numpy()[0]
+    compiled = loaded["token_ids_xla"](**inputs)["output_ids"].numpy()[0]
+    assert plain[plain > 0].tolist() == compiled[compiled > 0].tolist()
+
+
+def test_verification_finds_an_export_that_answers_otherwise(
+    small_translator, tmp_path, monkeypatch
+):
+    from keras_transformer.serving import export
+
+    export_saved_model(small_translator, tmp_path, beam_size=1, verify=True)
+    monkeypatch.setattr(
+        export, "ask_in_clean_process", lambda *_: {"translation": ["else"] * 9}
+    )
+    with pytest.raises(RuntimeError, match="answers 'else'"):
+        export_saved_model(small_translator, tmp_path, beam_size=1, verify=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
