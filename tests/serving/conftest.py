@@ -1,5 +1,6 @@
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_transformer as kt
 from keras_transformer.serving import export_saved_model
@@ -22,10 +23,14 @@ def saved_path(small_translator, tmp_path_factory):
 @pytest.fixture(scope="package")
 def signatures(saved_path):
     loaded = tf.saved_model.load(saved_path)
+    with open(f"{saved_path}/saved_model.pb", "rb") as file:
+        (graph,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
 
     def ask(name, **inputs):
+        # The server fills in what is left out and has a default.
+        defaults = graph.signature_def[name].defaults
+        inputs = {k: tf.make_ndarray(v) for k, v in defaults.items()} | inputs
         inputs = {k: tf.constant(v) for k, v in inputs.items()}
         return {k: v.numpy() for k, v in loaded.signatures[name](**inputs).items()}
 
-    ask.loaded = loaded
     return ask

@@ -21,6 +21,7 @@ FIXED = [
     "<s></s><pad><unk>",
     "\r\n\x07\x1b[31m\x7f",
 ]
+TEXT = st.text(max_size=60) | st.binary(max_size=60)
 INVALID = [b"\xff", b"ab\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"ok \x80\x80 ok"]
 
 

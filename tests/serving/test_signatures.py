@@ -19,9 +19,8 @@ def test_left_out_options_are_the_export_s(signatures, small_translator, saved_p
     found = signatures("translate", text=TEXTS)
     answers = small_translator.translate(TEXTS, beam_size=3, max_length=6)
     assert strings(found["translations"]) == [[answer] for answer in answers]
-    # The server fills defaults in from the signature.
-    text = tf.io.gfile.GFile(f"{saved_path}/saved_model.pb", "rb").read()
-    graph = saved_model_pb2.SavedModel.FromString(text).meta_graphs[0]
+    with open(f"{saved_path}/saved_model.pb", "rb") as file:
+        (graph,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
     defaults = graph.signature_def["translate"].defaults
     values = {name: tf.make_ndarray(value).tolist() for name, value in defaults.items()}
     assert values == {
