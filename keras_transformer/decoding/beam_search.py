@@ -86,10 +86,11 @@ class BeamSearch:
         length = ops.shape(paths)[2]
         return ops.reshape(chosen, (-1, self.width, length * self.width))
 
-    def extend(self, values, log_probs, max_lengths, end_id):
+    def extend(self, values, logits, normalizer, max_lengths, end_id):
         """The values after one more token."""
         width, index = self.width, values["index"]
-        scores, place, tokens = self._best_extensions(log_probs, values["scores"])
+        scores = values["scores"][..., None] - normalizer
+        scores, place, tokens = self._best_extensions(logits, scores)
         length = index + 1
         ids = write_token(_take(values["ids"], place, width), index, tokens)
         places = ops.arange(width, dtype="int32")[None]
@@ -140,12 +141,12 @@ class BeamSearch:
             "done": done,
         }
 
-    def _best_extensions(self, log_probs, scores):
+    def _best_extensions(self, logits, scores):
         """Scores, places and tokens, each (B, 2 N), of the best continuations."""
-        count = min(2 * self.width, log_probs.shape[-1])
+        count = min(2 * self.width, logits.shape[-1])
         # The best of all hypotheses are among the best of each.
-        best, tokens = ops.top_k(log_probs, count)
-        best = ops.reshape(best + scores[..., None], (-1, self.width * count))
+        best, tokens = ops.top_k(logits, count)
+        best = ops.reshape(best + scores, (-1, self.width * count))
         tokens = ops.reshape(ops.cast(tokens, "int32"), (-1, self.width * count))
         best, chosen = ops.top_k(best, min(2 * self.width, self.width * count))
         chosen = ops.cast(chosen, "int32")

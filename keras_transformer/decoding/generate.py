@@ -161,13 +161,23 @@ def generate(
         none = ops.minimum(ops.min(ops.abs(source_ids), initial=0), 0)
         changing = keras.tree.map_structure(lambda x: x[:, :, :none], changing)
 
+    # Variables are read once, and the output projection's is transposed once.
+    weights = [(v, ops.convert_to_tensor(v)) for v in model.trainable_variables]
+    kernel = model.target_embedding.output_kernel()
+
     def step(ids, index, changing, mask):
         caches = [{**cache, "self": own} for cache, own in zip(state, changing)]
         if mask is not None and not fixed_shapes:
             mask = mask[:, :, : (index + 1) * selection.width]
-        logits, caches = model.decode_step(
-            ids, index, caches, mask=mask, fixed_shapes=fixed_shapes
-        )
+        with keras.StatelessScope(state_mapping=weights):
+            logits, caches = model.decode_step(
+                ids,
+                index,
+                caches,
+                mask=mask,
+                fixed_shapes=fixed_shapes,
+                output_kernel=kernel,
+            )
         return logits, [cache["self"] for cache in caches]
 
     return search(

@@ -1,7 +1,8 @@
 """What may not come next: rules that the search lets each step's scores go through.
 
-A rule takes log-probabilities `(B, N, V)`, the step's index and the tokens so far
-`(B, N, L)`, and lowers what it forbids to `IMPOSSIBLE`.
+A rule takes logits `(B, N, V)`, what to subtract from them to have log-probabilities
+`(B, N, 1)`, the step's index and the tokens so far `(B, N, L)`, and lowers what it
+forbids to `IMPOSSIBLE`.
 """
 
 import numpy as np
@@ -14,10 +15,10 @@ def ban(token_ids):
     """Some tokens never come."""
     token_ids = sorted({int(i) for i in token_ids})
 
-    def rule(log_probs, index, ids):
-        banned = np.zeros(log_probs.shape[-1], "float32")
+    def rule(logits, normalizer, index, ids):
+        banned = np.zeros(logits.shape[-1], "float32")
         banned[token_ids] = IMPOSSIBLE
-        return log_probs + ops.convert_to_tensor(banned)
+        return logits + ops.convert_to_tensor(banned)
 
     return rule
 
@@ -25,10 +26,10 @@ def ban(token_ids):
 def at_least(min_length, end_id):
     """The end token doesn't come before an answer has `min_length` tokens with it."""
 
-    def rule(log_probs, index, ids):
-        is_end = ops.arange(log_probs.shape[-1]) == end_id
+    def rule(logits, normalizer, index, ids):
+        is_end = ops.arange(logits.shape[-1]) == end_id
         too_early = index + 1 < min_length
-        return ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, log_probs)
+        return ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, logits)
 
     return rule
 
@@ -36,11 +37,11 @@ def at_least(min_length, end_id):
 def end_by(max_lengths, end_id):
     """An answer's last possible token is the end token, at no cost."""
 
-    def rule(log_probs, index, ids):
-        is_end = ops.arange(log_probs.shape[-1]) == end_id
+    def rule(logits, normalizer, index, ids):
+        is_end = ops.arange(logits.shape[-1]) == end_id
         last = (index + 1 >= max_lengths)[:, None, None]
-        forced = ops.where(is_end, 0.0, IMPOSSIBLE)
-        return ops.where(last, forced, log_probs)
+        forced = ops.where(is_end, normalizer, IMPOSSIBLE)
+        return ops.where(last, forced, logits)
 
     return rule
 
@@ -51,14 +52,14 @@ def begin_with(prefix):
     The log-probabilities of forced tokens still count in the scores.
     """
 
-    def rule(log_probs, index, ids):
+    def rule(logits, normalizer, index, ids):
         width = ops.shape(prefix)[1]
         # Past its end the prefix says nothing, as padding does.
         padded = ops.pad(prefix, [[0, 0], [0, 1]])
         forced = ops.take(padded, ops.minimum(index, width), axis=1)[:, None, None]
-        tokens = ops.arange(log_probs.shape[-1], dtype="int32")
+        tokens = ops.arange(logits.shape[-1], dtype="int32")
         allowed = ops.logical_or(forced == 0, forced == tokens)
-        return ops.where(allowed, log_probs, IMPOSSIBLE)
+        return ops.where(allowed, logits, IMPOSSIBLE)
 
     return rule
 
@@ -67,7 +68,7 @@ def no_repeat(ngram_size):
     """No n tokens in a row come twice in an answer."""
     before = ngram_size - 1
 
-    def rule(log_probs, index, ids):
+    def rule(logits, normalizer, index, ids):
         length = ops.shape(ids)[-1]
         starts = ops.arange(length, dtype="int32")
         # An n-gram that starts at `start` ends before the token to come.
@@ -80,13 +81,13 @@ def no_repeat(ngram_size):
         last = ops.take(ids, ops.minimum(starts + before, length - 1), axis=2)
         # Where nothing matches, padding is banned, which is banned anyway.
         banned = ops.where(matches, last, 0)
-        shape = ops.shape(log_probs)
+        shape = ops.shape(logits)
         rows = ops.arange(shape[0] * shape[1], dtype="int32")[:, None]
         rows = ops.broadcast_to(rows, (shape[0] * shape[1], length))
         places = ops.stack(
             [ops.reshape(rows, (-1,)), ops.reshape(banned, (-1,))], axis=-1
         )
-        flat = ops.reshape(log_probs, (-1, shape[-1]))
+        flat = ops.reshape(logits, (-1, shape[-1]))
         penalty = ops.scatter_update(
             ops.zeros_like(flat),
             places,

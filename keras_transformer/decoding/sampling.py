@@ -65,12 +65,12 @@ class Sampling:
         own = ops.reshape(own, (1, self.width, length * self.width))
         return ops.broadcast_to(own, (batch, self.width, length * self.width))
 
-    def extend(self, values, log_probs, max_lengths, end_id):
+    def extend(self, values, logits, normalizer, max_lengths, end_id):
         """The values after one more token."""
         index, ended = values["index"], values["ended"]
-        tokens = ops.cast(self._choose(log_probs, index), "int32")
-        gained = ops.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
-        tokens = ops.where(ended, 0, tokens)
+        chosen, tokens = self._choose(logits, index)
+        gained = chosen - normalizer[..., 0]
+        tokens = ops.where(ended, 0, ops.cast(tokens, "int32"))
         lengths = values["lengths"] + ops.cast(ops.logical_not(ended), "int32")
         at_limit = index + 1 >= max_lengths[:, None]
         now_ended = ended | (tokens == end_id) | at_limit
@@ -83,11 +83,13 @@ class Sampling:
             "done": ops.all(now_ended, axis=1),
         }
 
-    def _choose(self, log_probs, index):
+    def _choose(self, logits, index):
+        """The next token of each hypothesis, its logit first; each `(B, N)`."""
         if self.temperature == 0:
-            return ops.argmax(log_probs, axis=-1)
-        size = log_probs.shape[-1]
-        best, tokens = ops.top_k(log_probs, min(self.top_k or size, size))
+            best, tokens = ops.top_k(logits, 1)
+            return best[..., 0], tokens[..., 0]
+        size = logits.shape[-1]
+        best, tokens = ops.top_k(logits, min(self.top_k or size, size))
         probabilities = ops.softmax(best / self.temperature, axis=-1)
         probabilities = ops.where(best > IMPOSSIBLE / 2, probabilities, 0.0)
         total = ops.cumsum(probabilities, axis=-1)
@@ -96,7 +98,10 @@ class Sampling:
         draw = uniform(self.seed, index, self.width)[None, :, None] * total[..., -1:]
         chosen = ops.sum(ops.cast(total <= draw, "int32"), axis=-1, keepdims=True)
         chosen = ops.minimum(chosen, ops.shape(best)[-1] - 1)
-        return ops.take_along_axis(tokens, chosen, axis=-1)[..., 0]
+        return tuple(
+            ops.take_along_axis(some, chosen, axis=-1)[..., 0]
+            for some in (best, tokens)
+        )
 
     def answers(self, values):
         """All hypotheses, best first."""

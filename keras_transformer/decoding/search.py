@@ -20,9 +20,10 @@ def search(
 ):
     """Extends sequences token by token until all of them are done.
 
-    Each turn of the loop asks the model for the next tokens' log-probabilities
-    (`step`), lets the rules forbid some of them, and leaves it to the selection which
-    hypotheses go on: `BeamSearch` or `Sampling`, of which greedy search is a case.
+    Each turn of the loop asks the model for the next tokens' logits (`step`), lets the
+    rules forbid some of them, and leaves it to the selection which hypotheses go on:
+    `BeamSearch` or `Sampling`, of which greedy search is a case. Log-probabilities are
+    logits less their normalizer, and only computed of tokens that are chosen.
 
     Args:
         step: Function `(ids (B N, 1), index, state, mask) -> (logits (B N, V),
@@ -31,8 +32,8 @@ def search(
             earlier steps, N of them at each position, are those of a hypothesis.
         state: Nested structure of tensors that `step` keeps.
         selection: A `BeamSearch` or a `Sampling`.
-        rules: Functions `(log_probs (B, N, V), index, ids (B, N, L)) -> log_probs` that
-            lower what may not come next to `IMPOSSIBLE`.
+        rules: Functions `(logits (B, N, V), normalizer (B, N, 1), index, ids (B, N, L))
+            -> logits` that lower what may not come next to `IMPOSSIBLE`.
         max_lengths: Integer `(B,)`, most tokens of an answer, end token included.
         longest: Their maximum or more: an integer, or where the backend has dynamic
             shapes a scalar tensor.
@@ -71,10 +72,10 @@ def search(
         logits, state = step(tokens, index, state, selection.mask(values))
         shape = (-1, selection.width, logits.shape[-1])
         logits = ops.reshape(ops.cast(logits, "float32"), shape)
-        log_probs = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
+        normalizer = ops.logsumexp(logits, axis=-1, keepdims=True)
         for rule in rules:
-            log_probs = rule(log_probs, index, values["ids"])
-        updated = selection.extend(values, log_probs, max_lengths, end_id)
+            logits = rule(logits, normalizer, index, values["ids"])
+        updated = selection.extend(values, logits, normalizer, max_lengths, end_id)
         updated["index"] = index + 1
         shaped = [ops.reshape(updated[name], ops.shape(values[name])) for name in names]
         return (*shaped, *keras.tree.flatten(state))

@@ -68,14 +68,14 @@ class MultiHeadAttention(keras.layers.Layer):
         return_attention_scores: Whether to return the attention weights too.
         cache: Keys and values of earlier calls, from `empty_cache` or the call before;
             the new rows attend to them and to each other, causally, and are added to
-            it. The query's batch may be N times that of the cache: then N consecutive
-            rows, each of length 1, are hypotheses of one sentence whose keys lie in
-            one cache row side by side, position by position, and `attention_mask`
-            `(B, N, S)` tells which of them a hypothesis descends from.
+            it.
         cache_index: Scalar integer, the position of the first row of the query, for a
             cache of fixed length. One that grows knows its own length.
-        projected_value: From `project_value`, in place of `value` and `key`. Its
-            batch, too, may be smaller than the query's by a whole factor.
+        projected_value: From `project_value`, in place of `value` and `key`.
+        num_hypotheses: Number N of consecutive query rows, each of length 1, that share
+            one row of `cache` or `projected_value`: hypotheses of one sentence. In a
+            cache their keys lie side by side, position by position, and
+            `attention_mask` `(B, N, S)` tells which of them each descends from.
         training: Whether dropout is on.
 
     Returns:
@@ -177,11 +177,10 @@ class MultiHeadAttention(keras.layers.Layer):
         dense.build(input_shape)
         return dense
 
-    def _project(self, inputs, *roles, batch=None):
+    def _project(self, inputs, *roles, num_hypotheses=1):
         """The heads (B, H, length, K) of some roles: "query", "key", "value".
 
-        With a `batch` smaller than that of the inputs, consecutive rows of these become
-        one longer row.
+        Hypotheses, consecutive rows of length 1, become one longer row.
         """
         heads = {}
         for projection in self._projections:
@@ -189,8 +188,18 @@ class MultiHeadAttention(keras.layers.Layer):
             if not set(parts) & set(roles):
                 continue
             projected = getattr(self, projection)(inputs)
-            rows = (-1, ops.shape(projected)[1]) if batch is None else (batch, -1)
-            shape = (*rows, len(parts), self.num_heads, self._head_dim)
+            # Static where it is known: XLA and attention of one query profit.
+            rows = (projected.shape[0] or -num_hypotheses) // num_hypotheses
+            if num_hypotheses == 1 and projected.shape[1] == 1:
+                # One position: no order of axes to change.
+                shape = (rows, len(parts), self.num_heads, 1, self._head_dim)
+                projected = ops.reshape(projected, shape)
+                heads.update(zip(parts, ops.unstack(projected, len(parts), axis=1)))
+                continue
+            length = num_hypotheses
+            if num_hypotheses == 1:
+                length = projected.shape[1] or ops.shape(projected)[1]
+            shape = (rows, length, len(parts), self.num_heads, self._head_dim)
             projected = ops.transpose(ops.reshape(projected, shape), (2, 0, 3, 1, 4))
             heads.update(zip(parts, ops.unstack(projected, len(parts), axis=0)))
         return [heads[role] for role in roles]
@@ -248,14 +257,19 @@ class MultiHeadAttention(keras.layers.Layer):
         cache=None,
         cache_index=None,
         projected_value=None,
+        num_hypotheses=1,
         training=None,
     ):
         rest = (return_attention_scores, training)
         attention_mask = full_mask(attention_mask)
         if cache is not None:
-            return self._call_cached(query, cache, cache_index, attention_mask, *rest)
+            return self._call_cached(
+                query, cache, cache_index, num_hypotheses, attention_mask, *rest
+            )
         if projected_value is not None:
-            return self._call_projected(query, projected_value, attention_mask, *rest)
+            return self._call_projected(
+                query, projected_value, num_hypotheses, attention_mask, *rest
+            )
         if value is None and key is None:
             queries, keys, values = self._project(query, "query", "key", "value")
             value_mask = combined_mask(query, query_mask)
@@ -292,7 +306,9 @@ class MultiHeadAttention(keras.layers.Layer):
         output = self._join_heads(context, query)
         return (output, scores) if return_attention_scores else output
 
-    def _call_projected(self, query, projected, mask, return_scores, training):
+    def _call_projected(
+        self, query, projected, num_hypotheses, mask, return_scores, training
+    ):
         if self.position_encoding is not None:
             raise ValueError(
                 "projected_value is for attention without a position_encoding; "
@@ -300,7 +316,7 @@ class MultiHeadAttention(keras.layers.Layer):
             )
         keys, values = projected["key"], projected["value"]
         # A beam's hypotheses stand as further query rows of their one source.
-        (queries,) = self._project(query, "query", batch=ops.shape(keys)[0])
+        (queries,) = self._project(query, "query", num_hypotheses=num_hypotheses)
         mask = join_masks(projected.get("mask"), mask)
         context, scores = self._attend(
             queries, keys, values, mask, None, return_scores, training
@@ -308,20 +324,20 @@ class MultiHeadAttention(keras.layers.Layer):
         output = self._join_heads(context, query)
         return (output, scores) if return_scores else output
 
-    def _call_cached(self, query, cache, index, mask, return_scores, training):
-        batch, length = ops.shape(cache["key"])[0], query.shape[1]
-        if length != 1 and query.shape[0] != cache["key"].shape[0]:
+    def _call_cached(
+        self, query, cache, index, num_hypotheses, mask, return_scores, training
+    ):
+        if num_hypotheses != 1 and query.shape[1] != 1:
             raise ValueError(
-                "A query of several rows needs a cache of its own batch; received a "
-                f"query of shape {query.shape} and a cache of {cache['key'].shape}."
+                "Hypotheses that share a cache go on by one position at a time; received "
+                f"num_hypotheses={num_hypotheses}, a query of shape {query.shape}."
             )
         queries, keys, values = self._project(
-            query, "query", "key", "value", batch=batch
+            query, "query", "key", "value", num_hypotheses=num_hypotheses
         )
         grows = index is None
-        hypotheses = ops.shape(query)[0] // batch if length == 1 else 1
         if grows:
-            index = ops.shape(cache["key"])[2] // hypotheses
+            index = ops.shape(cache["key"])[2] // num_hypotheses
         query_positions = index + ops.arange(ops.shape(query)[1], dtype="int32")
         if self.position_encoding is not None:
             queries, keys = (
@@ -334,14 +350,14 @@ class MultiHeadAttention(keras.layers.Layer):
                 "value": ops.concatenate([cache["value"], values], axis=2),
             }
         else:
-            start = (0, 0, index * hypotheses, 0)
+            start = (0, 0, index * num_hypotheses, 0)
             cache = {
                 "key": ops.slice_update(cache["key"], start, keys),
                 "value": ops.slice_update(cache["value"], start, values),
             }
         slots = ops.arange(ops.shape(cache["key"])[2], dtype="int32")
-        positions = query_positions, slots // hypotheses
-        if not grows or length != 1:
+        positions = query_positions, slots // num_hypotheses
+        if not grows or query.shape[1] != 1:
             mask = join_masks(mask, causal_mask(*positions))
         context, scores = self._attend(
             queries,
@@ -357,7 +373,11 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def _join_heads(self, context, query):
         """Heads (B, H, T, K) -> the output (B, T, D), B and T those of the query."""
-        shape = (*ops.shape(query)[:2], self.num_heads * self._head_dim)
+        width = self.num_heads * self._head_dim
+        if query.shape[1] == 1 and context.shape[2] == 1:
+            shape = (query.shape[0] or -1, 1, width)
+            return self.output_projection(ops.reshape(context, shape))
+        shape = (*ops.shape(query)[:2], width)
         context = ops.transpose(context, (0, 2, 1, 3))
         return self.output_projection(ops.reshape(context, shape))
 
@@ -371,7 +391,13 @@ class MultiHeadAttention(keras.layers.Layer):
         needs_weights = return_scores or drops or adds_to_context
         if keras.backend.backend() != "tensorflow" and not needs_weights:
             return self._fused_attention(queries, keys, values, bias, mask), None
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        # A single query of a single sentence, as in a server's loop: products of
+        # matrices so small cost more to set up than to compute.
+        single = queries.shape[0] == 1 and queries.shape[2] == 1
+        if single:
+            scores = ops.sum(queries * keys, axis=-1)[:, :, None]
+        else:
+            scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         scores = ops.cast(scores, "float32")
         if bias is not None:
             scores = scores + bias
@@ -379,9 +405,17 @@ class MultiHeadAttention(keras.layers.Layer):
             # Not the sum with a bias of -1e9: in loops, TensorFlow 2.21 on CPU fuses
             # product and sum to an operation that gives nothing.
             scores = ops.where(mask, scores, MASKED_SCORE)
-        scores = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
+        if single:
+            scores = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
+            scores = scores / ops.sum(scores, axis=-1, keepdims=True)
+        else:
+            scores = ops.softmax(scores, axis=-1)
+        scores = ops.cast(scores, self.compute_dtype)
         weights = self.attention_dropout(scores, training=training)
-        context = ops.matmul(weights, values)
+        if single:
+            context = ops.sum(weights[:, :, 0, :, None] * values, axis=2, keepdims=True)
+        else:
+            context = ops.matmul(weights, values)
         if adds_to_context:
             context = context + position.context_bias(weights, *positions)
         return context, scores

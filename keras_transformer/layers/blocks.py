@@ -246,7 +246,8 @@ class DecoderBlock(_Block):
         decoder_sequence_mask: Bool `(B, T)`, marks padding.
         encoder_sequence_mask: Bool `(B, S)`, marks padding; with a `cache`, which has
             it already, left out.
-        decoder_attention_mask: Bool `(T, T)`, `(B, T, T)` or `(B, H, T, T)`.
+        decoder_attention_mask: Bool `(T, T)`, `(B, T, T)` or `(B, H, T, T)`. With a
+            `cache`, `(B, N, S)` for N hypotheses that share a row of it.
         encoder_attention_mask: Bool `(T, S)`, `(B, T, S)` or `(B, H, T, S)`.
         use_causal_mask: Whether row t attends to rows 0 to t only.
         return_attention_scores: Whether to return the attention weights too.
@@ -351,6 +352,9 @@ class DecoderBlock(_Block):
                 "received one in a call with a cache."
             )
         mask = combined_mask(decoder_sequence, decoder_sequence_mask)
+        num_hypotheses = 1
+        if cache is not None and decoder_attention_mask is not None:
+            num_hypotheses = decoder_attention_mask.shape[1]
         common = {
             "return_attention_scores": return_attention_scores,
             "training": training,
@@ -360,7 +364,11 @@ class DecoderBlock(_Block):
             if cache is None:
                 step = {"query_mask": mask, "use_causal_mask": use_causal_mask}
             else:
-                step = {"cache": cache["self"], "cache_index": cache_index}
+                step = {
+                    "cache": cache["self"],
+                    "cache_index": cache_index,
+                    "num_hypotheses": num_hypotheses,
+                }
             return _as_tuple(
                 self.self_attention(
                     x, attention_mask=decoder_attention_mask, **step, **common
@@ -372,7 +380,10 @@ class DecoderBlock(_Block):
                 source_mask = combined_mask(encoder_sequence, encoder_sequence_mask)
                 source = {"value": encoder_sequence, "value_mask": source_mask}
             else:
-                source = {"projected_value": cache["cross"]}
+                source = {
+                    "projected_value": cache["cross"],
+                    "num_hypotheses": num_hypotheses,
+                }
             return _as_tuple(
                 self.cross_attention(
                     x,

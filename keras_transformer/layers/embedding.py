@@ -28,6 +28,8 @@ class TokenEmbedding(keras.layers.Layer):
         inputs: Integer ids of shape `(B, T)`, or with `reverse=True` float
             vectors of shape `(B, T, D)`.
         reverse: Whether to project vectors to logits.
+        kernel: With `reverse=True`: the transposed matrix, from `output_kernel`, where
+            it is at hand.
 
     Returns:
         Vectors of shape `(B, T, D)` in the compute dtype, or with `reverse=True`
@@ -86,16 +88,23 @@ class TokenEmbedding(keras.layers.Layer):
                 name="bias", shape=(self.vocabulary_size,), initializer="zeros"
             )
 
-    def call(self, inputs, reverse=False):
+    def output_kernel(self):
+        """The matrix of the output projection `(D, V)`, to be used many times."""
         embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
+        return ops.transpose(embeddings)
+
+    def call(self, inputs, reverse=False, kernel=None):
         if reverse:
-            shape = ops.shape(inputs)[:-1] + (self.vocabulary_size,)
+            kernel = self.output_kernel() if kernel is None else kernel
+            length = inputs.shape[1] or ops.shape(inputs)[1]
+            shape = (-1, length, self.vocabulary_size)
             rows = ops.reshape(
                 ops.cast(inputs, self.compute_dtype), (-1, self.hidden_dim)
             )
-            logits = ops.matmul(rows, ops.transpose(embeddings))
+            logits = ops.matmul(rows, kernel)
             logits = ops.cast(ops.reshape(logits, shape), "float32")
             return logits + ops.cast(self.bias, "float32") if self.use_bias else logits
+        embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
         vectors = ops.take(embeddings, ops.cast(inputs, "int32"), axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
 
@@ -105,7 +114,7 @@ class TokenEmbedding(keras.layers.Layer):
             return mask
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
-    def compute_output_spec(self, inputs, reverse=False):
+    def compute_output_spec(self, inputs, reverse=False, kernel=None):
         if reverse:
             shape = tuple(inputs.shape[:-1]) + (self.vocabulary_size,)
             return keras.KerasTensor(shape, "float32")

@@ -360,7 +360,15 @@ class Transformer(keras.Model):
             for block in self.decoder_blocks
         ]
 
-    def decode_step(self, target_ids, index, caches, mask=None, fixed_shapes=False):
+    def decode_step(
+        self,
+        target_ids,
+        index,
+        caches,
+        mask=None,
+        fixed_shapes=False,
+        output_kernel=None,
+    ):
         """One step of decoding.
 
         Args:
@@ -371,6 +379,8 @@ class Transformer(keras.Model):
             mask: Bool `(B, N, L)`, which cached positions each hypothesis descends
                 from, if N is more than 1; see `kt.layers.MultiHeadAttention`.
             fixed_shapes: Whether the caches have a fixed length.
+            output_kernel: `target_embedding.output_kernel()`, computed once for all
+                steps.
 
         Returns:
             A tuple of the logits `(B N, T, V)` and the next caches.
@@ -386,7 +396,8 @@ class Transformer(keras.Model):
             )
             next_caches.append(cache)
         x = self.decoder_norm(x) if self.decoder_norm else x
-        return self.target_embedding(x, reverse=True), next_caches
+        logits = self.target_embedding(x, reverse=True, kernel=output_kernel)
+        return logits, next_caches
 
     def attention_scores(self, source_ids, target_ids):
         """The attention weights of every block, for pictures and alignments.

@@ -93,10 +93,26 @@ class Signatures:
         with self._model_in_use():
             return self._translator.search(source_ids, model=self._model, **options)
 
-    # A function of its own, so that two signatures share one copy of the search.
+    # Functions of their own, so that several signatures share one copy of the search.
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def _best(self, source_ids):
+    def _best_of_many(self, source_ids):
         return self._find(source_ids, num_hypotheses=1)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None], tf.int32)])
+    def _best_of_one(self, source_ids):
+        return self._find(source_ids, num_hypotheses=1)
+
+    def _best(self, source_ids):
+        """The search; attention has a faster way where there is one sentence only."""
+        found = tf.cond(
+            tf.shape(source_ids)[0] == 1,
+            lambda: self._best_of_one(source_ids[:1]),
+            lambda: self._best_of_many(source_ids),
+        )
+        return {
+            "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
+            "scores": tf.ensure_shape(found["scores"], [None, 1]),
+        }
 
     def _compiled_search(self, batch_size, source_length):
         """The search for one shape, compiled by XLA."""
@@ -259,7 +275,11 @@ class Signatures:
         ids = best[:, 0]
         ids = ids[:, : tf.reduce_max(tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1))]
         found = self._explain(source_ids, ids)
-        aligned = tf.argmax(found["alignment"], axis=2, output_type=tf.int32)
+        # One more column, below all others, so that an empty batch has one too.
+        alignment = tf.pad(
+            found["alignment"], [[0, 0], [0, 0], [0, 1]], constant_values=-1
+        )
+        aligned = tf.argmax(alignment, axis=2, output_type=tf.int32)
         translator = self._translator
         return {
             "translation": self._texts(best)[:, 0],

@@ -157,6 +157,7 @@ def test_hypotheses_that_share_a_cache_equal_the_full_pass(position, max_length)
             cache=cache,
             cache_index=None if max_length is None else i,
             attention_mask=mask.reshape(B, width, -1),
+            num_hypotheses=width,
         )
         full = layer(histories.reshape(B * width, i + 1, D), use_causal_mask=True)
         np.testing.assert_allclose(step[:, 0], full[:, i], atol=1e-5)
@@ -165,8 +166,8 @@ def test_hypotheses_that_share_a_cache_equal_the_full_pass(position, max_length)
 def test_several_new_rows_of_several_hypotheses_are_refused():
     layer = MultiHeadAttention(H)
     layer.build((None, None, D))
-    with pytest.raises(ValueError, match="cache of its own batch"):
-        layer(tensor(2 * B, 2, D), cache=layer.empty_cache(B))
+    with pytest.raises(ValueError, match="num_hypotheses=2"):
+        layer(tensor(2 * B, 2, D), cache=layer.empty_cache(B), num_hypotheses=2)
 
 
 def test_projected_values_stand_for_the_value():
