@@ -4,7 +4,7 @@
     python benchmarks/decode.py --size small --size base
     python benchmarks/decode.py --translator runs/en-de --sources test.en.gz
 
-Each contender runs in a process of its own and waits for its turn: rounds are
+Each program runs in a process of its own and waits for its turn: rounds are
 interleaved, medians are printed. All have the same random weights; the end token is
 made improbable, so that all write 32 tokens for 32. Ours is what TF Serving would run:
 the signature `token_ids` of an export, read back. The floor is the products of
@@ -14,6 +14,8 @@ With --translator the last table is made: whole texts, beam 4, tokenizers includ
 """
 
 import argparse
+import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -31,17 +33,23 @@ SIZES = {
     "base": {"layers": 6, "hidden": 512, "heads": 8, "inner": 2048, "words": 32_000},
 }
 WORK = [(1, 64), (1, 1), (4, 64)]  # beam size, batch size
-CONTENDERS = (
-    "floor",
-    "ours",
-    "ours, XLA",
-    "ours, bfloat16",
-    "ours, bfloat16, XLA",
-    "ours, int8",
-    "CTranslate2",
-    "CTranslate2, int8",
-    "Transformers",
-)
+# Programs, and what each of them does in turn.
+PROGRAMS = {
+    "floor": ("floor",),
+    "ours": (
+        "ours",
+        "ours, XLA",
+        "ours, bfloat16",
+        "ours, bfloat16, XLA",
+        "ours, int8",
+    ),
+    "CTranslate2": ("CTranslate2", "CTranslate2, int8"),
+    "Transformers": ("Transformers",),
+}
+TEXT_PROGRAMS = {
+    "ours": ("texts, ours", "texts, ours, bfloat16"),
+    "CTranslate2": ("texts, CTranslate2",),
+}
 
 
 def main():
@@ -50,11 +58,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--translator", help="a trained translator, for whole texts")
     parser.add_argument("--sources", help="its sources, a text file")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
-    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--take-turns", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.contender:
-        serve_turns(CONTENDER_TURNS[arguments.contender](arguments.job))
+    if arguments.take_turns:
+        serve_turns()
         return
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments.size:
@@ -70,24 +77,24 @@ def main():
 
 def compare_sizes(folder, size, rounds):
     paths = prepare(folder, size)
-    for beam_size, batch_size in WORK:
-        job = {
-            "beam_size": beam_size,
-            "batch_size": batch_size,
-            "size": size,
-            "paths": paths,
-        }
-        seconds = take_turns(CONTENDERS, job, rounds)
-        title = f"{size}, beam {beam_size}, batch {batch_size}"
-        print_table(title, seconds, "CTranslate2")
+    with processes(PROGRAMS) as programs:
+        for beam_size, batch_size in WORK:
+            job = {
+                "beam_size": beam_size,
+                "batch_size": batch_size,
+                "size": size,
+                "paths": paths,
+            }
+            seconds = take_turns(programs, PROGRAMS, job, rounds)
+            title = f"{size}, beam {beam_size}, batch {batch_size}"
+            print_table(title, seconds, "CTranslate2")
 
 
 def compare_texts(folder, translator, sources, rounds):
-    paths = prepare_texts(folder, translator)
-    job = {"paths": paths, "sources": sources}
-    names = ["texts, ours", "texts, ours, bfloat16", "texts, CTranslate2"]
-    seconds = take_turns(names, job, min(rounds, 3))
-    print_table("texts, beam 4", seconds, "texts, CTranslate2")
+    job = {"paths": prepare_texts(folder, translator), "sources": sources}
+    with processes(TEXT_PROGRAMS) as programs:
+        seconds = take_turns(programs, TEXT_PROGRAMS, job, rounds)
+        print_table("texts, beam 4", seconds, "texts, CTranslate2")
 
 
 def print_table(title, seconds, peer):
@@ -99,52 +106,66 @@ def print_table(title, seconds, peer):
         print(f"| {name} | {middle:.3f} | {ratio:.2f} |", flush=True)
 
 
-# Turns: the parent says "go", a contender works once and says how long it took.
+# Turns: the parent names a contender, its program works and says how long it took.
 
 
-def take_turns(names, job, rounds):
+@contextlib.contextmanager
+def processes(programs):
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(THREADS),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    processes = {}
-    for name in names:
-        command = [sys.executable, __file__, "--contender", name]
-        processes[name] = subprocess.Popen(
-            [*command, "--job", json.dumps(job)],
+    started = {
+        name: subprocess.Popen(
+            [sys.executable, __file__, "--take-turns"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             env=environment,
         )
-        # Loading and compiling is not part of a turn, nor is it done side by side.
-        if processes[name].stdout.readline() != "ready\n":
-            raise RuntimeError(f"{name} did not start")
-    seconds = {name: [] for name in names}
-    for _ in range(rounds):
-        for name, process in processes.items():
-            # Until the threads of the contender before have stopped to spin.
-            time.sleep(0.3)
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            seconds[name].append(float(process.stdout.readline()))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+        for name in programs
+    }
+    try:
+        yield started
+    finally:
+        for process in started.values():
+            process.stdin.close()
+            process.wait()
+
+
+def take_turns(started, programs, job, rounds):
+    """Seconds of each contender, in each round."""
+    seconds = {name: [] for names in programs.values() for name in names}
+    # In the first round contenders load, compile and warm up.
+    for number in range(rounds + 1):
+        for program, names in programs.items():
+            for name in names:
+                # Until the threads of the contender before have stopped to spin.
+                time.sleep(0.3)
+                process = started[program]
+                process.stdin.write(json.dumps([name, job]) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+                if not answer:
+                    raise RuntimeError(f"{name} ended with {process.wait()}")
+                if number:
+                    seconds[name].append(float(answer))
     return seconds
 
 
-def serve_turns(work):
-    for _ in range(2):
-        work()
-    print("ready", flush=True)
-    for _ in sys.stdin:
+def serve_turns():
+    works = {}
+    for line in sys.stdin:
+        name, job = json.loads(line)
+        if line not in works:
+            works[line] = CONTENDERS[name](job)
+            works[line]()
         start, times = time.perf_counter(), 0
         # Short work is repeated, and counts by its mean.
         while times == 0 or time.perf_counter() - start < SHORTEST_TURN:
-            work()
+            works[line]()
             times += 1
         print((time.perf_counter() - start) / times, flush=True)
 
@@ -160,26 +181,30 @@ def source_ids(job):
     return np.random.default_rng(1).integers(10, words - 10, shape, dtype="int32")
 
 
+@functools.cache
 def tensorflow():
     import tensorflow as tf
+    import tensorflow_text  # noqa: F401
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     return tf
 
 
+@functools.cache
+def load(path):
+    return tensorflow().saved_model.load(path)
+
+
 def ours(weights, suffix=""):
     def start(job):
         tf = tensorflow()
-        import tensorflow_text  # noqa: F401
-
         path = job["paths"][f"{weights}, beam {job['beam_size']}"]
-        loaded = tf.saved_model.load(path)
-        signature = loaded.signatures[f"token_ids{suffix}"]
+        signature = load(path).signatures[f"token_ids{suffix}"]
         ids = tf.constant(source_ids(job))
         lengths = tf.fill([job["batch_size"]], LENGTH)
 
-        def work(keep=loaded):
+        def work():
             found = signature(source_ids=ids, source_length=lengths)["output_ids"]
             assert found.numpy().all(axis=1).all(), "an answer ended early"
 
@@ -281,13 +306,10 @@ def floor(job):
 def our_texts(weights):
     def start(job):
         tf = tensorflow()
-        import tensorflow_text  # noqa: F401
-
-        loaded = tf.saved_model.load(job["paths"][weights])
-        signature = loaded.signatures["serving_default"]
+        signature = load(job["paths"][weights]).signatures["serving_default"]
         texts = read_sources(job["sources"])
 
-        def work(keep=loaded):
+        def work():
             answers = [None] * len(texts)
             order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
             for start in range(0, len(order), 64):
@@ -330,7 +352,7 @@ def read_sources(path):
     return list(read_lines(path))
 
 
-CONTENDER_TURNS = {
+CONTENDERS = {
     "floor": floor,
     "ours": ours("float32"),
     "ours, XLA": ours("float32", "_xla"),

@@ -46,6 +46,23 @@ def numbers():
         decoder = layers.DecoderBlock(2, 16, norm_first=norm_first)
         decoder.build(x.shape, memory.shape)
         found[f"decoder_{norm_first}"] = with_fixed_weights(decoder)(x, memory)
+    for name in ("learned", "rotary", "relative", "t5", "alibi"):
+        model = Transformer(
+            12,
+            num_layers=1,
+            hidden_dim=8,
+            num_heads=2,
+            intermediate_dim=16,
+            position_encoding=name,
+        )
+        ids = np.random.default_rng(1).integers(4, 12, (2, 6))
+        model = with_fixed_weights(model)
+        found[f"{name}_logits"] = model({"source_ids": ids, "target_ids": ids})
+        answers = generate(model, ids, beam_size=2, max_length=4)
+        found[f"{name}_ids"], found[f"{name}_scores"] = (
+            answers["ids"],
+            answers["scores"],
+        )
     model = with_fixed_weights(
         Transformer(
             12, num_layers=2, hidden_dim=8, num_heads=2, intermediate_dim=16, dropout=0

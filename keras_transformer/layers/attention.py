@@ -329,8 +329,9 @@ class MultiHeadAttention(keras.layers.Layer):
     ):
         if num_hypotheses != 1 and query.shape[1] != 1:
             raise ValueError(
-                "Hypotheses that share a cache go on by one position at a time; received "
-                f"num_hypotheses={num_hypotheses}, a query of shape {query.shape}."
+                "Hypotheses that share a cache go on by one position at a time; "
+                f"received num_hypotheses={num_hypotheses}, a query of shape "
+                f"{query.shape}."
             )
         queries, keys, values = self._project(
             query, "query", "key", "value", num_hypotheses=num_hypotheses

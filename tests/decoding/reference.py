@@ -48,6 +48,8 @@ def beam_search(
     beam_size,
     num_hypotheses=1,
     alpha=0.6,
+    form="gnmt",
+    stop_when="certain",
     min_length=1,
     max_length=None,
     prefix=(),
@@ -59,7 +61,7 @@ def beam_search(
     live, finished = [((), 0.0)], []
 
     def penalty(length):
-        return ((5 + length) / 6) ** alpha
+        return (length if form == "power" else (5 + length) / 6) ** alpha
 
     for length in range(1, max_length + 1):
         rows = next_log_probs(model, source, [tokens for tokens, _ in live])
@@ -90,8 +92,12 @@ def beam_search(
         if not live:
             break
         if len(finished) == beam_size:
-            best_possible = live[0][1] / penalty(max_length)
-            if finished[num_hypotheses - 1][1] >= best_possible:
+            if stop_when == "full":
+                break
+            if stop_when == "likely":
+                if finished[-1][1] >= live[0][1] / penalty(length):
+                    break
+            elif finished[num_hypotheses - 1][1] >= live[0][1] / penalty(max_length):
                 break
     return finished[:num_hypotheses]
 

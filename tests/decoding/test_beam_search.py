@@ -70,6 +70,55 @@ def assert_same(found, expected):
     )
 
 
+@pytest.mark.parametrize("stop_when", ["certain", "likely", "full"])
+@pytest.mark.parametrize("form", ["gnmt", "power"])
+def test_penalties_and_rules_to_stop_equal_plain_numpy(form, stop_when):
+    model = tiny()
+    found = search(
+        model,
+        SOURCES,
+        beam_size=3,
+        num_hypotheses=2,
+        length_penalty=1.0,
+        penalty_form=form,
+        stop_when=stop_when,
+        max_length=8,
+    )
+    for source, answer in zip(map(unpadded, SOURCES), found):
+        expected = reference.beam_search(
+            model,
+            source,
+            beam_size=3,
+            num_hypotheses=2,
+            alpha=1.0,
+            form=form,
+            stop_when=stop_when,
+            max_length=8,
+        )
+        assert_same(answer, expected)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_forced_end_costs_nothing(beam_size):
+    model = tiny()
+    options = {"beam_size": beam_size, "length_penalty": 0.0}
+    for forced, plain in zip(
+        search(model, SOURCES, max_length=4, force_end=True, **options),
+        search(model, SOURCES, max_length=3, **options),
+    ):
+        (tokens, score), (before, cut_off) = forced[0], plain[0]
+        assert tokens[-1] == END
+        if beam_size == 1 and before[-1] != END:
+            assert tokens == (*before, END)
+            assert score == pytest.approx(cut_off, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["penalty_form", "stop_when"])
+def test_unknown_names_are_errors(name):
+    with pytest.raises(ValueError, match=f"{name} must be one of .*'else'"):
+        generate(tiny(), SOURCES, **{name: "else"})
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
 @pytest.mark.parametrize("beam_size", [1, 2, 4, 8])
 def test_equals_plain_numpy_in_batches_of_any_size(beam_size, alpha):

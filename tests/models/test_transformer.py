@@ -202,3 +202,36 @@ def test_bad_arguments_are_named_with_their_value(arguments, words):
 def test_unknown_preset_names_the_known_ones():
     with pytest.raises(ValueError, match="base"):
         kt.Transformer.from_preset("huge", 100)
+
+
+def test_unequal_depths_norms_and_biases_survive_a_keras_file(tmp_path):
+    options = {
+        "num_decoder_layers": 1,
+        "scale_embedding": False,
+        "norm_embedding": True,
+        "logits_bias": True,
+    }
+    model = small(**options)
+    assert len(model.encoder_blocks) == 2 and len(model.decoder_blocks) == 1
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.1 * keras.random.normal(weight.shape, seed=1))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert {name: loaded.config[name] for name in options} == options
+    source, target = ids(2, 5), ids(2, 4)
+    before = logits(model, source, target)
+    np.testing.assert_array_equal(before, logits(loaded, source, target))
+    bias = np.zeros(20, "float32")
+    bias[7] = 3.0
+    model.target_embedding.bias.assign(model.target_embedding.bias + bias)
+    np.testing.assert_allclose(
+        logits(model, source, target) - before,
+        np.broadcast_to(bias, (2, 4, 20)),
+        atol=1e-5,
+    )
+
+
+def test_unscaled_embeddings_are_the_matrix_s_rows():
+    model = small(scale_embedding=False, position_encoding=None)
+    rows = np.asarray(model.source_embedding.embeddings)[[5, 6]]
+    np.testing.assert_array_equal(model.source_embedding(np.array([[5, 6]]))[0], rows)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+import keras_transformer as kt
 from keras_transformer.serving import export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
 
@@ -161,3 +162,24 @@ def test_verification_finds_an_export_that_answers_otherwise(
     with pytest.raises(RuntimeError, match="answers 'else'"):
         export_saved_model(small_translator, tmp_path, beam_size=1, verify=True)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "position_encoding", ("learned", "rotary", "relative", "t5", "alibi", None)
+)
+def test_every_position_encoding_is_exported(tokenizer, tmp_path, position_encoding):
+    model = kt.Transformer(
+        320,
+        num_layers=1,
+        hidden_dim=16,
+        num_heads=2,
+        intermediate_dim=32,
+        position_encoding=position_encoding,
+        seed=0,
+    )
+    translator = kt.Translator(model, tokenizer)
+    path = export_saved_model(translator, tmp_path, beam_size=2, max_length=6)
+    loaded = tf.saved_model.load(path).signatures["serving_default"]
+    found = loaded(text=tf.constant(TEXTS))["translation"].numpy()
+    answers = translator.translate(TEXTS, beam_size=2, max_length=6)
+    assert [text.decode() for text in found] == answers
