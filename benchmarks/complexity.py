@@ -2,10 +2,10 @@
 
     python benchmarks/complexity.py --picture docs/images/complexity.png
 
-Time of one layer, forward and backward, as the sequence and as the width grow, with the
-exponents of power laws fitted to the upper half of each curve; sequential steps, counted
-on the graph; the longest path between two positions, computed from what depends on
-what.
+Time of one layer, forward and backward, as the sequence and as the width grow, with
+the exponents of power laws fitted to the upper half of each curve; sequential steps,
+counted on the graph; the longest path between two positions, computed from what
+depends on what.
 
 Reference: Attention Is All You Need (https://arxiv.org/abs/1706.03762), section 4.
 """

@@ -59,10 +59,8 @@ def numbers():
         model = with_fixed_weights(model)
         found[f"{name}_logits"] = model({"source_ids": ids, "target_ids": ids})
         answers = generate(model, ids, beam_size=2, max_length=4)
-        found[f"{name}_ids"], found[f"{name}_scores"] = (
-            answers["ids"],
-            answers["scores"],
-        )
+        for part, value in answers.items():
+            found[f"{name}_{part}"] = value
     model = with_fixed_weights(
         Transformer(
             12, num_layers=2, hidden_dim=8, num_heads=2, intermediate_dim=16, dropout=0

@@ -428,6 +428,11 @@ class MultiHeadAttention(keras.layers.Layer):
         )
         batch, length = ops.shape(queries)[:2]
         shape = (batch, self.num_heads, length, ops.shape(keys)[1])
+        if bias is not None and mask is not None:
+            # Keras takes one of them on PyTorch. float16 ends at 65,504.
+            half = keras.backend.standardize_dtype(queries.dtype) == "float16"
+            bias = ops.where(mask, bias, -3e4 if half else MASKED_SCORE)
+            mask = None
         if bias is not None:
             bias = ops.broadcast_to(ops.cast(bias, queries.dtype), shape)
         if mask is not None:

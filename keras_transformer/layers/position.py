@@ -281,10 +281,11 @@ class LearnedPositionalEncoding(keras.layers.Layer):
         table = ops.convert_to_tensor(self.embeddings, inputs.dtype)
         # The scope's name is what TensorFlow's error shows.
         with keras.name_scope("positions_must_be_below_max_length"):
-            if len(ops.shape(start_index)) == 0:
-                start = (ops.cast(start_index, "int32"), 0)
-                return inputs + ops.slice(table, start, (length, hidden_dim))
-            starts = ops.expand_dims(ops.cast(start_index, "int32"), -1)
+            start = ops.cast(start_index, "int32")
+            if not start.shape:
+                rows = ops.slice(table, (start, 0), (length, hidden_dim))
+                return inputs + rows
+            starts = ops.expand_dims(start, -1)
             positions = starts + ops.arange(length, dtype="int32")
             return inputs + ops.take(table, positions, axis=0)
 

@@ -171,10 +171,11 @@ def test_several_new_rows_of_several_hypotheses_are_refused():
 
 
 def test_projected_values_stand_for_the_value():
-    query, value = tensor(2 * B, T, D), tensor(B, S, D)
+    query, value = tensor(2 * B, 1, D), tensor(B, S, D)
     layer = MultiHeadAttention(H)
     layer(query[:B], value)
-    cached = layer(query, projected_value=layer.project_value(value))
+    projected = layer.project_value(value)
+    cached = layer(query, projected_value=projected, num_hypotheses=2)
     expected = layer(query, np.repeat(value, 2, axis=0))
     np.testing.assert_allclose(cached, expected, atol=1e-5)
 

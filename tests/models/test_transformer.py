@@ -224,11 +224,8 @@ def test_unequal_depths_norms_and_biases_survive_a_keras_file(tmp_path):
     bias = np.zeros(20, "float32")
     bias[7] = 3.0
     model.target_embedding.bias.assign(model.target_embedding.bias + bias)
-    np.testing.assert_allclose(
-        logits(model, source, target) - before,
-        np.broadcast_to(bias, (2, 4, 20)),
-        atol=1e-5,
-    )
+    change = logits(model, source, target) - before
+    np.testing.assert_allclose(change, np.tile(bias, (2, 4, 1)), atol=1e-5)
 
 
 def test_unscaled_embeddings_are_the_matrix_s_rows():
