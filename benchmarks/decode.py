@@ -1,8 +1,10 @@
 """Decoding side by side: our SavedModel, CTranslate2, Transformers, and the floor.
 
-    pip install -e ".[parity]" psutil
+    pip install -e ".[parity]"
     python benchmarks/decode.py --size small --size base
-    python benchmarks/decode.py --translator runs/en-de --sources test.en.gz
+    python benchmarks/decode.py --translator runs/en-de \\
+        --sources test.en.gz --references test.de.gz
+    python benchmarks/decode.py --marian opus-mt-en-de --sources test.en.gz
 
 Each program runs in a process of its own and waits for its turn: rounds are
 interleaved, medians are printed. All have the same random weights; the end token is
@@ -10,12 +12,15 @@ made improbable, so that all write 32 tokens for 32. Ours is what TF Serving wou
 the signature `token_ids` of an export, read back. The floor is the products of
 matrices alone, of the same shapes, in TensorFlow.
 
-With --translator the last table is made: whole texts, beam 4, tokenizers included.
+With --translator whole texts are translated by a trained model, beam 4, tokenizers
+included, and scored. With --marian all three load the same Marian checkpoint, each by
+its own means; `--marian random` makes one.
 """
 
 import argparse
 import contextlib
 import functools
+import gzip
 import json
 import os
 import pathlib
@@ -47,8 +52,13 @@ PROGRAMS = {
     "Transformers": ("Transformers",),
 }
 TEXT_PROGRAMS = {
-    "ours": ("texts, ours", "texts, ours, bfloat16"),
+    "ours": ("texts, ours", "texts, ours, bfloat16", "texts, ours, int8"),
     "CTranslate2": ("texts, CTranslate2",),
+}
+MARIAN_PROGRAMS = {
+    "ours": ("texts, ours",),
+    "CTranslate2": ("Marian, CTranslate2",),
+    "Transformers": ("Marian, Transformers",),
 }
 
 
@@ -57,7 +67,9 @@ def main():
     parser.add_argument("--size", action="append", choices=SIZES, default=[])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--translator", help="a trained translator, for whole texts")
-    parser.add_argument("--sources", help="its sources, a text file")
+    parser.add_argument("--marian", help="a Marian checkpoint, or random")
+    parser.add_argument("--sources", help="the texts, one a line")
+    parser.add_argument("--references", help="their translations, for BLEU")
     parser.add_argument("--take-turns", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.take_turns:
@@ -66,13 +78,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments.size:
             compare_sizes(pathlib.Path(folder), size, arguments.rounds)
-        if arguments.translator:
-            compare_texts(
-                pathlib.Path(folder),
-                arguments.translator,
-                arguments.sources,
-                arguments.rounds,
-            )
+        if arguments.translator or arguments.marian:
+            compare_texts(pathlib.Path(folder), arguments)
 
 
 def compare_sizes(folder, size, rounds):
@@ -90,11 +97,31 @@ def compare_sizes(folder, size, rounds):
             print_table(title, seconds, "CTranslate2")
 
 
-def compare_texts(folder, translator, sources, rounds):
-    job = {"paths": prepare_texts(folder, translator), "sources": sources}
-    with processes(TEXT_PROGRAMS) as programs:
-        seconds = take_turns(programs, TEXT_PROGRAMS, job, rounds)
-        print_table("texts, beam 4", seconds, "texts, CTranslate2")
+def compare_texts(folder, arguments):
+    command = [arguments.translator or "", arguments.marian or "", arguments.sources]
+    paths = prepared(folder, "texts", PREPARE_TEXTS, *command)
+    contenders = MARIAN_PROGRAMS if arguments.marian else TEXT_PROGRAMS
+    peer = contenders["CTranslate2"][0]
+    job = {"paths": paths, "sources": arguments.sources, "answers": str(folder)}
+    with processes(contenders) as programs:
+        seconds = take_turns(programs, contenders, job, min(arguments.rounds, 3))
+    print_table("texts, beam 4", seconds, peer)
+    print("\n| answers | the same as ours | BLEU |\n| --- | --- | --- |")
+    ours = read_answers(folder, "texts, ours")
+    for name in seconds:
+        answers = read_answers(folder, name)
+        same = sum(map(str.__eq__, answers, ours)) / len(ours)
+        score = ""
+        if arguments.references:
+            from keras_transformer import evaluation
+
+            references = read_lines(arguments.references)
+            score = f"{evaluation.bleu(answers, references)[0]:.2f}"
+        print(f"| {name} | {same:.1%} | {score} |")
+
+
+def read_answers(folder, name):
+    return json.loads((folder / f"{name}.json").read_text("utf-8"))
 
 
 def print_table(title, seconds, peer):
@@ -114,6 +141,8 @@ def processes(programs):
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(THREADS),
+        # Without it OpenMP's threads spin, which costs CTranslate2 most.
+        "KMP_BLOCKTIME": "0",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     started = {
@@ -161,7 +190,10 @@ def serve_turns():
         name, job = json.loads(line)
         if line not in works:
             works[line] = CONTENDERS[name](job)
-            works[line]()
+            answers = works[line]()
+            if "answers" in job:
+                path = pathlib.Path(job["answers"], f"{name}.json")
+                path.write_text(json.dumps(answers), "utf-8")
         start, times = time.perf_counter(), 0
         # Short work is repeated, and counts by its mean.
         while times == 0 or time.perf_counter() - start < SHORTEST_TURN:
@@ -307,7 +339,7 @@ def our_texts(weights):
     def start(job):
         tf = tensorflow()
         signature = load(job["paths"][weights]).signatures["serving_default"]
-        texts = read_sources(job["sources"])
+        texts = read_lines(job["sources"])
 
         def work():
             answers = [None] * len(texts)
@@ -324,32 +356,72 @@ def our_texts(weights):
     return start
 
 
-def ctranslate2_texts(job):
-    import ctranslate2
-    import sentencepiece
+def ctranslate2_texts(model):
+    """With a leading space where our own tokenizer puts one."""
 
-    folder = pathlib.Path(job["paths"]["ctranslate2"])
-    engine = ctranslate2.Translator(str(folder), intra_threads=THREADS)
-    source, target = (
-        sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{side}.spm"))
-        for side in ("source", "target")
-    )
-    texts = [f" {text}" for text in read_sources(job["sources"])]
+    def start(job):
+        import ctranslate2
+        import sentencepiece
+
+        folder = job["paths"][model]
+        engine = ctranslate2.Translator(folder, intra_threads=THREADS)
+        spm = pathlib.Path(job["paths"]["sentencepiece"])
+        source, target = (
+            sentencepiece.SentencePieceProcessor(model_file=str(spm / f"{side}.spm"))
+            for side in ("source", "target")
+        )
+        space = job["paths"]["space"]
+        texts = [space + text for text in read_lines(job["sources"])]
+
+        def work():
+            tokens = source.encode(texts, out_type=str)
+            found = engine.translate_batch(
+                [[*pieces, "</s>"] for pieces in tokens],
+                beam_size=4,
+                max_batch_size=64,
+                max_decoding_length=job["paths"]["max_length"],
+            )
+            answers = [target.decode(one.hypotheses[0]) for one in found]
+            return [answer.removeprefix(space) for answer in answers]
+
+        return work
+
+    return start
+
+
+def marian_transformers(job):
+    import torch
+    import transformers
+
+    torch.set_num_threads(THREADS)
+    folder = job["paths"]["marian"]
+    model = transformers.MarianMTModel.from_pretrained(folder).eval()
+    tokenizer = transformers.MarianTokenizer.from_pretrained(folder)
+    texts = read_lines(job["sources"])
 
     def work():
-        tokens = [[*pieces, "</s>"] for pieces in source.encode(texts, out_type=str)]
-        found = engine.translate_batch(
-            tokens, beam_size=4, max_batch_size=64, max_decoding_length=256
-        )
-        return [target.decode(one.hypotheses[0]) for one in found]
+        answers = [None] * len(texts)
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for start in range(0, len(order), 64):
+            rows = order[start : start + 64]
+            batch = [texts[i] for i in rows]
+            inputs = tokenizer(batch, return_tensors="pt", padding=True)
+            with torch.inference_mode():
+                found = model.generate(**inputs, num_beams=4)
+            decoded = tokenizer.batch_decode(
+                found, skip_special_tokens=True, use_source_tokenizer=False
+            )
+            for i, answer in zip(rows, decoded):
+                answers[i] = answer
+        return answers
 
     return work
 
 
-def read_sources(path):
-    from keras_transformer.text import read_lines
-
-    return list(read_lines(path))
+def read_lines(path):
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        return file.read().splitlines()
 
 
 CONTENDERS = {
@@ -364,7 +436,10 @@ CONTENDERS = {
     "Transformers": transformers,
     "texts, ours": our_texts("float32"),
     "texts, ours, bfloat16": our_texts("bfloat16"),
-    "texts, CTranslate2": ctranslate2_texts,
+    "texts, ours, int8": our_texts("int8"),
+    "texts, CTranslate2": ctranslate2_texts("ctranslate2"),
+    "Marian, CTranslate2": ctranslate2_texts("marian, ctranslate2"),
+    "Marian, Transformers": marian_transformers,
 }
 
 
@@ -373,18 +448,15 @@ CONTENDERS = {
 
 def prepare(folder, size):
     """Writes one random model in every format; gives the paths by name."""
-    found = folder / f"{size}.json"
-    command = [
-        sys.executable,
-        "-c",
-        PREPARE,
-        str(folder),
-        size,
-        json.dumps(SIZES[size]),
-    ]
+    return prepared(folder, size, PREPARE, json.dumps(SIZES[size]))
+
+
+def prepared(folder, name, program, *arguments):
+    """Runs a program in a process of its own, which leaves no thread behind."""
+    command = [sys.executable, "-c", program, str(folder), name, *arguments]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(command, check=True, env=environment)
-    return json.loads(found.read_text())
+    return json.loads((folder / f"{name}.json").read_text())
 
 
 PREPARE = """
@@ -425,28 +497,42 @@ paths["marian"] = str(folder / f"{name} marian")
 """
 
 
-def prepare_texts(folder, translator):
-    command = [sys.executable, "-c", PREPARE_TEXTS, str(folder), translator]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run(command, check=True, env=environment)
-    return json.loads((folder / "texts.json").read_text())
-
-
 PREPARE_TEXTS = """
-import json, pathlib, sys
+import gzip, json, pathlib, sys
 import keras_transformer as kt
+from keras_transformer.text import read_lines
 
-folder, translator = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-inside = translator / "translator"
-translator = kt.Translator.load(inside if inside.exists() else translator)
-paths = {
-    weights: kt.serving.export_saved_model(
-        translator, folder / weights, weights=weights, warmup_batch_sizes=())
-    for weights in ("float32", "bfloat16")
-}
-kt.interop.save_ctranslate2(translator, folder / "ctranslate2")
-paths["ctranslate2"] = str(folder / "ctranslate2")
-(folder / "texts.json").write_text(json.dumps(paths))
+folder, translator, marian = map(pathlib.Path, (sys.argv[1], *sys.argv[3:5]))
+if sys.argv[4] == "random":
+    from tests.interop.marian_models import write_model
+
+    lines = list(read_lines(sys.argv[5]))
+    marian = folder / "marian"
+    marian.mkdir()
+    write_model(
+        marian, pairs=list(zip(lines, lines)), vocabulary_size=2000, d_model=256,
+        encoder_ffn_dim=1024, decoder_ffn_dim=1024, encoder_layers=4, decoder_layers=4,
+        max_position_embeddings=256, init_std=0.06, generation={"max_length": 33})
+paths = {"space": "", "max_length": 32}
+if sys.argv[4]:
+    import ctranslate2
+
+    translator = kt.interop.load_marian(marian)
+    converter = ctranslate2.converters.TransformersConverter(str(marian))
+    converter.convert(str(folder / "marian ct2"))
+    paths |= {"marian": str(marian), "marian, ctranslate2": str(folder / "marian ct2"),
+              "sentencepiece": str(marian)}
+else:
+    inside = translator / "translator"
+    translator = kt.Translator.load(inside if inside.exists() else translator)
+    kt.interop.save_ctranslate2(translator, folder / "ctranslate2")
+    paths |= {"ctranslate2": str(folder / "ctranslate2"), "space": " ",
+              "sentencepiece": str(folder / "ctranslate2"), "max_length": 256}
+for weights in ("float32", "bfloat16", "int8"):
+    paths[weights] = kt.serving.export_saved_model(
+        translator, folder / weights, weights=weights, warmup_batch_sizes=(),
+        beam_size=4)
+(folder / f"{sys.argv[2]}.json").write_text(json.dumps(paths))
 """
 
 

@@ -52,3 +52,21 @@ def test_pictures_of_positions_need_no_run(what, tmp_path):
     path = tmp_path / f"{what}.png"
     main(["plot", what, "--to", str(path)])
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_doctor_and_server_config_know_an_export(folder, tmp_path, capsys):
+    models = tmp_path / "models"
+    arguments = ["--beam-size", "1", "--max-length", "3", "--xla-bucket", "2x8"]
+    main(["export", folder, str(models / "reversed"), *arguments])
+    assert "gives the same answers" in capsys.readouterr().out
+    main(["server-config", str(models), "--xla"])
+    assert "reversed" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", str(models / "reversed")])
+    assert stop.value.code == 1
+    # Only what the option asked for stands in the stock server's way.
+    (problem,) = capsys.readouterr().out.splitlines()
+    assert "xla_cpu_compilation_enabled" in problem
+    with pytest.raises(SystemExit):
+        main(["export", folder, str(models), "--xla-bucket", "two"])
+    assert "BATCHxLENGTH" in capsys.readouterr().err

@@ -39,12 +39,12 @@ def sentences(count, seed=0):
         yield (f"The {a} {c} {number} {e}s {g}.", f"Le {b} {d} {number} {f}s {h} !")
 
 
-def train_sentencepiece(lines, normalization):
+def train_sentencepiece(lines, normalization, vocabulary_size):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=model,
-        vocab_size=160,
+        vocab_size=vocabulary_size,
         model_type="unigram",
         normalization_rule_name=normalization,
         hard_vocab_limit=False,
@@ -60,16 +60,21 @@ def write_model(
     separate=False,
     seed=1,
     generation=None,
+    pairs=None,
+    vocabulary_size=160,
     **config,
 ):
-    """Writes the folder of a random `MarianMTModel` as Hugging Face lays it out."""
+    """Writes the folder of a random `MarianMTModel` as Hugging Face lays it out.
+
+    Its tokenizers are trained on `pairs` of lines, made-up ones by default.
+    """
     import torch
     import transformers
 
-    pairs = list(sentences(2000))
+    pairs = pairs or list(sentences(2000))
     vocabularies = []
     for side, lines in zip(("source", "target"), zip(*pairs)):
-        model = train_sentencepiece(lines, normalization)
+        model = train_sentencepiece(lines, normalization, vocabulary_size)
         (folder / f"{side}.spm").write_bytes(model)
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         pieces = [processor.id_to_piece(i) for i in range(3, processor.vocab_size())]
