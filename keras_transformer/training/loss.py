@@ -23,6 +23,9 @@ class MaskedCrossentropy(keras.losses.Loss):
         y_pred: Logits `(B, T, V)`.
         sample_weight: Optional weights that broadcast to `(B, T)`.
 
+    Under a `tf.distribute` strategy the average is that of the global batch, however
+    unequal the numbers of real tokens of its parts.
+
     Returns:
         A float32 scalar, or `(B, T)` with `reduction="none"`. A batch of padding alone
         has loss 0.
@@ -60,8 +63,10 @@ class MaskedCrossentropy(keras.losses.Loss):
         weights = ops.cast(ops.not_equal(y_true, self.padding_id), "float32")
         if sample_weight is not None:
             weights = weights * ops.cast(sample_weight, "float32")
-        # Keras's own reduction also knows of the replicas of a strategy.
-        return super().__call__(y_true, y_pred, sample_weight=weights)
+        loss = super().__call__(y_true, y_pred, sample_weight=weights)
+        if self.reduction == "mean_with_sample_weight":
+            loss = loss * _share_of_replica(ops.sum(weights))
+        return loss
 
     def call(self, y_true, y_pred):
         """The loss of every token `(B, T)`, padding not masked."""
@@ -78,6 +83,24 @@ class MaskedCrossentropy(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
             "padding_id": self.padding_id,
         }
+
+
+def _share_of_replica(weight):
+    """Weight of this replica's batch over the mean of all replicas'.
+
+    Keras averages the replicas' losses; times this, the average is that of the global
+    batch, in which each real token weighs the same.
+    """
+    if keras.backend.backend() != "tensorflow":
+        # Other backends see the global batch.
+        return 1.0
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return 1.0
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, weight)
+    return tf.math.divide_no_nan(weight * context.num_replicas_in_sync, total)
 
 
 def _smoothed_crossentropy(logits, labels, smoothing):

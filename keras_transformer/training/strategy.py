@@ -38,7 +38,9 @@ def get_strategy(name="auto"):
         devices = devices or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        from keras_transformer.training.multi_worker import multi_worker_strategy_class
+
+        return multi_worker_strategy_class()()
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
