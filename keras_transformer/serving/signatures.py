@@ -273,7 +273,8 @@ class Signatures:
         source_ids = source_ids.to_tensor()
         best = self._best(source_ids)["ids"]
         ids = best[:, 0]
-        ids = ids[:, : tf.reduce_max(tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1))]
+        lengths = tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1)
+        ids = ids[:, : tf.reduce_max(tf.concat([lengths, [1]], axis=0))]
         found = self._explain(source_ids, ids)
         # One more column, below all others, so that an empty batch has one too.
         alignment = tf.pad(
