@@ -521,7 +521,9 @@ if sys.argv[4]:
     converter = ctranslate2.converters.TransformersConverter(str(marian))
     converter.convert(str(folder / "marian ct2"))
     paths |= {"marian": str(marian), "marian, ctranslate2": str(folder / "marian ct2"),
-              "sentencepiece": str(marian)}
+              "sentencepiece": str(marian),
+              # Ours and Transformers' last token is then the end token.
+              "max_length": translator.search_options["max_length"] - 1}
 else:
     inside = translator / "translator"
     translator = kt.Translator.load(inside if inside.exists() else translator)
