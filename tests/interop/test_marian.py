@@ -12,6 +12,7 @@ import pytest
 import safetensors.numpy
 
 import keras_transformer as kt
+from keras_transformer.interop.marian import _marian_weights
 from keras_transformer.interop.torch_file import read_torch_file
 from keras_transformer.serving.clean_process import ask_in_clean_process
 
@@ -200,3 +201,28 @@ def test_a_truncated_bin_file_is_named(tmp_path):
     (tmp_path / "x.bin").write_bytes(b"PK\x03\x04half")
     with pytest.raises(ValueError, match="x.bin"):
         read_torch_file(tmp_path / "x.bin")
+
+
+def test_pre_norm_and_normalized_embeddings_are_loaded(broken, translator):
+    """Names as older Transformers wrote them; no released model has both."""
+    config = {**translator.model.config, "norm_first": True, "norm_embedding": True}
+    model = kt.Transformer(**config)
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.1 * keras.random.normal(weight.shape, seed=2))
+    model.target_embedding.embeddings.assign(
+        translator.model.target_embedding.embeddings
+    )
+    tensors = _marian_weights(model, first=1)
+    for side in ("encoder", "decoder"):
+        for name in ("layer_norm", "layernorm_embedding"):
+            assert f"model.{side}.{name}.weight" in tensors
+    safetensors.numpy.save_file(tensors, broken / "model.safetensors")
+    change_json(broken / "config.json", normalize_before=True, normalize_embedding=True)
+    loaded = kt.interop.load_marian(broken).model
+    inputs = {
+        "source_ids": np.array([[5, 9, 7, 1]]),
+        "target_ids": np.array([[translator.target_tokenizer.start_id, 8, 6]]),
+    }
+    # Ours has another bias for the padding, which no file holds.
+    found, expected = (np.asarray(m(inputs))[..., 1:] for m in (loaded, model))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
