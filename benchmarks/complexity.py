@@ -106,22 +106,22 @@ def exponent(sizes, seconds):
 
 
 def print_times(by_length, by_width):
-    print(f"\nms, forward and backward, batch {BATCH}, width {WIDTH}")
-    print("| layer |", " | ".join(f"n={n}" for n in LENGTHS), "| exponent | theory |")
-    print("| --- " * (len(LENGTHS) + 3) + "|")
+    lengths = {f"n={n}": (n, WIDTH) for n in LENGTHS}
+    widths = {f"d={d}": (LENGTH, d) for d in WIDTHS}
+    print_table(f"width {WIDTH}", by_length, lengths, LENGTHS, 0)
+    print_table(f"length {LENGTH}", by_width, widths, WIDTHS, 1)
+
+
+def print_table(title, seconds, shapes, sizes, axis):
+    """A row for each layer; `axis` is that of the sizes in `THEORY`."""
+    print(f"\nms, forward and backward, batch {BATCH}, {title}")
+    print("| layer |", " | ".join(shapes), "| exponent | theory |")
+    print("| --- " * (len(shapes) + 3) + "|")
     for name in LAYERS:
-        row = [by_length[name, (n, WIDTH)] for n in LENGTHS]
+        row = [seconds[name, shape] for shape in shapes.values()]
         cells = " | ".join(f"{1000 * t:.2f}" for t in row)
-        found = exponent(LENGTHS, row)
-        print(f"| {name} | {cells} | {found:.2f} | {THEORY[name][0]} |")
-    print(f"\nms, forward and backward, batch {BATCH}, length {LENGTH}")
-    print("| layer |", " | ".join(f"d={d}" for d in WIDTHS), "| exponent | theory |")
-    print("| --- " * (len(WIDTHS) + 3) + "|")
-    for name in LAYERS:
-        row = [by_width[name, (LENGTH, d)] for d in WIDTHS]
-        cells = " | ".join(f"{1000 * t:.2f}" for t in row)
-        found = exponent(WIDTHS, row)
-        print(f"| {name} | {cells} | {found:.2f} | {THEORY[name][1]} |")
+        found = exponent(sizes, row)
+        print(f"| {name} | {cells} | {found:.2f} | {THEORY[name][axis]} |")
 
 
 # Structure.

@@ -341,15 +341,12 @@ def our_texts(weights):
         signature = load(job["paths"][weights]).signatures["serving_default"]
         texts = read_lines(job["sources"])
 
+        def translate(batch):
+            found = signature(text=tf.constant(batch))["translation"].numpy()
+            return [answer.decode() for answer in found]
+
         def work():
-            answers = [None] * len(texts)
-            order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-            for start in range(0, len(order), 64):
-                rows = order[start : start + 64]
-                found = signature(text=tf.constant([texts[i] for i in rows]))
-                for i, answer in zip(rows, found["translation"].numpy()):
-                    answers[i] = answer.decode()
-            return answers
+            return by_length(texts, translate)
 
         return work
 
@@ -399,23 +396,26 @@ def marian_transformers(job):
     tokenizer = transformers.MarianTokenizer.from_pretrained(folder)
     texts = read_lines(job["sources"])
 
-    def work():
-        answers = [None] * len(texts)
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        for start in range(0, len(order), 64):
-            rows = order[start : start + 64]
-            batch = [texts[i] for i in rows]
-            inputs = tokenizer(batch, return_tensors="pt", padding=True)
-            with torch.inference_mode():
-                found = model.generate(**inputs, num_beams=4)
-            decoded = tokenizer.batch_decode(
-                found, skip_special_tokens=True, use_source_tokenizer=False
-            )
-            for i, answer in zip(rows, decoded):
-                answers[i] = answer
-        return answers
+    def translate(batch):
+        inputs = tokenizer(batch, return_tensors="pt", padding=True)
+        with torch.inference_mode():
+            found = model.generate(**inputs, num_beams=4)
+        return tokenizer.batch_decode(
+            found, skip_special_tokens=True, use_source_tokenizer=False
+        )
 
-    return work
+    return lambda: by_length(texts, translate)
+
+
+def by_length(texts, translate, batch_size=64):
+    """Translates texts of like length together; the answers in the texts' order."""
+    answers = [None] * len(texts)
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        for i, answer in zip(rows, translate([texts[i] for i in rows])):
+            answers[i] = answer
+    return answers
 
 
 def read_lines(path):

@@ -20,6 +20,8 @@ _MODEL, _SOURCE, _TARGET, _SETTINGS = (
     "target.spm",
     "translator.json",
 )
+# The paper's, section 6.1.
+_DEFAULTS = {"beam_size": 4, "length_penalty": 0.6}
 
 
 class Translator:
@@ -59,7 +61,7 @@ class Translator:
         self.target_tokenizer = target_tokenizer or source_tokenizer
         self.max_source_length = max_source_length
         self.search_options = dict(search_options or {})
-        self._options()
+        self.options()
         for side, tokenizer, embedding in (
             ("source", self.source_tokenizer, model.source_embedding),
             ("target", self.target_tokenizer, model.target_embedding),
@@ -129,7 +131,7 @@ class Translator:
                 **options,
             )
             return tuple(r[0] for r in results) if return_scores else results[0]
-        options = self._options(
+        options = self.options(
             beam_size=beam_size,
             num_hypotheses=num_hypotheses,
             length_penalty=length_penalty,
@@ -165,11 +167,15 @@ class Translator:
             scores = [score[0] for score in scores]
         return (answers, scores) if return_scores else answers
 
-    def _options(self, **given):
-        """The search's options: those given, then the translator's own; checked."""
+    def options(self, **given):
+        """The search's options: those given and not None, or else the translator's own.
+
+        Raises:
+            ValueError: For options out of range.
+        """
         given = {name: value for name, value in given.items() if value is not None}
-        options = {**self.search_options, **given}
-        check_search(**{"beam_size": 4, **options})
+        options = {**_DEFAULTS, **self.search_options, **given}
+        check_search(**options)
         return options
 
     def _prefixes(self, target_prefix, count):

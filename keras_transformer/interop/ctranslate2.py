@@ -5,10 +5,10 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_transformer.decoding.search import IMPOSSIBLE
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "silu": "SWISH"}
-_FORBIDDEN = -1e9
 
 
 def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
@@ -138,7 +138,7 @@ def _logits_bias(translator):
     if embedding.use_bias:
         bias = _array(embedding.bias).copy()
     banned = translator.search_options.get("banned_ids", ())
-    bias[[0, translator.target_tokenizer.start_id, *banned]] = _FORBIDDEN
+    bias[[0, translator.target_tokenizer.start_id, *banned]] = IMPOSSIBLE
     return bias
 
 

@@ -111,7 +111,7 @@ def save_marian(translator, folder):
     safetensors.numpy.save_file(weights, path, metadata={"format": "pt"})
     config = _marian_config(translator, first)
     _write_json(folder / _CONFIG, config)
-    _write_json(folder / _GENERATION, _generation_config(translator, config))
+    _write_json(folder / _GENERATION, _generation_config(translator, config, first))
     _write_tokenizers(translator, folder, first)
 
 
@@ -500,10 +500,9 @@ def _marian_config(translator, first):
     }
 
 
-def _generation_config(translator, config):
+def _generation_config(translator, config, first):
     options = translator.search_options
     banned = {config["pad_token_id"], config["decoder_start_token_id"]}
-    first = int(isinstance(translator.source_tokenizer, VocabularyTokenizer))
     banned |= {i - first for i in options.get("banned_ids", ())}
     return {
         "num_beams": options.get("beam_size", 4),

@@ -11,7 +11,19 @@ class ServingError(RuntimeError):
     """The server couldn't be reached, or refused the request; it says why."""
 
 
-class RestClient:
+class _Client:
+    """What both have: patience, and the shortest question."""
+
+    def __init__(self, timeout, retries):
+        self.timeout = timeout
+        self.retries = retries
+
+    def translate(self, texts):
+        """A list of strings -> a list of strings."""
+        return self.ask(text=list(texts))["translation"] if texts else []
+
+
+class RestClient(_Client):
     """Asks a server by REST, its port 8501.
 
     Args:
@@ -31,8 +43,7 @@ class RestClient:
     def __init__(self, url, model, version=None, timeout=30.0, retries=3):
         place = f"/versions/{version}" if version else ""
         self._url = f"{url.rstrip('/')}/v1/models/{model}{place}:predict"
-        self.timeout = timeout
-        self.retries = retries
+        super().__init__(timeout, retries)
 
     def ask(self, signature="serving_default", **inputs):
         """Any signature's outputs, nested lists by name, for lists of inputs by name.
@@ -52,12 +63,8 @@ class RestClient:
         # With one output the server sends it bare.
         return outputs if isinstance(outputs, dict) else {"output": outputs}
 
-    def translate(self, texts):
-        """A list of strings -> a list of strings."""
-        return self.ask(text=list(texts))["translation"] if texts else []
 
-
-class GrpcClient:
+class GrpcClient(_Client):
     """Asks a server by gRPC, its port 8500.
 
     Args:
@@ -83,8 +90,7 @@ class GrpcClient:
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self.model = model
         self.version = version
-        self.timeout = timeout
-        self.retries = retries
+        super().__init__(timeout, retries)
 
     def ask(self, signature="serving_default", **inputs):
         """Any signature's outputs, nested lists by name, for lists of inputs by name.
@@ -111,10 +117,6 @@ class GrpcClient:
             name: _text(tf.make_ndarray(value).tolist())
             for name, value in found.items()
         }
-
-    def translate(self, texts):
-        """A list of strings -> a list of strings."""
-        return self.ask(text=list(texts))["translation"] if texts else []
 
 
 def _text(value):

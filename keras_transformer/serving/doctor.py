@@ -24,7 +24,6 @@ _TEXT_OPERATIONS = (
     "Utf8Binarize",
     "Whitespace",
     "Wordpiece",
-    "WordpieceTokenize",
 )
 _PYTHON_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 

@@ -79,13 +79,9 @@ def export_saved_model(
     """  # noqa: E501
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {WEIGHTS}; received {weights!r}.")
-    given = {
-        "beam_size": beam_size,
-        "length_penalty": length_penalty,
-        "max_length": max_length,
-    }
-    search = {"beam_size": 4, "length_penalty": 0.6, **translator.search_options}
-    search |= {name: value for name, value in given.items() if value is not None}
+    search = translator.options(
+        beam_size=beam_size, length_penalty=length_penalty, max_length=max_length
+    )
     num_hypotheses = num_hypotheses or search["beam_size"]
     check_search(**search, num_hypotheses=num_hypotheses)
     signatures = Signatures(translator, num_hypotheses, weights, xla_buckets, **search)

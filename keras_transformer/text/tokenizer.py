@@ -30,6 +30,18 @@ def _unprotect(text):
     return tf.strings.regex_replace(text, f"{_ESCAPE}0", _ESCAPE)
 
 
+def load_sentencepiece(model):
+    """SentencePiece's own processor of a serialized model, or a ValueError."""
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(model)
+    except RuntimeError as error:
+        raise ValueError(
+            f"model is not a serialized SentencePiece model: {error}"
+        ) from None
+    return processor
+
+
 class Tokenizer:
     """A SentencePiece model whose ids are ready for a Transformer.
 
@@ -59,13 +71,7 @@ class Tokenizer:
 
     def __init__(self, model):
         self.model = bytes(model)
-        processor = sentencepiece.SentencePieceProcessor()
-        try:
-            processor.LoadFromSerializedProto(self.model)
-        except RuntimeError as error:
-            raise ValueError(
-                f"model is not a serialized SentencePiece model: {error}"
-            ) from None
+        processor = load_sentencepiece(self.model)
         ids = processor.pad_id(), processor.bos_id(), processor.eos_id()
         if ids != (self.padding_id, self.start_id, self.end_id):
             raise ValueError(

@@ -1,11 +1,13 @@
 """SentencePiece pieces whose ids come from a vocabulary of their own, as Marian's."""
 
+import functools
 import json
 import pathlib
 
-import sentencepiece
 import tensorflow as tf
 import tensorflow_text
+
+from keras_transformer.text.tokenizer import load_sentencepiece
 
 _MODEL, _VOCABULARY = "sentencepiece.model", "vocabulary.json"
 _SPACE = "\u2581"
@@ -46,12 +48,7 @@ class VocabularyTokenizer:
         self.model = bytes(model)
         self.vocabulary = list(vocabulary)
         self.special = {"start": start, "end": end, "unknown": unknown}
-        try:
-            sentencepiece.SentencePieceProcessor().LoadFromSerializedProto(self.model)
-        except RuntimeError as error:
-            raise ValueError(
-                f"model is not a serialized SentencePiece model: {error}"
-            ) from None
+        load_sentencepiece(self.model)
         ids = {token: i for i, token in enumerate(self.vocabulary) if i}
         if len(ids) != len(self.vocabulary) - 1:
             twice = {token for token in ids if self.vocabulary[1:].count(token) > 1}
@@ -77,6 +74,17 @@ class VocabularyTokenizer:
             for i, token in enumerate(self.vocabulary)
         ]
 
+    # Made inside of a graph, once, as in Tokenizer.
+    @functools.cached_property
+    def _to_pieces(self):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def to_pieces(text):
+            return tensorflow_text.SentencepieceTokenizer(
+                self.model, out_type=tf.string
+            ).tokenize(text)
+
+        return to_pieces
+
     @property
     def resources(self):
         """What a `tf.Module` that uses the tokenizer must keep track of."""
@@ -96,9 +104,7 @@ class VocabularyTokenizer:
         has_language = tf.strings.regex_full_match(text, "(?s)>>.*?<<.*")
         languages = tf.strings.regex_replace(text, "(?s)^(>>.*?<<).*$", r"\1")
         text = tf.strings.regex_replace(text, "(?s)^>>.*?<<", "")
-        pieces = tensorflow_text.SentencepieceTokenizer(
-            self.model, out_type=tf.string
-        ).tokenize(text)
+        pieces = self._to_pieces(text)
         languages = tf.RaggedTensor.from_row_lengths(
             tf.boolean_mask(languages, has_language), tf.cast(has_language, tf.int64)
         )

@@ -1,10 +1,7 @@
 """`MultiWorkerMirroredStrategy` that works with Keras 3's `model.fit`."""
 
-import functools
 
-
-@functools.cache
-def multi_worker_strategy_class():
+def multi_worker_strategy():
     """A `tf.distribute.MultiWorkerMirroredStrategy` for `model.fit`.
 
     Keras 3.15's trainer asks a strategy of several workers for two reductions that
@@ -29,4 +26,4 @@ def multi_worker_strategy_class():
                 axis = None
             return super().reduce(reduce_op, value, axis)
 
-    return MultiWorkerMirroredStrategy
+    return MultiWorkerMirroredStrategy()

@@ -1,5 +1,7 @@
 """Distribution strategies by name."""
 
+from keras_transformer.training.multi_worker import multi_worker_strategy
+
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
 
@@ -38,9 +40,7 @@ def get_strategy(name="auto"):
         devices = devices or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multi_worker":
-        from keras_transformer.training.multi_worker import multi_worker_strategy_class
-
-        return multi_worker_strategy_class()()
+        return multi_worker_strategy()
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
