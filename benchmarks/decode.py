@@ -376,6 +376,7 @@ def ctranslate2_texts(model):
                 [[*pieces, "</s>"] for pieces in tokens],
                 beam_size=4,
                 max_batch_size=64,
+                min_decoding_length=0,
                 max_decoding_length=job["paths"]["max_length"],
             )
             answers = [target.decode(one.hypotheses[0]) for one in found]
@@ -512,7 +513,9 @@ if sys.argv[4] == "random":
     write_model(
         marian, pairs=list(zip(lines, lines)), vocabulary_size=2000, d_model=256,
         encoder_ffn_dim=1024, decoder_ffn_dim=1024, encoder_layers=4, decoder_layers=4,
-        max_position_embeddings=256, init_std=0.06, generation={"max_length": 33})
+        max_position_embeddings=256, init_std=0.06,
+        # CTranslate2 stops as soon as there are as many answers as beams.
+        generation={"max_length": 33, "early_stopping": True})
 paths = {"space": "", "max_length": 32}
 if sys.argv[4]:
     import ctranslate2
