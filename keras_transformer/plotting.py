@@ -171,22 +171,29 @@ def plot_attention(translator, text, translation=None, kind="cross", layer=-1):
     )
     read = source.tokens(source_ids)
     written = target.tokens([*answer_ids, target.end_id])
-    rows = read if kind == "encoder" else written
-    columns = {
-        "cross": read,
-        "encoder": read,
-        "decoder": target.tokens([target.start_id, *answer_ids]),
+    rows, columns, names = {
+        "cross": (written, read, ("writing", "attends to the source's")),
+        "encoder": (read, read, ("source's", "attends to the source's")),
+        "decoder": (
+            written,
+            target.tokens([target.start_id, *answer_ids]),
+            ("writing", "attends to the answer's"),
+        ),
     }[kind]
     heads = ops.convert_to_numpy(scores[kind][layer])[0]
-    size = 1.5 + 0.22 * len(columns), 1.5 + 0.22 * len(rows)
-    figure = Figure(figsize=(size[0] * len(heads), size[1]), layout="constrained")
-    for number, (axes, head) in enumerate(
-        zip(figure.subplots(1, len(heads), squeeze=False)[0], heads), start=1
-    ):
-        axes.imshow(head, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    across = min(len(heads), 2 if len(heads) <= 4 else 4)
+    down = -(-len(heads) // across)
+    size = 1 + 0.24 * len(columns), 0.8 + 0.24 * len(rows)
+    figure = Figure(figsize=(size[0] * across, size[1] * down), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    for number, (axes, head) in enumerate(zip(grid.flat, heads), start=1):
+        picture = axes.imshow(head, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=90)
-        axes.set_yticks(range(len(rows)), rows if number == 1 else [])
+        axes.set_yticks(range(len(rows)), rows)
         axes.set_title(f"head {number}")
+    figure.supylabel(names[0])
+    figure.supxlabel(names[1])
+    figure.colorbar(picture, ax=grid, label="weight", shrink=0.6)
     return figure
 
 
