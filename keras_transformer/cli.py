@@ -67,6 +67,9 @@ def _parser():
         ("warmup-steps", int),
         ("label-smoothing", float),
         ("average-last", int),
+        ("accumulation-steps", int),
+        ("clip-norm", float),
+        ("skip-nonfinite", int),
         ("bleu-sentences", int),
         ("seed", int),
     ):
@@ -159,7 +162,7 @@ def _demo(options):
 
 def _train(options):
     from keras_transformer.run import RunConfig, train
-    from keras_transformer.training import Preempted
+    from keras_transformer.training import Interrupted
 
     path = pathlib.Path(options.folder) / "config.json"
     config = json.loads(path.read_text()) if path.exists() else {}
@@ -174,7 +177,7 @@ def _train(options):
         )
     try:
         train(RunConfig(**config), options.folder, verbose=options.verbose)
-    except Preempted as stop:
+    except Interrupted as stop:
         print(f"keras-transformer: {stop}", file=sys.stderr)
         raise
 

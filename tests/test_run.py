@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import keras_transformer as kt
-from keras_transformer.run import RunConfig, _fits, train
+from keras_transformer.run import RunConfig, train
+from keras_transformer.run.train import _fits
 
 SIZES = {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "intermediate_dim": 64}
 

@@ -37,6 +37,9 @@ def make_batches(
     repeat=True,
     seed=0,
     shuffle_buffer=100_000,
+    accumulation_steps=1,
+    num_replicas=1,
+    process=(0, 1),
 ):
     """Turns a parallel corpus into batches for `model.fit`.
 
@@ -60,17 +63,28 @@ def make_batches(
         repeat: Whether to go on for ever; then `fit` needs `steps_per_epoch`.
         seed: Seed of the order.
         shuffle_buffer: Number of pairs to shuffle among.
+        accumulation_steps: Number of batches that make one update, the optimizer's
+            `gradient_accumulation_steps`. Each batch then comes with the weight of its
+            real tokens among theirs, so that the update is exactly that of one large
+            batch.
+        num_replicas: Number of devices that share a batch. Its rows are filled up to a
+            multiple of it with padding, which weighs nothing.
+        process: Pair of this process's number and the number of processes, where each
+            brings its own part of the rows, as on JAX.
 
     Returns:
         A `tf.data.Dataset` of `({"source_ids": (B, S), "target_ids": (B, T)}, (B, T))`,
         all int32: the inputs of `kt.Transformer` and the labels. `target_ids` start
-        with the start token, labels end with the end token, 0 is padding. Its
-        attribute `report` is a `CorpusReport`; `from_step(n)` gives the batches from
-        the n-th on, in the same order whenever it is called.
+        with the start token, labels end with the end token, 0 is padding. With
+        `accumulation_steps` weights `(B, 1)` come third. Its attribute `report` is a
+        `CorpusReport`; `from_step(n, without=())` gives the batches from the n-th
+        update on, in the same order whenever it is called, but for those of some
+        updates.
 
     Raises:
         ValueError: For a corpus with an error in it (file and line are named) or
-            with no pair to train on, or a `max_length` over `tokens_per_batch`.
+            with no pair to train on, a `max_length` over `tokens_per_batch`, or
+            `accumulation_steps` without `repeat`.
 
     Example:
 
@@ -85,6 +99,12 @@ def make_batches(
         raise ValueError(
             "max_length must be at least 2 and at most tokens_per_batch; received "
             f"max_length={max_length}, tokens_per_batch={tokens_per_batch}."
+        )
+
+    if accumulation_steps > 1 and not repeat:
+        raise ValueError(
+            "accumulation_steps is for training, on batches that repeat; received "
+            f"accumulation_steps={accumulation_steps}, repeat={repeat}."
         )
 
     def tokenize(source_text, target_text):
@@ -130,28 +150,85 @@ def make_batches(
             ordered = ordered.shuffle(min(shuffle_buffer, report.pairs), seed=seed)
         if repeat:
             ordered = ordered.repeat()
-        return (
-            ordered.map(
-                example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-            )
-            .bucket_by_sequence_length(
-                lambda inputs, labels: tf.maximum(
-                    tf.size(inputs["source_ids"]), tf.size(labels)
-                ),
-                # A boundary is the first length too long for its bucket.
-                bucket_boundaries=[length + 1 for length in boundaries],
-                bucket_batch_sizes=[tokens_per_batch // length for length in boundaries]
-                + [1],
-                pad_to_bucket_boundary=True,
-            )
-            .prefetch(8)
+        built = ordered.map(
+            example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        ).bucket_by_sequence_length(
+            lambda inputs, labels: tf.maximum(
+                tf.size(inputs["source_ids"]), tf.size(labels)
+            ),
+            # A boundary is the first length too long for its bucket.
+            bucket_boundaries=[length + 1 for length in boundaries],
+            bucket_batch_sizes=[tokens_per_batch // length for length in boundaries]
+            + [1],
+            pad_to_bucket_boundary=True,
         )
+        if accumulation_steps > 1:
+            built = _weighted(built, accumulation_steps)
+        if num_replicas > 1:
+            built = built.map(lambda *batch: _filled_up(batch, num_replicas))
+        if process[1] > 1:
+            built = built.map(lambda *batch: _rows_of(batch, *process))
+        return built.prefetch(8)
+
+    def from_step(step, without=()):
+        built = build()
+        if without:
+            left_out = tf.constant(sorted(without), tf.int64)
+            built = (
+                built.enumerate()
+                .filter(lambda i, _: tf.reduce_all(i // accumulation_steps != left_out))
+                .map(lambda _, batch: batch)
+            )
+        return built.skip(step * accumulation_steps)
 
     batches = build()
     batches.report = report
     # A dataset that was iterated before is shuffled anew; one just built isn't.
-    batches.from_step = lambda step: build().skip(step)
+    batches.from_step = from_step
     return batches
+
+
+def _weighted(batches, count):
+    """Batches with weights, so that the mean of `count` losses is that of all tokens.
+
+    Each loss is the mean over its own batch's tokens; times its share of the tokens
+    and `count`, which the optimizer divides by.
+    """
+
+    def with_weights(inputs, labels):
+        def real(labels):
+            return tf.math.count_nonzero(labels, dtype=tf.float32)
+
+        total = labels.reduce(0.0, lambda total, labels: total + real(labels))
+        inputs = tf.data.Dataset.zip(inputs)
+
+        def with_weight(inputs, labels):
+            weight = count * real(labels) / total
+            return inputs, labels, tf.fill([tf.shape(labels)[0], 1], weight)
+
+        return tf.data.Dataset.zip(inputs, labels).map(with_weight)
+
+    return batches.window(count, drop_remainder=True).flat_map(with_weights)
+
+
+def _filled_up(batch, multiple):
+    """A batch with rows of padding, until their number is a multiple."""
+
+    def fill(values):
+        room = [[0, -tf.shape(values)[0] % multiple], [0, 0]]
+        return tf.pad(values, room)
+
+    return tf.nest.map_structure(fill, batch)
+
+
+def _rows_of(batch, index, count):
+    """This process's part of a batch's rows."""
+
+    def part(values):
+        rows = tf.shape(values)[0] // count
+        return values[index * rows : (index + 1) * rows]
+
+    return tf.nest.map_structure(part, batch)
 
 
 def bucket_lengths(longest):

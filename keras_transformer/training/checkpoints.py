@@ -7,6 +7,8 @@ import zipfile
 
 import keras
 
+from keras_transformer.training.updates import updates_done
+
 
 class Checkpoints(keras.callbacks.Callback):
     """Saves the compiled model at the end of each epoch and keeps the last few.
@@ -44,7 +46,7 @@ class Checkpoints(keras.callbacks.Callback):
     def save(self):
         """Writes a checkpoint of the model as it is now and returns its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        step = int(self.model.optimizer.iterations)
+        step = updates_done(self.model.optimizer)
         path = self.folder / f"step-{step:08d}.keras"
         aside = self.folder / f"writing-{os.getpid()}.keras"
         try:

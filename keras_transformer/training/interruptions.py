@@ -1,5 +1,6 @@
 """What ends a training early: a scheduler's signal, a loss that isn't finite."""
 
+import itertools
 import math
 import pathlib
 import signal
@@ -7,10 +8,13 @@ import threading
 
 import keras
 import numpy as np
+from keras import ops
+
+from keras_transformer.training.updates import accumulation_steps, updates_done
 
 
-class Preempted(SystemExit):
-    """Training was stopped by a signal, after a checkpoint; start it again to go on.
+class Interrupted(SystemExit):
+    """Training was stopped from outside; started again, it goes on.
 
     It ends a program with code 75, which `sysexits.h` calls a temporary failure, so
     that a scheduler can tell it from an error.
@@ -26,17 +30,44 @@ class Preempted(SystemExit):
         return self.message
 
 
+class Preempted(Interrupted):
+    """Stopped by a signal, after a checkpoint."""
+
+
+class WorkerLost(Interrupted):
+    """Another worker has died or can't be reached."""
+
+    def __init__(self, reason):
+        super().__init__(
+            "Another worker has died or can't be reached, so this one stops. Start "
+            f"all of them again to go on from the last checkpoint. {reason}"
+        )
+
+
+class NonFiniteLoss(FloatingPointError):
+    """The loss, or a weight, isn't finite any more.
+
+    Attributes:
+        update: Number of the update, the first one is 0.
+    """
+
+    def __init__(self, message, update):
+        super().__init__(message)
+        self.update = update
+
+
 class SaveOnSignal(keras.callbacks.Callback):
-    """Saves a checkpoint within a step of a signal, and ends the program.
+    """Saves a checkpoint within an update of a signal, and ends the program.
 
     Schedulers send SIGTERM some seconds before they take a machine away.
 
     Args:
-        checkpoints: The run's `Checkpoints`, also among the callbacks.
+        checkpoints: The run's `Checkpoints`, also among the callbacks; None on a worker
+            that doesn't write. It then waits for the one that does to save and leave.
         signals: Signals to heed.
 
     Raises:
-        Preempted: In training, at the end of the step in which the signal came.
+        Preempted: In training, at the end of the update in which the signal came.
 
     Example:
 
@@ -59,11 +90,14 @@ class SaveOnSignal(keras.callbacks.Callback):
             self._before = {s: signal.signal(s, self._note) for s in self.signals}
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._received is not None:
-            self.on_train_end()
-            name = signal.Signals(self._received).name
-            path = self.checkpoints.save()
-            raise Preempted(f"Stopped by {name}; {path} is where training goes on.")
+        if self._received is None or self.checkpoints is None:
+            return
+        if (batch + 1) % accumulation_steps(self.model.optimizer):
+            return
+        self.on_train_end()
+        name = signal.Signals(self._received).name
+        path = self.checkpoints.save()
+        raise Preempted(f"Stopped by {name}; {path} is where training goes on.")
 
     def on_train_end(self, logs=None):
         for number, handler in self._before.items():
@@ -77,39 +111,57 @@ class SaveOnSignal(keras.callbacks.Callback):
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
     """Stops training when the loss is no number any more, and keeps what led to it.
 
+    Place it before the `Checkpoints`, so that no weights that aren't finite are saved.
+
     Args:
         batches_from: Function that takes a number n and returns the batches of training
-            from the n-th on, to look up the one of the step.
-        folder: Where `non-finite-step-00001234.npz` goes, the batch's arrays.
+            from the n-th update on, to look up the one of the step.
+        folder: Where `non-finite-step-00001234.npz` goes, the batch's arrays; None on a
+            worker that doesn't write.
         checkpoints: The run's `Checkpoints`, to name the last good one.
 
     Raises:
-        FloatingPointError: In training. It names the step, the file and the checkpoint.
+        NonFiniteLoss: In training. It names the step, the file and the checkpoint.
 
     Example:
 
     >>> stop = kt.training.StopOnNonFiniteLoss(batches.from_step, "run", checkpoints)
-    >>> model.fit(batches, callbacks=[checkpoints, stop])
+    >>> model.fit(batches, callbacks=[stop, checkpoints])
     """
 
     def __init__(self, batches_from, folder, checkpoints):
         super().__init__()
         self.batches_from = batches_from
-        self.folder = pathlib.Path(folder)
+        self.folder = folder
         self.checkpoints = checkpoints
 
     def on_train_batch_end(self, batch, logs=None):
+        self._batch = batch
         # The mean of the epoch so far: it isn't finite from the first such step on.
         loss = (logs or {}).get("loss", 0.0)
-        if math.isfinite(loss):
-            return
-        step = int(self.model.optimizer.iterations)
-        path = self.folder / f"non-finite-step-{step:08d}.npz"
-        inputs, labels = next(iter(self.batches_from(step - 1)))
-        arrays = {name: np.asarray(values) for name, values in inputs.items()}
-        np.savez(path, labels=np.asarray(labels), **arrays)
-        raise FloatingPointError(
-            f"The loss is {loss} in step {step}. Its batch is in {path}; the last good "
-            f"checkpoint is {self.checkpoints.latest()}. Lower the learning rate, "
-            "lengthen its warm-up or clip gradients."
+        if not math.isfinite(loss):
+            self._stop(f"The loss is {loss}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        for variable in self.model.trainable_variables:
+            if not ops.all(ops.isfinite(variable)):
+                self._stop(f"The weight {variable.path} isn't finite")
+
+    def _stop(self, what):
+        steps = accumulation_steps(self.model.optimizer)
+        part = self._batch % steps
+        update = updates_done(self.model.optimizer) - (part == steps - 1)
+        where = ""
+        if self.folder is not None:
+            path = pathlib.Path(self.folder, f"non-finite-step-{update + 1:08d}.npz")
+            batches = iter(self.batches_from(update))
+            inputs, labels, *_ = next(itertools.islice(batches, part, None))
+            arrays = {name: np.asarray(values) for name, values in inputs.items()}
+            np.savez(path, labels=np.asarray(labels), **arrays)
+            where = f" Its batch is in {path}."
+        raise NonFiniteLoss(
+            f"{what} after step {update + 1}.{where} The last good checkpoint is "
+            f"{self.checkpoints.latest()}. Lower the learning rate, lengthen its "
+            "warm-up or clip gradients.",
+            update,
         )

@@ -15,8 +15,9 @@ class MaskedCrossentropy(keras.losses.Loss):
     Args:
         label_smoothing: Smoothing e in `[0, 1)`; the paper's is 0.1.
         padding_id: Label that weighs nothing.
-        reduction: `"mean_with_sample_weight"` averages over the batch's real tokens,
-            `"sum"` adds them up, `"none"` gives a loss for each token.
+        reduction: `"sum_over_batch_size"` divides the sum of weighted losses by the
+            number of real tokens, `"mean_with_sample_weight"` by the sum of their
+            weights; `"sum"` adds them up, `"none"` gives a loss for each token.
 
     Call arguments:
         y_true: Integer labels `(B, T)`.
@@ -46,7 +47,7 @@ class MaskedCrossentropy(keras.losses.Loss):
         self,
         label_smoothing=0.1,
         padding_id=0,
-        reduction="mean_with_sample_weight",
+        reduction="sum_over_batch_size",
         name="masked_crossentropy",
         **kwargs,
     ):
@@ -60,13 +61,19 @@ class MaskedCrossentropy(keras.losses.Loss):
         self.padding_id = padding_id
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        weights = ops.cast(ops.not_equal(y_true, self.padding_id), "float32")
+        real = ops.cast(ops.not_equal(y_true, self.padding_id), "float32")
+        weights = real
         if sample_weight is not None:
-            weights = weights * ops.cast(sample_weight, "float32")
-        loss = super().__call__(y_true, y_pred, sample_weight=weights)
-        if self.reduction == "mean_with_sample_weight":
-            loss = loss * _share_of_replica(ops.sum(weights))
-        return loss
+            weights = real * ops.cast(sample_weight, "float32")
+        averaged_over = {
+            "sum_over_batch_size": real,
+            "mean_with_sample_weight": weights,
+        }
+        if self.reduction not in averaged_over:
+            return super().__call__(y_true, y_pred, sample_weight=weights)
+        total = ops.sum(self.call(y_true, y_pred) * weights)
+        count = ops.sum(averaged_over[self.reduction])
+        return ops.divide_no_nan(total, _sum_over_replicas(count))
 
     def call(self, y_true, y_pred):
         """The loss of every token `(B, T)`, padding not masked."""
@@ -85,22 +92,20 @@ class MaskedCrossentropy(keras.losses.Loss):
         }
 
 
-def _share_of_replica(weight):
-    """Weight of this replica's batch over the mean of all replicas'.
+def _sum_over_replicas(count):
+    """Of the global batch what `count` is of this replica's.
 
-    Keras averages the replicas' losses; times this, the average is that of the global
-    batch, in which each real token weighs the same.
+    Gradients are summed over replicas, so that each real token weighs the same.
     """
     if keras.backend.backend() != "tensorflow":
         # Other backends see the global batch.
-        return 1.0
+        return count
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return 1.0
-    total = context.all_reduce(tf.distribute.ReduceOp.SUM, weight)
-    return tf.math.divide_no_nan(weight * context.num_replicas_in_sync, total)
+        return count
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, count)
 
 
 def _smoothed_crossentropy(logits, labels, smoothing):

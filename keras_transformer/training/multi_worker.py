@@ -1,5 +1,7 @@
 """`MultiWorkerMirroredStrategy` that works with Keras 3's `model.fit`."""
 
+import os
+
 
 def multi_worker_strategy():
     """A `tf.distribute.MultiWorkerMirroredStrategy` for `model.fit`.
@@ -12,6 +14,9 @@ def multi_worker_strategy():
 
     Any functional model built in its scope profits. Use it through
     `kt.training.get_strategy("multi_worker")`.
+
+    Raises:
+        ValueError: If neither TF_CONFIG nor Slurm describes the workers.
     """
     import tensorflow as tf
 
@@ -26,4 +31,13 @@ def multi_worker_strategy():
                 axis = None
             return super().reduce(reduce_op, value, axis)
 
-    return MultiWorkerMirroredStrategy()
+    resolver = None
+    if "TF_CONFIG" not in os.environ:
+        if "SLURM_PROCID" not in os.environ:
+            raise ValueError(
+                'The strategy "multi_worker" needs the variable TF_CONFIG, which '
+                "names all workers and this one, or a start by Slurm's srun; for all "
+                'devices of one machine use "mirrored".'
+            )
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+    return MultiWorkerMirroredStrategy(cluster_resolver=resolver)

@@ -16,6 +16,8 @@ class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
         hidden_dim: Width D of the model.
         warmup_steps: Number of steps that the rate grows.
         scale: Factor on the whole; see `from_peak`.
+        accumulation_steps: The optimizer's `gradient_accumulation_steps`, if it has
+            any: Keras counts each of them, the schedule whole updates only.
 
     Call arguments:
         step: The optimizer's `iterations`, 0 at the first step, which counts as
@@ -36,25 +38,28 @@ class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
     section 5.3.
     """
 
-    def __init__(self, hidden_dim, warmup_steps=4000, scale=1.0):
+    def __init__(self, hidden_dim, warmup_steps=4000, scale=1.0, accumulation_steps=1):
         for name, value in (
             ("hidden_dim", hidden_dim),
             ("warmup_steps", warmup_steps),
             ("scale", scale),
+            ("accumulation_steps", accumulation_steps),
         ):
             if value <= 0:
                 raise ValueError(f"{name} must be positive; received {name}={value}.")
         self.hidden_dim = hidden_dim
         self.warmup_steps = warmup_steps
         self.scale = scale
+        self.accumulation_steps = accumulation_steps
 
     @classmethod
-    def from_peak(cls, peak, hidden_dim, warmup_steps=4000):
+    def from_peak(cls, peak, hidden_dim, warmup_steps=4000, accumulation_steps=1):
         """The schedule whose highest learning rate is `peak`."""
-        return cls(hidden_dim, warmup_steps, peak * (hidden_dim * warmup_steps) ** 0.5)
+        scale = peak * (hidden_dim * warmup_steps) ** 0.5
+        return cls(hidden_dim, warmup_steps, scale, accumulation_steps)
 
     def __call__(self, step):
-        step = ops.cast(step, "float32") + 1.0
+        step = ops.cast(step // self.accumulation_steps, "float32") + 1.0
         growing = step * self.warmup_steps**-1.5
         decaying = 1.0 / ops.sqrt(step)
         return self.scale * self.hidden_dim**-0.5 * ops.minimum(growing, decaying)
@@ -64,4 +69,5 @@ class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
             "hidden_dim": self.hidden_dim,
             "warmup_steps": self.warmup_steps,
             "scale": self.scale,
+            "accumulation_steps": self.accumulation_steps,
         }

@@ -1,24 +1,31 @@
-"""Distribution strategies by name."""
+"""Distribution strategies by name, on TensorFlow and on JAX."""
 
-from keras_transformer.training.multi_worker import multi_worker_strategy
+import keras
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
 
 def get_strategy(name="auto"):
-    """The `tf.distribute` strategy to build and compile a model under.
+    """The distribution strategy to build and compile a model under.
+
+    On TensorFlow it is one of `tf.distribute`. On JAX it stands for
+    `keras.distribution.DataParallel`, which entering its scope turns on for the whole
+    program. The script around it is the same.
 
     Args:
         name: `"one_device"`; `"mirrored"`, all devices of this machine;
-            `"multi_worker"`, the cluster that the variable TF_CONFIG describes;
+            `"multi_worker"`, the processes that the variable TF_CONFIG describes, or
+            Slurm started (on JAX also what `jax.distributed.initialize` finds);
             `"tpu"`; or `"auto"`, mirrored where there are several GPUs and one device
             otherwise.
 
     Returns:
-        A `tf.distribute.Strategy`.
+        A `tf.distribute.Strategy`, or on JAX an object with its `scope()` and
+        `num_replicas_in_sync`.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: For an unknown name, or `"multi_worker"` where nothing describes the
+            processes.
 
     Example:
 
@@ -26,12 +33,16 @@ def get_strategy(name="auto"):
     ...     model = kt.Transformer.from_preset("base", 37_000)
     ...     model.compile("adam", kt.training.MaskedCrossentropy())
     """
-    import tensorflow as tf
-
     if name not in STRATEGIES:
         raise ValueError(
             f"The strategy must be one of {STRATEGIES}; received {name!r}."
         )
+    if keras.backend.backend() == "jax":
+        from keras_transformer.training.jax_strategy import jax_strategy
+
+        return jax_strategy(name)
+    import tensorflow as tf
+
     if name == "auto":
         gpus = tf.config.list_logical_devices("GPU")
         name = "mirrored" if len(gpus) > 1 else "one_device"
@@ -40,6 +51,8 @@ def get_strategy(name="auto"):
         devices = devices or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multi_worker":
+        from keras_transformer.training.multi_worker import multi_worker_strategy
+
         return multi_worker_strategy()
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
@@ -47,3 +60,23 @@ def get_strategy(name="auto"):
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
     return tf.distribute.get_strategy()
+
+
+def is_chief(strategy):
+    """Whether this process is the one of all workers that writes files and reports."""
+    return strategy.extended.should_checkpoint
+
+
+def wait_for_all(strategy):
+    """Returns when all workers have called it."""
+    if hasattr(strategy, "wait_for_all"):
+        strategy.wait_for_all()
+    elif strategy.num_replicas_in_sync > 1:
+        import tensorflow as tf
+
+        @tf.function
+        def meet():
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(1.0))
+
+        strategy.run(meet)

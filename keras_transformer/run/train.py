@@ -1,0 +1,260 @@
+"""Trains a translator in a folder, and goes on after any stop."""
+
+import contextlib
+
+import keras
+
+from keras_transformer.models.transformer import Transformer
+from keras_transformer.run.folder import RunFolder
+from keras_transformer.run.held_out_bleu import HeldOutBleu
+from keras_transformer.text import make_batches, read_pairs
+from keras_transformer.training import (
+    Adam,
+    MaskedCrossentropy,
+    NonFiniteLoss,
+    SaveOnSignal,
+    StopOnNonFiniteLoss,
+    WarmupInverseSqrt,
+    WorkerLost,
+    average_checkpoints,
+    get_strategy,
+)
+from keras_transformer.training.strategy import is_chief, wait_for_all
+from keras_transformer.training.updates import updates_done
+from keras_transformer.translator import Translator
+
+
+def train(config, folder, verbose=1):
+    """Trains a translator in a folder, or goes on where the folder's run stopped.
+
+    The folder holds `config.json`, the tokenizers, `checkpoints/`, `metrics.csv`,
+    TensorBoard's logs and at the end `translator/`, for `Translator.load`. Called
+    again with the same configuration it goes on from the last checkpoint, on the data
+    that come next. More `steps` prolong a run and texts may be moved; any other change
+    is an error.
+
+    With the strategy `"multi_worker"` each worker calls it, on a folder that all of
+    them see; the first one writes.
+
+    Args:
+        config: A `RunConfig`.
+        folder: The run's folder; it is created.
+        verbose: 0, 1 for progress bars or 2 for a line an epoch.
+
+    Returns:
+        The trained `Translator`, its weights the mean of the last checkpoints.
+
+    Raises:
+        ValueError: If the folder holds a run with another configuration, other texts or
+            another vocabulary; the differences are named.
+        kt.training.NonFiniteLoss: If the loss isn't finite; the step, a file with its
+            batch and the last good checkpoint are named.
+        kt.training.Preempted: After a SIGTERM and a checkpoint; called again, training
+            goes on.
+        kt.training.WorkerLost: If another worker has died; called again on all of them,
+            training goes on.
+
+    Example:
+
+    >>> config = RunConfig("train.en", "train.de", "val.en", "val.de", steps=5000)
+    >>> translator = train(config, "runs/en-de")
+    """
+    # First of all: workers meet before TensorFlow does anything else.
+    strategy = get_strategy(config.strategy)
+    _check_accumulation(config, strategy)
+    run = RunFolder(folder, config)
+    if not is_chief(strategy):
+        verbose = 0
+    with _other_workers_watched(strategy):
+        while True:
+            if is_chief(strategy):
+                run.prepare()
+            wait_for_all(strategy)
+            try:
+                return _go_on(run, strategy, verbose)
+            except NonFiniteLoss as error:
+                if len(run.skipped) >= config.skip_nonfinite:
+                    raise
+                wait_for_all(strategy)
+                if is_chief(strategy):
+                    print(f"{error} This update is left out from now on.")
+                    run.skip(error.update)
+
+
+def _go_on(run, strategy, verbose):
+    """Trains from the last checkpoint, or from the start, to the end."""
+    config = run.config
+    # Seeds whatever draws without a seed of its own: weights and dropout. It comes
+    # first because TensorFlow drops the tokenizers' tables when it is seeded.
+    keras.utils.set_random_seed(config.seed)
+    tokenizers = run.tokenizers()
+    batches, validation = _data(config, tokenizers, strategy)
+    saved = run.checkpoints.latest()
+    with strategy.scope():
+        if saved:
+            model = keras.models.load_model(saved)
+        else:
+            model = _new_model(config, *tokenizers)
+    translator = Translator(model, *tokenizers)
+    step = updates_done(model.optimizer)
+    if verbose:
+        print(_summary(config, batches, model, step))
+    if step < config.steps:
+        skipped = run.skipped
+        callbacks = _callbacks(run, strategy, translator, batches, going_on=bool(saved))
+        for done, epoch, end, steps_per_epoch in _fits(step, config):
+            model.fit(
+                batches.from_step(done, without=skipped),
+                validation_data=validation,
+                initial_epoch=epoch,
+                epochs=end,
+                steps_per_epoch=steps_per_epoch * config.accumulation_steps,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
+    # The chief has written the last checkpoint.
+    wait_for_all(strategy)
+    with strategy.scope():
+        average_checkpoints(model, run.checkpoints.paths()[-config.average_last :])
+    if is_chief(strategy):
+        translator.save(run.path / "translator")
+    wait_for_all(strategy)
+    return translator
+
+
+def _fits(step, config):
+    """Yields the calls of `fit`: first step, first epoch, last epoch, steps an epoch.
+
+    A run that was stopped in the middle of an epoch first ends that one.
+    """
+    epoch, done = divmod(step, config.steps_per_epoch)
+    if done:
+        rest = config.steps_per_epoch - done
+        yield step, epoch, epoch + 1, rest
+        step, epoch = step + rest, epoch + 1
+    if step < config.steps:
+        last = config.steps // config.steps_per_epoch
+        yield step, epoch, last, config.steps_per_epoch
+
+
+def _callbacks(run, strategy, translator, batches, going_on):
+    config, checkpoints = run.config, run.checkpoints
+    chief = is_chief(strategy)
+    callbacks = [
+        StopOnNonFiniteLoss(
+            lambda update: batches.from_step(update, without=run.skipped),
+            run.path if chief else None,
+            checkpoints,
+        ),
+        SaveOnSignal(checkpoints if chief else None),
+    ]
+    if config.valid_source and config.bleu_sentences:
+        # All workers take part: a model may be spread over them.
+        pairs = read_pairs(config.valid_source, config.valid_target)
+        pairs = [pair for _, pair in zip(range(config.bleu_sentences), pairs)]
+        callbacks.insert(0, HeldOutBleu(translator, *map(list, zip(*pairs))))
+    if chief:
+        callbacks += [
+            checkpoints,
+            keras.callbacks.CSVLogger(run.path / "metrics.csv", append=going_on),
+            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+        ]
+    return callbacks
+
+
+def _data(config, tokenizers, strategy):
+    common = {
+        "source_tokenizer": tokenizers[0],
+        "target_tokenizer": tokenizers[1],
+        "tokens_per_batch": config.tokens_per_batch,
+        "max_length": config.max_length,
+        "num_replicas": strategy.num_replicas_in_sync,
+        # On TensorFlow the strategy itself parts the rows.
+        "process": getattr(strategy, "process", (0, 1)),
+    }
+    batches = make_batches(
+        config.source,
+        config.target,
+        seed=config.seed,
+        accumulation_steps=config.accumulation_steps,
+        **common,
+    )
+    validation = None
+    if config.valid_source:
+        validation = make_batches(
+            config.valid_source,
+            config.valid_target,
+            shuffle=False,
+            repeat=False,
+            **common,
+        )
+    return batches, validation
+
+
+def _new_model(config, source_tokenizer, target_tokenizer):
+    target_size = None
+    if not config.joint_vocabulary:
+        target_size = target_tokenizer.vocabulary_size
+    model = Transformer.from_preset(
+        config.preset,
+        source_tokenizer.vocabulary_size,
+        target_vocabulary_size=target_size,
+        **config.model,
+    )
+    hidden_dim = model.config["hidden_dim"]
+    counts = {
+        "warmup_steps": config.warmup_steps,
+        "accumulation_steps": config.accumulation_steps,
+    }
+    if config.peak_learning_rate is None:
+        schedule = WarmupInverseSqrt(hidden_dim, **counts)
+    else:
+        peak = config.peak_learning_rate
+        schedule = WarmupInverseSqrt.from_peak(peak, hidden_dim, **counts)
+    accumulates = config.accumulation_steps > 1
+    optimizer = Adam(
+        schedule,
+        global_clipnorm=config.clip_norm,
+        gradient_accumulation_steps=config.accumulation_steps if accumulates else None,
+    )
+    model.compile(optimizer, MaskedCrossentropy(config.label_smoothing))
+    return model
+
+
+def _check_accumulation(config, strategy):
+    if config.accumulation_steps == 1 or keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    mirrored = isinstance(strategy, tf.distribute.MirroredStrategy)
+    if mirrored and strategy.num_replicas_in_sync > 1:
+        raise ValueError(
+            "Keras accumulates no gradients on several mirrored devices; received "
+            f"accumulation_steps={config.accumulation_steps}, "
+            f"strategy={config.strategy!r}. Use a larger tokens_per_batch, or the "
+            'strategy "one_device" or "multi_worker".'
+        )
+
+
+@contextlib.contextmanager
+def _other_workers_watched(strategy):
+    """Says in words what TensorFlow's errors mean when another worker has died."""
+    if keras.backend.backend() != "tensorflow" or strategy.num_replicas_in_sync == 1:
+        yield
+        return
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise WorkerLost(error.message) from error
+
+
+def _summary(config, batches, model, step):
+    report = batches.report
+    start = f"going on from step {step:,}" if step else "from the start"
+    return (
+        f"{report.pairs:,} pairs, {report.source_tokens:,} source and "
+        f"{report.target_tokens:,} target tokens; {model.count_params():,} parameters; "
+        f"{config.steps:,} steps, {start}"
+    )

@@ -1,0 +1,62 @@
+"""The optimizer of section 5.3: Adam, clipping exactly on several replicas."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam with the paper's constants.
+
+    Under a `tf.distribute` strategy gradients are clipped after they have been summed
+    over the replicas: the norm is that of the global batch's gradient. Keras 3.15 clips
+    each replica's part alone, which gives another result.
+
+    Args:
+        learning_rate: A number or a schedule, such as `kt.training.WarmupInverseSqrt`.
+        beta_1: Decay of the mean of gradients.
+        beta_2: Decay of the mean of their squares.
+        epsilon: What is added to the root of that mean.
+        **kwargs: Other arguments of `keras.optimizers.Adam`: `global_clipnorm`,
+            `clipnorm`, `clipvalue`, `gradient_accumulation_steps`, `weight_decay` ...
+
+    Example:
+
+    >>> schedule = kt.training.WarmupInverseSqrt(512)
+    >>> model.compile(kt.training.Adam(schedule, global_clipnorm=1.0), loss)
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
+    section 5.3.
+    """
+
+    def __init__(
+        self, learning_rate=0.001, beta_1=0.9, beta_2=0.98, epsilon=1e-9, **kwargs
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
+
+    def _clip_gradients(self, grads):
+        if self._clips:
+            grads = _summed_over_replicas(grads)
+        return super()._clip_gradients(grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        if self._clips:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+    @property
+    def _clips(self):
+        return any((self.clipnorm, self.global_clipnorm, self.clipvalue))
+
+
+def _summed_over_replicas(grads):
+    if keras.backend.backend() != "tensorflow":
+        # Other backends see the global batch's gradient.
+        return grads
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return grads
+    present = [grad for grad in grads if grad is not None]
+    summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, present))
+    return [grad if grad is None else next(summed) for grad in grads]
