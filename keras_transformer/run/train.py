@@ -19,7 +19,7 @@ from keras_transformer.training import (
     average_checkpoints,
     get_strategy,
 )
-from keras_transformer.training.strategy import is_chief, wait_for_all
+from keras_transformer.training.strategy import alone, is_chief, wait_for_all
 from keras_transformer.training.updates import updates_done
 from keras_transformer.translator import Translator
 
@@ -117,7 +117,8 @@ def _go_on(run, strategy, verbose):
     with strategy.scope():
         average_checkpoints(model, run.checkpoints.paths()[-config.average_last :])
     if is_chief(strategy):
-        translator.save(run.path / "translator")
+        with alone():
+            translator.save(run.path / "translator")
     wait_for_all(strategy)
     return translator
 
@@ -224,15 +225,12 @@ def _new_model(config, source_tokenizer, target_tokenizer):
 def _check_accumulation(config, strategy):
     if config.accumulation_steps == 1 or keras.backend.backend() != "tensorflow":
         return
-    import tensorflow as tf
-
-    mirrored = isinstance(strategy, tf.distribute.MirroredStrategy)
-    if mirrored and strategy.num_replicas_in_sync > 1:
+    if strategy.num_replicas_in_sync > 1:
         raise ValueError(
-            "Keras accumulates no gradients on several mirrored devices; received "
-            f"accumulation_steps={config.accumulation_steps}, "
-            f"strategy={config.strategy!r}. Use a larger tokens_per_batch, or the "
-            'strategy "one_device" or "multi_worker".'
+            "Keras 3.15 accumulates no gradients on several devices of TensorFlow; "
+            f"received accumulation_steps={config.accumulation_steps}, "
+            f"strategy={config.strategy!r}. Use a larger tokens_per_batch, one device, "
+            "or the backend JAX."
         )
 
 
@@ -246,8 +244,12 @@ def _other_workers_watched(strategy):
 
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-        raise WorkerLost(error.message) from error
+    except tf.errors.OpError as error:
+        words = "Collective ops is aborted"
+        if words not in error.message:
+            raise
+        reason = error.message[error.message.index(words) :].splitlines()[0]
+        raise WorkerLost(reason) from error
 
 
 def _summary(config, batches, model, step):

@@ -142,14 +142,13 @@ def make_batches(
     pairs = chunks.unbatch().filter(fits)
     if report.pairs <= _IN_MEMORY_PAIRS:
         pairs = pairs.cache()
+    buffer = min(shuffle_buffer, report.pairs)
     boundaries = bucket_lengths(min(max_length, report.longest))
 
     def build():
-        ordered = pairs
-        if shuffle:
-            ordered = ordered.shuffle(min(shuffle_buffer, report.pairs), seed=seed)
-        if repeat:
-            ordered = ordered.repeat()
+        ordered = _repeated(pairs, shuffle and buffer, seed) if repeat else pairs
+        if shuffle and not repeat:
+            ordered = ordered.shuffle(buffer, seed=seed)
         built = ordered.map(
             example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         ).bucket_by_sequence_length(
@@ -183,9 +182,24 @@ def make_batches(
 
     batches = build()
     batches.report = report
-    # A dataset that was iterated before is shuffled anew; one just built isn't.
     batches.from_step = from_step
     return batches
+
+
+def _repeated(pairs, shuffle_buffer, seed):
+    """Pairs for ever, shuffled anew each time; always the same way from the start.
+
+    A dataset that `shuffle` repeats goes on from where its last iterator was, so that
+    who looks at one batch changes the order of the rest.
+    """
+    if not shuffle_buffer:
+        return pairs.repeat()
+    epochs = tf.data.Dataset.range(2**40)
+    return epochs.flat_map(
+        lambda epoch: pairs.shuffle(
+            shuffle_buffer, seed=seed + epoch, reshuffle_each_iteration=False
+        )
+    )
 
 
 def _weighted(batches, count):

@@ -7,6 +7,7 @@ import zipfile
 
 import keras
 
+from keras_transformer.training.strategy import alone
 from keras_transformer.training.updates import updates_done
 
 
@@ -50,7 +51,8 @@ class Checkpoints(keras.callbacks.Callback):
         path = self.folder / f"step-{step:08d}.keras"
         aside = self.folder / f"writing-{os.getpid()}.keras"
         try:
-            self.model.save(aside)
+            with alone():
+                self.model.save(aside)
             _flush(aside)
             os.replace(aside, path)
             _flush(self.folder)

@@ -39,5 +39,9 @@ def multi_worker_strategy():
                 "names all workers and this one, or a start by Slurm's srun; for all "
                 'devices of one machine use "mirrored".'
             )
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+        # Slurm itself gives each task its GPUs: these numbers only keep TensorFlow from
+        # asking nvidia-smi, which fails where there is none, and mean nothing else.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            gpus_per_node=1024, gpus_per_task=1, auto_set_gpu=False
+        )
     return MultiWorkerMirroredStrategy(cluster_resolver=resolver)

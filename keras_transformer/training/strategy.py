@@ -1,5 +1,7 @@
 """Distribution strategies by name, on TensorFlow and on JAX."""
 
+import contextlib
+
 import keras
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
@@ -80,3 +82,18 @@ def wait_for_all(strategy):
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(1.0))
 
         strategy.run(meet)
+
+
+@contextlib.contextmanager
+def alone():
+    """A scope for what one process does without the others, such as saving a model.
+
+    Keras makes variables when it saves. Under a distribution of several processes on
+    JAX all of them would have to make them.
+    """
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)

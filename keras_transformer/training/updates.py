@@ -10,7 +10,8 @@ def accumulation_steps(optimizer):
 
 def updates_done(optimizer):
     """Number of whole updates so far."""
-    counted = int(optimizer.iterations)
+    # A variable of several replicas is no number for Python.
+    counted = int(optimizer.iterations + 0)
     # The wrapper itself counts batches.
     wraps = hasattr(optimizer, "inner_optimizer")
     return counted // accumulation_steps(optimizer) if wraps else counted
