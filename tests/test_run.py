@@ -1,6 +1,9 @@
 """A run in a folder: learns, is reproducible, goes on after being killed."""
 
+import dataclasses
 import json
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +15,8 @@ import pytest
 
 import keras_transformer as kt
 from keras_transformer.run import RunConfig, train
-from keras_transformer.run.train import _fits
+from keras_transformer.run.folder import RunFolder
+from keras_transformer.run.trainer import _fits
 
 SIZES = {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "intermediate_dim": 64}
 
@@ -62,11 +66,16 @@ def test_folder_holds_all_of_the_run(finished):
     assert json.loads((finished / "config.json").read_text())["steps"] == 30
 
 
+def assert_same_weights(folder, expected):
+    """To the last bit."""
+    for found, wanted in zip(weights(folder), weights(expected), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_going_on_gives_the_weights_of_a_run_without_a_stop(corpus, finished, tmp_path):
     train(config(corpus, steps=10), tmp_path, verbose=0)
     train(config(corpus), tmp_path, verbose=0)
-    for found, expected in zip(weights(tmp_path), weights(finished)):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert_same_weights(tmp_path, finished)
 
 
 def command(corpus, folder):
@@ -82,34 +91,55 @@ def command(corpus, folder):
     ]
 
 
-def stop_in_the_middle(corpus, folder, number):
-    """Starts the run in a process and stops it after its first checkpoint."""
-    process = subprocess.Popen(
-        command(corpus, folder), stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.time() + 120
-    while not list((folder / "checkpoints").glob("step-*.keras")):
-        assert process.poll() is None and time.time() < deadline
-        time.sleep(0.05)
-    process.send_signal(number)
+def start(corpus, folder):
+    return subprocess.Popen(command(corpus, folder), stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process, folder, pattern):
+    """Until there is such a file among the checkpoints; False if the run has ended."""
+    deadline = time.monotonic() + 120
+    while not list((folder / "checkpoints").glob(pattern)):
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return True
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_weights(
+    corpus, finished, tmp_path
+):
+    """While a checkpoint is being written, then at random moments."""
+    generator = random.Random(0)
+    killed_in_writing = 0
+    for attempt in range(4):
+        process = start(corpus, tmp_path)
+        in_writing = attempt % 2 == 0
+        pattern = "writing-*" if in_writing else "step-*"
+        if wait_for(process, tmp_path, pattern) and not in_writing:
+            time.sleep(generator.uniform(0, 2))
+        process.kill()
+        process.communicate()
+        killed_in_writing += bool(list(tmp_path.glob("checkpoints/writing-*")))
+    assert killed_in_writing, "no kill came while a checkpoint was being written"
+    process = start(corpus, tmp_path)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert_same_weights(tmp_path, finished)
+    left = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert not [name for name in left if name.startswith("writing-")]
+
+
+def test_a_run_stopped_by_its_scheduler_goes_on(corpus, finished, tmp_path):
+    process = start(corpus, tmp_path)
+    assert wait_for(process, tmp_path, "step-*")
+    process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert not (folder / "translator").exists()
-    return process.returncode, errors
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_process_s_run_goes_on(corpus, finished, tmp_path, number):
-    code, errors = stop_in_the_middle(corpus, tmp_path, number)
-    if number == signal.SIGTERM:
-        assert code == 75 and "Stopped by SIGTERM" in errors
-        last = sorted((tmp_path / "checkpoints").glob("step-*.keras"))[-1]
-        assert last.name in errors
-    else:
-        assert code == -signal.SIGKILL
-    again = ["-m", "keras_transformer", "train", str(tmp_path), "--verbose", "0"]
-    subprocess.run([sys.executable, *again], check=True, stderr=subprocess.DEVNULL)
-    for found, expected in zip(weights(tmp_path), weights(finished)):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert process.returncode == 75 and "Stopped by SIGTERM" in errors
+    last = sorted((tmp_path / "checkpoints").glob("step-*.keras"))[-1]
+    assert last.name in errors
+    train(config(corpus), tmp_path, verbose=0)
+    assert_same_weights(tmp_path, finished)
 
 
 def test_going_on_in_the_middle_of_an_epoch_ends_that_one_first():
@@ -125,6 +155,84 @@ def test_another_configuration_in_the_same_folder_is_named(corpus, finished):
         train(config(corpus, tokens_per_batch=256), finished, verbose=0)
 
 
+def test_changed_texts_and_vocabulary_in_the_same_folder_are_named(corpus, tmp_path):
+    source, target, folder = tmp_path / "a", tmp_path / "b", tmp_path / "run"
+    for path, origin in ((source, corpus[0]), (target, corpus[1])):
+        shutil.copy(origin, path)
+    options = config((str(source), str(target)))
+    RunFolder(folder, options).prepare()
+    moved = config(corpus)
+    RunFolder(folder, moved)  # The same content elsewhere.
+    with open(source, "a") as file:
+        file.write("one more line\n")
+    with pytest.raises(ValueError, match="source: its content isn't what it was"):
+        RunFolder(folder, options)
+    kt.text.train_tokenizer(corpus, vocabulary_size=300).save(folder / "source.spm")
+    with pytest.raises(ValueError, match="source.spm: its content isn't"):
+        RunFolder(folder, moved)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class FailsAtToken(kt.training.MaskedCrossentropy):
+    """A loss that is no number where a certain token is among the labels."""
+
+    token = None
+
+    def call(self, y_true, y_pred):
+        here = keras.ops.any(keras.ops.equal(y_true, self.token))
+        return super().call(y_true, y_pred) + keras.ops.where(here, np.nan, 0.0)
+
+
+def test_updates_that_give_no_number_are_left_out_up_to_a_limit(
+    corpus, tmp_path, monkeypatch
+):
+    source, target = tmp_path / "a", tmp_path / "b"
+    for path, origin in ((source, corpus[0]), (target, corpus[1])):
+        lines = open(origin).read().splitlines()
+        # A sign that no other pair has.
+        path.write_text("\n".join([*lines[:1000], "\u00df", *lines[1000:]]) + "\n")
+    options = {"valid_source": None, "valid_target": None, "bleu_sentences": 0}
+    options = config((str(source), str(target)), steps=30, **options)
+    RunFolder(tmp_path / "stops", options).prepare()
+    (tokenizer, _) = RunFolder(tmp_path / "stops", options).tokenizers()
+    FailsAtToken.token = int(tokenizer.tokenize(["\u00df"])[0][-1])
+    monkeypatch.setattr(
+        "keras_transformer.run.trainer.MaskedCrossentropy", FailsAtToken
+    )
+
+    with pytest.raises(kt.training.NonFiniteLoss) as error:
+        train(options, tmp_path / "stops", verbose=0)
+    update = error.value.update
+    saved = tmp_path / "stops" / f"non-finite-step-{update + 1:08d}.npz"
+    assert str(saved) in str(error.value)
+    assert FailsAtToken.token in np.load(saved)["labels"]
+
+    forgiving = dataclasses.replace(options, skip_nonfinite=1)
+    train(forgiving, tmp_path / "stops", verbose=0)
+    train(forgiving, tmp_path / "goes on", verbose=0)
+    assert RunFolder(tmp_path / "goes on", forgiving).skipped == [update]
+    assert_same_weights(tmp_path / "stops", tmp_path / "goes on")
+
+
+def test_skipped_updates_are_counted_among_all(corpus, tmp_path):
+    run = RunFolder(tmp_path, config(corpus))
+    for update in (5, 3, 5, 20):
+        run.skip(update)
+    # 3 is before 5; then the sixth that is left is the eighth of all.
+    assert run.skipped == [5, 3, 7, 23]
+
+
+def test_float16_trains_with_its_loss_scaled(corpus, tmp_path):
+    model = {**SIZES, "dropout": 0.1, "dtype": "mixed_float16"}
+    options = config(corpus, model=model, accumulation_steps=2, clip_norm=1.0)
+    train(dataclasses.replace(options, steps=10), tmp_path, verbose=0)
+    translator = train(options, tmp_path, verbose=0)
+    assert hasattr(translator.model.optimizer, "inner_optimizer")
+    _, *rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    losses = [float(row.split(",")[1]) for row in rows]
+    assert len(losses) == 3 and losses[0] > losses[1] > losses[2]
+
+
 def test_learns_to_reverse_words(corpus, tmp_path):
     changes = {"steps": 600, "steps_per_epoch": 300, "warmup_steps": 100}
     model = {**SIZES, "hidden_dim": 64, "num_layers": 2, "dropout": 0.0}
@@ -132,34 +240,6 @@ def test_learns_to_reverse_words(corpus, tmp_path):
     translator = train(options, tmp_path, verbose=0)
     answers = translator.translate(["the red dog runs", "a cat"])
     assert answers == ["runs dog red the", "cat a"]
-
-
-def test_trains_under_a_mirrored_strategy_of_two_devices(tmp_path):
-    """In a process of its own: devices are split before TensorFlow starts."""
-    code = """
-import numpy as np, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras, keras_transformer as kt
-def losses(scope):
-    keras.utils.set_random_seed(0)
-    with scope:
-        model = kt.Transformer(20, num_layers=1, hidden_dim=16, num_heads=2,
-                               intermediate_dim=32, dropout=0.0)
-        model.compile(keras.optimizers.Adam(0.01), kt.training.MaskedCrossentropy())
-    ids = np.random.default_rng(0).integers(4, 20, (32, 6))
-    inputs = {"source_ids": ids, "target_ids": ids}
-    return model.fit(inputs, ids, batch_size=8, epochs=3, shuffle=False,
-                     verbose=0).history["loss"]
-strategy = kt.training.get_strategy("mirrored")
-assert strategy.num_replicas_in_sync == 2
-both = losses(strategy.scope())
-one = losses(kt.training.get_strategy("one_device").scope())
-np.testing.assert_allclose(both, one, rtol=1e-3)
-assert both[-1] < both[0]
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_averaging_takes_the_mean_of_the_weights(corpus, finished):

@@ -2,6 +2,6 @@
 
 from keras_transformer.run.config import RunConfig
 from keras_transformer.run.held_out_bleu import HeldOutBleu
-from keras_transformer.run.train import train
+from keras_transformer.run.trainer import train
 
 __all__ = ["HeldOutBleu", "RunConfig", "train"]

@@ -8,7 +8,6 @@ import zipfile
 import keras
 
 from keras_transformer.training.strategy import alone
-from keras_transformer.training.updates import updates_done
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -20,8 +19,12 @@ class Checkpoints(keras.callbacks.Callback):
     leaves whole checkpoints only.
 
     Args:
-        folder: Where the files `step-00001000.keras` go.
+        folder: Where the files `step-00001000.keras` go; steps are updates.
         keep: Number of checkpoints to keep.
+        write: False on a worker that only counts steps, while another one writes.
+
+    Attributes:
+        step: Number of updates so far, those that loss scaling dropped included.
 
     Raises:
         ValueError: If `keep` isn't positive.
@@ -34,21 +37,35 @@ class Checkpoints(keras.callbacks.Callback):
     ...           callbacks=[kt.training.Checkpoints("run/checkpoints")])
     """
 
-    def __init__(self, folder, keep=10):
+    def __init__(self, folder, keep=10, write=True):
         super().__init__()
         if keep < 1:
             raise ValueError(f"keep must be positive; received keep={keep}.")
         self.folder = pathlib.Path(folder)
         self.keep = keep
+        self.write = write
+        self.step = None
+
+    def on_train_begin(self, logs=None):
+        if self.step is None:
+            # A variable of several replicas is no number for Python.
+            self.step = int(self.model.optimizer.iterations + 0)
+        if self.write:
+            # What a process that was killed has left.
+            for path in self.folder.glob("writing-*.keras"):
+                path.unlink()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += (batch + 1) % accumulation_steps(self.model.optimizer) == 0
 
     def on_epoch_end(self, epoch, logs=None):
-        self.save()
+        if self.write:
+            self.save()
 
     def save(self):
         """Writes a checkpoint of the model as it is now and returns its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        step = updates_done(self.model.optimizer)
-        path = self.folder / f"step-{step:08d}.keras"
+        path = self.folder / f"step-{self.step:08d}.keras"
         aside = self.folder / f"writing-{os.getpid()}.keras"
         try:
             with alone():
@@ -61,8 +78,8 @@ class Checkpoints(keras.callbacks.Callback):
             good = self.paths()
             raise OSError(
                 error.errno,
-                f"The checkpoint of step {step} can't be written to {self.folder}: "
-                f"{error.strerror or error}. The last good one is "
+                f"The checkpoint of step {self.step} can't be written to "
+                f"{self.folder}: {error.strerror or error}. The last good one is "
                 f"{good[-1] if good else 'none'}; make room and start again",
             ) from error
         for old in self.paths()[: -self.keep]:
@@ -72,6 +89,11 @@ class Checkpoints(keras.callbacks.Callback):
     def paths(self):
         """The checkpoints in the folder, oldest first."""
         return sorted(self.folder.glob("step-*.keras"))
+
+    @staticmethod
+    def step_of(path):
+        """The number of updates that a checkpoint was saved after."""
+        return int(path.stem.removeprefix("step-"))
 
     def latest(self):
         """The newest checkpoint that is whole, or None.
@@ -88,6 +110,13 @@ class Checkpoints(keras.callbacks.Callback):
                 stacklevel=2,
             )
         return None
+
+
+def accumulation_steps(optimizer):
+    """Number of batches that make one update."""
+    # Loss scaling, for float16, wraps the optimizer that accumulates.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return optimizer.gradient_accumulation_steps or 1
 
 
 def _damage(path):

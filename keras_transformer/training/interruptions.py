@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer.training.updates import accumulation_steps, updates_done
+from keras_transformer.training.checkpoints import accumulation_steps
 
 
 class Interrupted(SystemExit):
@@ -62,8 +62,8 @@ class SaveOnSignal(keras.callbacks.Callback):
     Schedulers send SIGTERM some seconds before they take a machine away.
 
     Args:
-        checkpoints: The run's `Checkpoints`, also among the callbacks; None on a worker
-            that doesn't write. It then waits for the one that does to save and leave.
+        checkpoints: The run's `Checkpoints`, before it among the callbacks. A worker
+            whose checkpoints don't write waits for the one whose do to save and leave.
         signals: Signals to heed.
 
     Raises:
@@ -90,7 +90,7 @@ class SaveOnSignal(keras.callbacks.Callback):
             self._before = {s: signal.signal(s, self._note) for s in self.signals}
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._received is None or self.checkpoints is None:
+        if self._received is None or not self.checkpoints.write:
             return
         if (batch + 1) % accumulation_steps(self.model.optimizer):
             return
@@ -116,9 +116,8 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     Args:
         batches_from: Function that takes a number n and returns the batches of training
             from the n-th update on, to look up the one of the step.
-        folder: Where `non-finite-step-00001234.npz` goes, the batch's arrays; None on a
-            worker that doesn't write.
-        checkpoints: The run's `Checkpoints`, to name the last good one.
+        folder: Where `non-finite-step-00001234.npz` goes, the batch's arrays.
+        checkpoints: The run's `Checkpoints`, to count steps and name the last good one.
 
     Raises:
         NonFiniteLoss: In training. It names the step, the file and the checkpoint.
@@ -132,28 +131,27 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     def __init__(self, batches_from, folder, checkpoints):
         super().__init__()
         self.batches_from = batches_from
-        self.folder = folder
+        self.folder = pathlib.Path(folder)
         self.checkpoints = checkpoints
 
     def on_train_batch_end(self, batch, logs=None):
-        self._batch = batch
         # The mean of the epoch so far: it isn't finite from the first such step on.
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            self._stop(f"The loss is {loss}")
+            part = batch % accumulation_steps(self.model.optimizer)
+            # The checkpoints haven't counted this update yet.
+            self._stop(f"The loss is {loss}", self.checkpoints.step, part)
 
     def on_epoch_end(self, epoch, logs=None):
         for variable in self.model.trainable_variables:
             if not ops.all(ops.isfinite(variable)):
-                self._stop(f"The weight {variable.path} isn't finite")
+                what = f"The weight {variable.path} isn't finite"
+                self._stop(what, self.checkpoints.step - 1)
 
-    def _stop(self, what):
-        steps = accumulation_steps(self.model.optimizer)
-        part = self._batch % steps
-        update = updates_done(self.model.optimizer) - (part == steps - 1)
+    def _stop(self, what, update, part=0):
         where = ""
-        if self.folder is not None:
-            path = pathlib.Path(self.folder, f"non-finite-step-{update + 1:08d}.npz")
+        if self.checkpoints.write:
+            path = self.folder / f"non-finite-step-{update + 1:08d}.npz"
             batches = iter(self.batches_from(update))
             inputs, labels, *_ = next(itertools.islice(batches, part, None))
             arrays = {name: np.asarray(values) for name, values in inputs.items()}

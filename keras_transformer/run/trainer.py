@@ -10,6 +10,7 @@ from keras_transformer.run.held_out_bleu import HeldOutBleu
 from keras_transformer.text import make_batches, read_pairs
 from keras_transformer.training import (
     Adam,
+    Checkpoints,
     MaskedCrossentropy,
     NonFiniteLoss,
     SaveOnSignal,
@@ -20,7 +21,6 @@ from keras_transformer.training import (
     get_strategy,
 )
 from keras_transformer.training.strategy import alone, is_chief, wait_for_all
-from keras_transformer.training.updates import updates_done
 from keras_transformer.translator import Translator
 
 
@@ -63,6 +63,7 @@ def train(config, folder, verbose=1):
     strategy = get_strategy(config.strategy)
     _check_accumulation(config, strategy)
     run = RunFolder(folder, config)
+    run.checkpoints.write = is_chief(strategy)
     if not is_chief(strategy):
         verbose = 0
     with _other_workers_watched(strategy):
@@ -96,7 +97,7 @@ def _go_on(run, strategy, verbose):
         else:
             model = _new_model(config, *tokenizers)
     translator = Translator(model, *tokenizers)
-    step = updates_done(model.optimizer)
+    step = run.checkpoints.step = Checkpoints.step_of(saved) if saved else 0
     if verbose:
         print(_summary(config, batches, model, step))
     if step < config.steps:
@@ -140,23 +141,22 @@ def _fits(step, config):
 
 def _callbacks(run, strategy, translator, batches, going_on):
     config, checkpoints = run.config, run.checkpoints
-    chief = is_chief(strategy)
     callbacks = [
         StopOnNonFiniteLoss(
             lambda update: batches.from_step(update, without=run.skipped),
-            run.path if chief else None,
+            run.path,
             checkpoints,
         ),
-        SaveOnSignal(checkpoints if chief else None),
+        checkpoints,
+        SaveOnSignal(checkpoints),
     ]
     if config.valid_source and config.bleu_sentences:
         # All workers take part: a model may be spread over them.
         pairs = read_pairs(config.valid_source, config.valid_target)
         pairs = [pair for _, pair in zip(range(config.bleu_sentences), pairs)]
         callbacks.insert(0, HeldOutBleu(translator, *map(list, zip(*pairs))))
-    if chief:
+    if is_chief(strategy):
         callbacks += [
-            checkpoints,
             keras.callbacks.CSVLogger(run.path / "metrics.csv", append=going_on),
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
         ]
