@@ -95,6 +95,12 @@ def _parser():
     export.add_argument("to", help="the model's folder; versions go inside")
     export.add_argument("--weights", default="float32", help="or bfloat16, or int8")
     export.add_argument(
+        "--signature",
+        dest="signatures",
+        action="append",
+        help="one to write beside serving_default, all by default; may be repeated",
+    )
+    export.add_argument(
         "--xla-bucket",
         dest="xla_buckets",
         type=_bucket,
@@ -207,6 +213,7 @@ def _export(options):
         _load(options.folder),
         options.to,
         weights=options.weights,
+        signatures=options.signatures,
         xla_buckets=options.xla_buckets,
         verify=True,
         **_search(options),

@@ -321,7 +321,7 @@ def _compiled(model, search, shapes):
     """
     if keras.backend.backend() == "tensorflow":
         specs = {k: tf.TensorSpec(shape, tf.int32, k) for k, shape in shapes.items()}
-        return tf.function(search, input_signature=[specs])
+        return tf.function(search, input_signature=[specs], autograph=False)
     if keras.backend.backend() != "jax":
         return search
     import jax

@@ -21,6 +21,7 @@ def export_saved_model(
     length_penalty=None,
     max_length=None,
     weights="float32",
+    signatures=None,
     xla_buckets=(),
     warmup_batch_sizes=(1, 8),
     warmup_texts=None,
@@ -54,6 +55,8 @@ def export_saved_model(
         max_length: Most tokens of an answer; by default its source's plus 50.
         weights: `"float32"`; `"bfloat16"`, half the size, arithmetic in bfloat16 too;
             or `"int8"`, a quarter of it, with arithmetic in bfloat16.
+        signatures: Names of the signatures to write beside `serving_default`; by
+            default all of them. Fewer load faster.
         xla_buckets: Pairs `(batch_size, source_length)`. With some, the export has
             `serving_default_xla` and `token_ids_xla` too, compiled by XLA for these
             shapes, for servers started with `--xla_cpu_compilation_enabled`: the stock
@@ -69,7 +72,8 @@ def export_saved_model(
         The path of the new version.
 
     Raises:
-        ValueError: For search options out of range or unknown `weights`.
+        ValueError: For search options out of range, or unknown `weights` or
+            `signatures`.
         RuntimeError: If `verify` finds other answers.
 
     Example:
@@ -84,7 +88,8 @@ def export_saved_model(
     )
     num_hypotheses = num_hypotheses or search["beam_size"]
     check_search(**search, num_hypotheses=num_hypotheses)
-    signatures = Signatures(translator, num_hypotheses, weights, xla_buckets, **search)
+    graphs = Signatures(translator, num_hypotheses, weights, xla_buckets, **search)
+    functions = _chosen(graphs.functions(), signatures)
     texts = list(warmup_texts or [_sample_text(translator)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,22 +98,37 @@ def export_saved_model(
     shutil.rmtree(aside, ignore_errors=True)
     try:
         tf.saved_model.save(
-            signatures.resources(),
+            graphs.resources(),
             str(aside),
-            signatures=signatures.functions(),
+            signatures=functions,
             options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
-        requests = _warmup_requests(texts, warmup_batch_sizes, xla_buckets)
+        requests = [
+            (name, inputs)
+            for name, inputs in _warmup_requests(texts, warmup_batch_sizes, xla_buckets)
+            if name in functions
+        ]
         if requests:
             write_warmup(aside, requests)
         if verify:
-            _verify(signatures, aside, [*texts, "", "Na\u00efve \U0001f600!"])
+            _verify(graphs, aside, [*texts, "", "Na\u00efve \U0001f600!"])
         versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
         path = folder / str(max(versions, default=0) + 1)
         os.rename(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return str(path)
+
+
+def _chosen(functions, names):
+    if names is None:
+        return functions
+    unknown = sorted(set(names) - set(functions))
+    if unknown:
+        raise ValueError(
+            f"signatures must be among {sorted(functions)}; received {unknown}."
+        )
+    return {name: functions[name] for name in ("serving_default", *names)}
 
 
 def _sample_text(translator, length=20):

@@ -1,6 +1,7 @@
 """The signatures of an export: functions of a graph, and the weights they need."""
 
 import contextlib
+import functools
 
 import keras
 import tensorflow as tf
@@ -20,6 +21,9 @@ NAMES = (
 )
 XLA_NAMES = ("serving_default_xla", "token_ids_xla")
 WEIGHTS = ("float32", "bfloat16", "int8")
+
+# Nothing here needs Python's ifs and loops translated, which takes long.
+_graph = functools.partial(tf.function, autograph=False)
 
 _TEXT = tf.TensorSpec([None], tf.string, name="text")
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
@@ -94,11 +98,11 @@ class Signatures:
             return self._translator.search(source_ids, model=self._model, **options)
 
     # Functions of their own, so that several signatures share one copy of the search.
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    @_graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def _best_of_many(self, source_ids):
         return self._find(source_ids, num_hypotheses=1)
 
-    @tf.function(input_signature=[tf.TensorSpec([1, None], tf.int32)])
+    @_graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
     def _best_of_one(self, source_ids):
         return self._find(source_ids, num_hypotheses=1)
 
@@ -118,7 +122,7 @@ class Signatures:
         """The search for one shape, compiled by XLA."""
         spec = tf.TensorSpec([batch_size, source_length], tf.int32)
 
-        @tf.function(input_signature=[spec], jit_compile=True)
+        @_graph(input_signature=[spec], jit_compile=True)
         def compiled(source_ids):
             return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
@@ -166,15 +170,15 @@ class Signatures:
             "truncated": truncated,
         }
 
-    @tf.function(input_signature=[_TEXT])
+    @_graph(input_signature=[_TEXT])
     def serving_default(self, text):
         return self._answer(text, self._best)
 
-    @tf.function(input_signature=[_TEXT])
+    @_graph(input_signature=[_TEXT])
     def serving_default_xla(self, text):
         return self._answer(text, self._best_compiled)
 
-    @tf.function(input_signature=[_TEXT])
+    @_graph(input_signature=[_TEXT])
     def n_best(self, text):
         source_ids, truncated = self._translator.encode(text)
         count = self._num_hypotheses
@@ -201,7 +205,7 @@ class Signatures:
         # A tensor as a default becomes the signature's, which the server fills in.
         defaults = [tf.constant(value) for value in ([1], [penalty], [limit], [""])]
 
-        @tf.function(input_signature=specs)
+        @_graph(input_signature=specs)
         def translate(
             text,
             num_hypotheses=defaults[0],
@@ -255,9 +259,7 @@ class Signatures:
         with self._model_in_use():
             return explain(self._model, source_ids, target_ids, start_id)
 
-    @tf.function(
-        input_signature=[_TEXT, tf.TensorSpec([None], tf.string, name="reference")]
-    )
+    @_graph(input_signature=[_TEXT, tf.TensorSpec([None], tf.string, name="reference")])
     def score(self, text, reference):
         source_ids, _ = self._translator.encode(text)
         target_ids = self._reference_ids(reference)
@@ -267,7 +269,7 @@ class Signatures:
             "num_tokens": tf.reduce_sum(tf.cast(target_ids > 0, tf.int32), axis=1),
         }
 
-    @tf.function(input_signature=[_TEXT])
+    @_graph(input_signature=[_TEXT])
     def explain(self, text):
         source_ids, truncated = self._translator.encode(text)
         source_ids = source_ids.to_tensor()
@@ -291,7 +293,7 @@ class Signatures:
             "truncated": truncated,
         }
 
-    @tf.function(input_signature=[_TEXT])
+    @_graph(input_signature=[_TEXT])
     def encode(self, text):
         source_ids, truncated = self._translator.encode(text)
         source_ids = source_ids.to_tensor()
@@ -309,11 +311,11 @@ class Signatures:
         found = search(ops.where(real, source_ids, 0))
         return {"output_ids": found["ids"][:, 0], "score": found["scores"][:, 0]}
 
-    @tf.function(input_signature=[_IDS, _LENGTHS])
+    @_graph(input_signature=[_IDS, _LENGTHS])
     def token_ids(self, source_ids, source_length):
         return self._answer_ids(source_ids, source_length, self._best)
 
-    @tf.function(input_signature=[_IDS, _LENGTHS])
+    @_graph(input_signature=[_IDS, _LENGTHS])
     def token_ids_xla(self, source_ids, source_length):
         return self._answer_ids(source_ids, source_length, self._best_compiled)
 

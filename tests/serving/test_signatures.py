@@ -8,6 +8,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import keras_transformer as kt
 from keras_transformer.serving import export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
+from keras_transformer.serving.warmup import read_warmup
 
 TEXTS = ["the dog", "a small cat sees the old house", "woman \u00e9"]
 
@@ -92,7 +93,12 @@ def test_encode_is_the_mean_of_the_encoder_s_output(signatures, small_translator
 @pytest.mark.parametrize("weights", ("bfloat16", "int8"))
 def test_smaller_weights_answer_in_a_clean_process(small_translator, tmp_path, weights):
     path = export_saved_model(
-        small_translator, tmp_path, beam_size=2, max_length=5, weights=weights
+        small_translator,
+        tmp_path,
+        beam_size=2,
+        max_length=5,
+        weights=weights,
+        signatures=["n_best"],
     )
     found = ask_in_clean_process(path, "n_best", {"text": TEXTS})
     whole = small_translator.translate(
@@ -104,7 +110,11 @@ def test_smaller_weights_answer_in_a_clean_process(small_translator, tmp_path, w
 def test_int8_variables_are_a_quarter(small_translator, tmp_path):
     def size(weights):
         path = export_saved_model(
-            small_translator, tmp_path / weights, beam_size=1, weights=weights
+            small_translator,
+            tmp_path / weights,
+            beam_size=1,
+            weights=weights,
+            signatures=[],
         )
         names = tf.train.list_variables(f"{path}/variables/variables")
         reader = tf.train.load_checkpoint(f"{path}/variables/variables")
@@ -124,12 +134,25 @@ def test_unknown_weights_are_an_error(small_translator, tmp_path):
         export_saved_model(small_translator, tmp_path, weights="int4")
 
 
+def test_only_the_chosen_signatures_are_written(small_translator, tmp_path):
+    options = {"beam_size": 1, "warmup_batch_sizes": [1]}
+    path = export_saved_model(
+        small_translator, tmp_path, signatures=["encode"], **options
+    )
+    loaded = tf.saved_model.load(path)
+    assert set(loaded.signatures) == {"serving_default", "encode"}
+    assert [name for name, _ in read_warmup(path)] == ["serving_default"]
+    with pytest.raises(ValueError, match="signatures must be among .*'embed'"):
+        export_saved_model(small_translator, tmp_path, signatures=["embed"], **options)
+
+
 def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
     path = export_saved_model(
         small_translator,
         tmp_path,
         beam_size=2,
         max_length=5,
+        signatures=["serving_default_xla", "token_ids", "token_ids_xla"],
         xla_buckets=[(4, 16), (2, 8)],
     )
     loaded = tf.saved_model.load(path).signatures
@@ -155,12 +178,13 @@ def test_verification_finds_an_export_that_answers_otherwise(
 ):
     from keras_transformer.serving import export
 
-    export_saved_model(small_translator, tmp_path, beam_size=1, verify=True)
+    options = {"beam_size": 1, "signatures": [], "verify": True}
+    export_saved_model(small_translator, tmp_path, **options)
     monkeypatch.setattr(
         export, "ask_in_clean_process", lambda *_: {"translation": ["else"] * 9}
     )
     with pytest.raises(RuntimeError, match="answers 'else'"):
-        export_saved_model(small_translator, tmp_path, beam_size=1, verify=True)
+        export_saved_model(small_translator, tmp_path, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
@@ -178,7 +202,9 @@ def test_every_position_encoding_is_exported(tokenizer, tmp_path, position_encod
         seed=0,
     )
     translator = kt.Translator(model, tokenizer)
-    path = export_saved_model(translator, tmp_path, beam_size=2, max_length=6)
+    path = export_saved_model(
+        translator, tmp_path, beam_size=2, max_length=6, signatures=[]
+    )
     loaded = tf.saved_model.load(path).signatures["serving_default"]
     found = loaded(text=tf.constant(TEXTS))["translation"].numpy()
     answers = translator.translate(TEXTS, beam_size=2, max_length=6)
