@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 
-WORDS = [f"word{i}" for i in range(3000)]
 LAUNCHER = pathlib.Path(__file__).parents[1] / "examples" / "launch_workers.py"
 SHAPE, STEPS = (256, 16), 6
 
@@ -97,9 +96,11 @@ def time_replica(name, preset):
 
 def write_corpus(folder):
     generator = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(generator.choices(letters, k=5)) for _ in range(3000)]
     for name in ("source", "target"):
         lines = (
-            " ".join(generator.choices(WORDS, k=generator.randrange(4, 12)))
+            " ".join(generator.choices(words, k=generator.randrange(4, 12)))
             for _ in range(5000)
         )
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
@@ -109,7 +110,7 @@ def run_command(folder, name, preset, steps, steps_per_epoch):
     return [
         *(sys.executable, "-m", "keras_transformer", "train", str(folder / name)),
         *(str(folder / "source.txt"), str(folder / "target.txt")),
-        *("--preset", preset, "--vocabulary-size", "8000", "--verbose", "0"),
+        *("--preset", preset, "--vocabulary-size", "2000", "--verbose", "0"),
         *("--steps", str(steps), "--steps-per-epoch", str(steps_per_epoch)),
         *("--average-last", "1", "--model", json.dumps({"dropout": 0.1})),
     ]
