@@ -3,23 +3,13 @@
 import keras
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive, check_rate
-from keras_transformer.layers.attention_position import (
-    BY_NAME,
-    AttentionPosition,
-    attention_position,
-)
+from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
-from keras_transformer.layers.embedding import TokenEmbedding
-from keras_transformer.layers.position import (
-    LearnedPositionalEncoding,
-    PositionalEncoding,
-)
-from keras_transformer.models.presets import PRESETS
+from keras_transformer.models.base import Parts, TransformerModel
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Transformer(keras.Model):
+class Transformer(TransformerModel):
     """The encoder-decoder of "Attention Is All You Need", a functional Keras model.
 
     The defaults are the paper's base model. Inputs are a dict of integer ids,
@@ -106,22 +96,8 @@ class Transformer(keras.Model):
         check_positive("source_vocabulary_size", source_vocabulary_size)
         if target_vocabulary_size is not None:
             check_positive("target_vocabulary_size", target_vocabulary_size)
-        check_positive("num_layers", num_layers)
         if num_decoder_layers is not None:
             check_positive("num_decoder_layers", num_decoder_layers)
-        check_positive("num_heads", num_heads)
-        check_positive("hidden_dim", hidden_dim)
-        for name, rate in (
-            ("dropout", dropout),
-            ("attention_dropout", attention_dropout),
-            ("intermediate_dropout", intermediate_dropout),
-        ):
-            check_rate(name, rate)
-        if hidden_dim % num_heads:
-            raise ValueError(
-                "num_heads must divide hidden_dim; received "
-                f"num_heads={num_heads}, hidden_dim={hidden_dim}."
-            )
         dtype = keras.dtype_policies.get(dtype)
         config = {
             "source_vocabulary_size": source_vocabulary_size,
@@ -144,80 +120,32 @@ class Transformer(keras.Model):
             "logits_bias": logits_bias,
             "seed": seed,
         }
-        embedding_position, encoder_position, decoder_position = _positions(
-            position_encoding, dtype
-        )
-        block_arguments = {
-            name: config[name]
-            for name in (
-                "num_heads",
-                "intermediate_dim",
-                "dropout",
-                "activation",
-                "norm_first",
-                "attention_dropout",
-                "intermediate_dropout",
-                "layer_norm_epsilon",
-                "use_bias",
-                "seed",
-            )
-        }
-
-        def norm(name):
-            return keras.layers.LayerNormalization(
-                epsilon=layer_norm_epsilon, dtype=dtype, name=name
-            )
-
-        def embedding(size, name, use_bias):
-            return TokenEmbedding(
-                size,
-                hidden_dim,
-                scale=scale_embedding,
-                use_bias=use_bias,
-                dtype=dtype,
-                name=name,
-            )
-
+        parts = Parts(config, dtype)
+        position, encoder_position, decoder_position = parts.positions()
         if target_vocabulary_size is None:
-            source_embedding = embedding(
+            source_embedding = target_embedding = parts.embedding(
                 source_vocabulary_size, "embedding", logits_bias
             )
-            target_embedding = source_embedding
         else:
-            source_embedding = embedding(
-                source_vocabulary_size, "source_embedding", False
+            source_embedding = parts.embedding(
+                source_vocabulary_size, "source_embedding"
             )
-            target_embedding = embedding(
+            target_embedding = parts.embedding(
                 target_vocabulary_size, "target_embedding", logits_bias
             )
-        position = embedding_position
-        embedding_dropout = keras.layers.Dropout(
-            dropout, seed=seed, dtype=dtype, name="embedding_dropout"
+        embedding_dropout = parts.dropout()
+        encoder_blocks = parts.blocks(
+            EncoderBlock, num_layers, "encoder", encoder_position
         )
-        encoder_blocks = [
-            EncoderBlock(
-                **block_arguments,
-                position_encoding=encoder_position,
-                dtype=dtype,
-                name=f"encoder_{i}",
-            )
-            for i in range(num_layers)
-        ]
-        decoder_blocks = [
-            DecoderBlock(
-                **block_arguments,
-                position_encoding=decoder_position,
-                dtype=dtype,
-                name=f"decoder_{i}",
-            )
-            for i in range(num_decoder_layers or num_layers)
-        ]
-        encoder_norm = norm("encoder_norm") if norm_first else None
-        decoder_norm = norm("decoder_norm") if norm_first else None
+        decoder_blocks = parts.blocks(
+            DecoderBlock, num_decoder_layers or num_layers, "decoder", decoder_position
+        )
+        encoder_norm = parts.norm("encoder_norm") if norm_first else None
+        decoder_norm = parts.norm("decoder_norm") if norm_first else None
         encoder_embedding_norm = decoder_embedding_norm = None
         if norm_embedding:
-            encoder_embedding_norm = norm("encoder_embedding_norm")
-            decoder_embedding_norm = norm("decoder_embedding_norm")
+            encoder_embedding_norm = parts.norm("encoder_embedding_norm")
+            decoder_embedding_norm = parts.norm("decoder_embedding_norm")
 
         source_ids = keras.Input((None,), dtype="int32", name="source_ids")
         target_ids = keras.Input((None,), dtype="int32", name="target_ids")
@@ -255,28 +183,6 @@ class Transformer(keras.Model):
         self.encoder_embedding_norm = encoder_embedding_norm
         self.decoder_embedding_norm = decoder_embedding_norm
 
-    @classmethod
-    def from_preset(cls, preset, source_vocabulary_size, **kwargs):
-        """A new model, with random weights, of a known size.
-
-        Args:
-            preset: `"base"` or `"big"` (the paper's), `"small"`, `"tiny"` or `"mini"`.
-            source_vocabulary_size: Number of source tokens, padding included.
-            **kwargs: Any other argument of `Transformer`; it overrides the preset's.
-
-        Raises:
-            ValueError: For an unknown preset.
-
-        Example:
-
-        >>> model = Transformer.from_preset("mini", source_vocabulary_size=500)
-        """
-        if preset not in PRESETS:
-            raise ValueError(
-                f"preset must be one of {sorted(PRESETS)}; received preset={preset!r}."
-            )
-        return cls(source_vocabulary_size, **{**PRESETS[preset], **kwargs})
-
     def encode(self, source_ids, return_attention_scores=False):
         """The encoder alone.
 
@@ -298,48 +204,6 @@ class Transformer(keras.Model):
                 scores.append(block_scores)
         x = self.encoder_norm(x) if self.encoder_norm else x
         return (x, scores) if return_attention_scores else x
-
-    @property
-    def max_length(self):
-        """Most positions of a sequence, or None if there is no such bound."""
-        return getattr(self.position, "max_length", None)
-
-    def with_max_length(self, max_length):
-        """A copy of a model with learned positions, for longer or shorter sequences.
-
-        Args:
-            max_length: Number of positions of the copy, whose table is interpolated
-                from this model's; all other weights are the same.
-
-        Returns:
-            A new `Transformer`, not compiled.
-
-        Raises:
-            ValueError: If the model's positions aren't learned.
-
-        Example:
-
-        >>> model = Transformer(100, position_encoding="learned")
-        >>> model.with_max_length(1024).max_length
-        1024
-        """
-        if not isinstance(self.position, LearnedPositionalEncoding):
-            raise ValueError(
-                "Only learned positions have a max_length; this model has "
-                f"position_encoding={self.config['position_encoding']!r}."
-            )
-        position = LearnedPositionalEncoding.from_config(
-            {**self.position.get_config(), "max_length": max_length}
-        )
-        position = keras.saving.serialize_keras_object(position)
-        copy = type(self).from_config(
-            {**self.get_config(), "position_encoding": position}
-        )
-        for old, new in zip(self.weights, copy.weights):
-            if old is not self.position.embeddings:
-                new.assign(old)
-        copy.position.interpolate_from(self.position)
-        return copy
 
     def start_decoding(self, source_ids, max_length=None):
         """Encodes the source and prepares decoding it step by step.
@@ -438,72 +302,3 @@ class Transformer(keras.Model):
         x = self.target_embedding(ids)
         x = self.position(x, start_index=start_index) if self.position else x
         return self.decoder_embedding_norm(x) if self.decoder_embedding_norm else x
-
-    def save_own_variables(self, store):
-        # Keras leaves dropout's random states out of its files; with them, training
-        # goes on from a file as if it had never stopped.
-        super().save_own_variables(store)
-        for number, state in enumerate(self._random_states()):
-            store[f"random_state_{number}"] = state
-
-    def load_own_variables(self, store):
-        for number, state in enumerate(self._random_states()):
-            if f"random_state_{number}" in store:
-                state.assign(store[f"random_state_{number}"])
-
-    def _random_states(self):
-        return [
-            layer.seed_generator.state
-            for layer in self._flatten_layers()
-            if getattr(layer, "seed_generator", None) is not None
-        ]
-
-    def get_config(self):
-        return {
-            **self.config,
-            "position_encoding": keras.saving.serialize_keras_object(
-                self.config["position_encoding"]
-            ),
-            "activation": keras.activations.serialize(
-                keras.activations.get(self.config["activation"])
-            ),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-            "trainable": self.trainable,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = {
-            **config,
-            "position_encoding": keras.saving.deserialize_keras_object(
-                config["position_encoding"], custom_objects=custom_objects
-            ),
-        }
-        return cls(**config)
-
-
-def _positions(position_encoding, dtype):
-    """What is added to embeddings, and what encoder and decoder blocks are given."""
-    if position_encoding is None:
-        return None, None, None
-    if position_encoding == "sinusoidal":
-        return PositionalEncoding(dtype=dtype, name="position"), None, None
-    if position_encoding == "learned":
-        return LearnedPositionalEncoding(dtype=dtype, name="position"), None, None
-    if position_encoding == "t5":
-        # T5 shares one table among the blocks of a stack.
-        return None, *(
-            attention_position("t5", causal, dtype) for causal in (False, True)
-        )
-    if isinstance(position_encoding, AttentionPosition):
-        return None, position_encoding, position_encoding
-    if isinstance(position_encoding, keras.Layer):
-        return position_encoding, None, None
-    if position_encoding in BY_NAME:
-        return None, position_encoding, position_encoding
-    raise ValueError(
-        "position_encoding must be one of "
-        f"{sorted(['sinusoidal', 'learned', *BY_NAME])}, a Keras layer or None; "
-        f"received position_encoding={position_encoding!r}."
-    )

@@ -1,0 +1,234 @@
+"""What all models share: configuration, presets, parts, dropout's random states."""
+
+import keras
+
+from keras_transformer.layers.arguments import check_positive, check_rate
+from keras_transformer.layers.attention_position import (
+    BY_NAME,
+    AttentionPosition,
+    attention_position,
+)
+from keras_transformer.layers.embedding import TokenEmbedding
+from keras_transformer.layers.position import (
+    LearnedPositionalEncoding,
+    PositionalEncoding,
+)
+from keras_transformer.models.presets import PRESETS
+
+_BLOCK_ARGUMENTS = (
+    "num_heads",
+    "intermediate_dim",
+    "dropout",
+    "activation",
+    "norm_first",
+    "attention_dropout",
+    "intermediate_dropout",
+    "layer_norm_epsilon",
+    "use_bias",
+    "seed",
+)
+
+
+class TransformerModel(keras.Model):
+    """A functional model that is made anew from its constructor's arguments.
+
+    Subclasses set `config`, their arguments by name, and `position`, the layer that is
+    added to embeddings, or None.
+    """
+
+    @classmethod
+    def from_preset(cls, preset, *args, **kwargs):
+        """A new model, with random weights, of a known size.
+
+        Args:
+            preset: `"base"` or `"big"` (the paper's), `"small"`, `"tiny"` or `"mini"`.
+            *args: Sizes of vocabularies, as the constructor takes them.
+            **kwargs: Any argument of the constructor; it overrides the preset's.
+
+        Raises:
+            ValueError: For an unknown preset.
+
+        Example:
+
+        >>> model = kt.Transformer.from_preset("mini", source_vocabulary_size=500)
+        """
+        if preset not in PRESETS:
+            raise ValueError(
+                f"preset must be one of {sorted(PRESETS)}; received preset={preset!r}."
+            )
+        return cls(*args, **{**PRESETS[preset], **kwargs})
+
+    @property
+    def max_length(self):
+        """Most positions of a sequence, or None if there is no such bound."""
+        return getattr(self.position, "max_length", None)
+
+    def with_max_length(self, max_length):
+        """A copy of a model with learned positions, for longer or shorter sequences.
+
+        Args:
+            max_length: Number of positions of the copy, whose table is interpolated
+                from this model's; all other weights are the same.
+
+        Returns:
+            A new model, not compiled.
+
+        Raises:
+            ValueError: If the model's positions aren't learned.
+
+        Example:
+
+        >>> model = Transformer(100, position_encoding="learned")
+        >>> model.with_max_length(1024).max_length
+        1024
+        """
+        if not isinstance(self.position, LearnedPositionalEncoding):
+            raise ValueError(
+                "Only learned positions have a max_length; this model has "
+                f"position_encoding={self.config['position_encoding']!r}."
+            )
+        position = LearnedPositionalEncoding.from_config(
+            {**self.position.get_config(), "max_length": max_length}
+        )
+        position = keras.saving.serialize_keras_object(position)
+        copy = type(self).from_config(
+            {**self.get_config(), "position_encoding": position}
+        )
+        for old, new in zip(self.weights, copy.weights):
+            if old is not self.position.embeddings:
+                new.assign(old)
+        copy.position.interpolate_from(self.position)
+        return copy
+
+    def save_own_variables(self, store):
+        # Keras leaves dropout's random states out of its files; with them, training
+        # goes on from a file as if it had never stopped.
+        super().save_own_variables(store)
+        for number, state in enumerate(self._random_states()):
+            store[f"random_state_{number}"] = state
+
+    def load_own_variables(self, store):
+        for number, state in enumerate(self._random_states()):
+            if f"random_state_{number}" in store:
+                state.assign(store[f"random_state_{number}"])
+
+    def _random_states(self):
+        return [
+            layer.seed_generator.state
+            for layer in self._flatten_layers()
+            if getattr(layer, "seed_generator", None) is not None
+        ]
+
+    def get_config(self):
+        return {
+            **self.config,
+            "position_encoding": keras.saving.serialize_keras_object(
+                self.config["position_encoding"]
+            ),
+            "activation": keras.activations.serialize(
+                keras.activations.get(self.config["activation"])
+            ),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = {
+            **config,
+            "position_encoding": keras.saving.deserialize_keras_object(
+                config["position_encoding"], custom_objects=custom_objects
+            ),
+        }
+        return cls(**config)
+
+
+class Parts:
+    """Makes the layers of a model from its configuration.
+
+    Args:
+        config: Dict of the arguments that all models have.
+        dtype: Dtype policy of all layers.
+
+    Raises:
+        ValueError: For a size that isn't a positive integer, a rate out of range, or
+            `num_heads` that doesn't divide `hidden_dim`.
+    """
+
+    def __init__(self, config, dtype):
+        self.config, self.dtype = config, dtype
+        for name in ("num_layers", "num_heads", "hidden_dim"):
+            check_positive(name, config[name])
+        for name in ("dropout", "attention_dropout", "intermediate_dropout"):
+            check_rate(name, config[name])
+        if config["hidden_dim"] % config["num_heads"]:
+            raise ValueError(
+                "num_heads must divide hidden_dim; received "
+                f"num_heads={config['num_heads']}, hidden_dim={config['hidden_dim']}."
+            )
+
+    def embedding(self, size, name, use_bias=False):
+        return TokenEmbedding(
+            size,
+            self.config["hidden_dim"],
+            scale=self.config["scale_embedding"],
+            use_bias=use_bias,
+            dtype=self.dtype,
+            name=name,
+        )
+
+    def dropout(self):
+        return keras.layers.Dropout(
+            self.config["dropout"],
+            seed=self.config["seed"],
+            dtype=self.dtype,
+            name="embedding_dropout",
+        )
+
+    def norm(self, name):
+        return keras.layers.LayerNormalization(
+            epsilon=self.config["layer_norm_epsilon"], dtype=self.dtype, name=name
+        )
+
+    def blocks(self, block_class, count, prefix, position):
+        arguments = {name: self.config[name] for name in _BLOCK_ARGUMENTS}
+        return [
+            block_class(
+                **arguments,
+                position_encoding=position,
+                dtype=self.dtype,
+                name=f"{prefix}_{i}",
+            )
+            for i in range(count)
+        ]
+
+    def positions(self):
+        """What is added to embeddings, and what encoder and decoder blocks are given."""
+        return _positions(self.config["position_encoding"], self.dtype)
+
+
+def _positions(position_encoding, dtype):
+    """What is added to embeddings, and what encoder and decoder blocks are given."""
+    if position_encoding is None:
+        return None, None, None
+    if position_encoding == "sinusoidal":
+        return PositionalEncoding(dtype=dtype, name="position"), None, None
+    if position_encoding == "learned":
+        return LearnedPositionalEncoding(dtype=dtype, name="position"), None, None
+    if position_encoding == "t5":
+        # T5 shares one table among the blocks of a stack.
+        return None, *(
+            attention_position("t5", causal, dtype) for causal in (False, True)
+        )
+    if isinstance(position_encoding, AttentionPosition):
+        return None, position_encoding, position_encoding
+    if isinstance(position_encoding, keras.Layer):
+        return position_encoding, None, None
+    if position_encoding in BY_NAME:
+        return None, position_encoding, position_encoding
+    raise ValueError(
+        "position_encoding must be one of "
+        f"{sorted(['sinusoidal', 'learned', *BY_NAME])}, a Keras layer or None; "
+        f"received position_encoding={position_encoding!r}."
+    )
