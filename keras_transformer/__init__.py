@@ -7,6 +7,8 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Translator": "keras_transformer.translator",
+    "TextGenerator": "keras_transformer.text_generator",
+    "TextEncoder": "keras_transformer.text_encoder",
     "RunConfig": "keras_transformer.run",
     "train": "keras_transformer.run",
 }
@@ -31,9 +33,15 @@ _refuse_namesake()
 
 # Imported at once, so that saved models find the layers' classes.
 from keras_transformer import decoding, layers, models, training  # noqa: E402
-from keras_transformer.models import Transformer  # noqa: E402
+from keras_transformer.models import (  # noqa: E402
+    EncoderModel,
+    LanguageModel,
+    Transformer,
+)
 
 __all__ = [
+    "EncoderModel",
+    "LanguageModel",
     "Transformer",
     *_NAMES,
     "decoding",

@@ -38,9 +38,13 @@ def generate(
 
     A sentence's answer doesn't depend on the others of its batch, nor on padding.
 
+    A language model has no source but a prompt: its answers begin with it, lengths
+    count it, scores don't.
+
     Args:
-        model: A `kt.Transformer`.
-        source_ids: Integer ids `(B, S)`, 0 is padding at the end of a row.
+        model: A `kt.Transformer` or a `kt.LanguageModel`.
+        source_ids: Integer ids `(B, S)`, 0 is padding at the end of a row. Of a
+            language model: the prompt, without a start token.
         beam_size: Number of hypotheses that are followed at once; 1 is greedy search.
         num_hypotheses: Number of answers per sentence, at most `beam_size`, in a beam
             search also a scalar tensor; with `sample`, number of answers drawn.
@@ -103,12 +107,16 @@ def generate(
         top_k=top_k,
         top_p=top_p,
     )
+    if model.decoder_only and target_prefix is not None:
+        raise ValueError("A language model's prompt is its prefix: no target_prefix.")
     source_ids = ops.convert_to_tensor(source_ids, "int32")
     batch, source_length = ops.shape(source_ids)
     if max_length is None:
         lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
-        # A row of padding alone, which fills a batch up, is over at once.
-        max_lengths = ops.where(lengths > 0, lengths + 50, 1)
+        max_lengths = lengths + 50
+        if not model.decoder_only:
+            # A row of padding alone, which fills a batch up, is over at once.
+            max_lengths = ops.where(lengths > 0, max_lengths, 1)
         longest = source_length + 50
     else:
         max_lengths = ops.broadcast_to(ops.cast(max_length, "int32"), (batch,))
@@ -147,6 +155,8 @@ def generate(
     if target_prefix is not None:
         prefix = ops.convert_to_tensor(target_prefix, "int32")
         applied.append(rules.begin_with(prefix))
+    if model.decoder_only:
+        applied.append(rules.begin_with(source_ids, free=True))
     if force_end:
         applied.append(rules.end_by(max_lengths, end_id))
 

@@ -46,10 +46,11 @@ def end_by(max_lengths, end_id):
     return rule
 
 
-def begin_with(prefix):
+def begin_with(prefix, free=False):
     """Answers begin with the tokens of `prefix`, int `(B, P)`, where it isn't 0.
 
-    The log-probabilities of forced tokens still count in the scores.
+    The log-probabilities of forced tokens still count in the scores, unless they are
+    `free`: a prompt's.
     """
 
     def rule(logits, normalizer, index, ids):
@@ -58,8 +59,9 @@ def begin_with(prefix):
         padded = ops.pad(prefix, [[0, 0], [0, 1]])
         forced = ops.take(padded, ops.minimum(index, width), axis=1)[:, None, None]
         tokens = ops.arange(logits.shape[-1], dtype="int32")
-        allowed = ops.logical_or(forced == 0, forced == tokens)
-        return ops.where(allowed, logits, IMPOSSIBLE)
+        given = normalizer if free else logits
+        given = ops.where(forced == tokens, given, IMPOSSIBLE)
+        return ops.where(forced == 0, logits, given)
 
     return rule
 

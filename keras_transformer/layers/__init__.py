@@ -10,6 +10,7 @@ from keras_transformer.layers.attention_position import (
 from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
 from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.feed_forward import FeedForward
+from keras_transformer.layers.pooling import MaskedPooling
 from keras_transformer.layers.position import (
     LearnedPositionalEncoding,
     PositionalEncoding,
@@ -23,6 +24,7 @@ __all__ = [
     "EncoderBlock",
     "FeedForward",
     "LearnedPositionalEncoding",
+    "MaskedPooling",
     "MultiHeadAttention",
     "PositionalEncoding",
     "RelativePositionEmbedding",

@@ -36,6 +36,9 @@ class TransformerModel(keras.Model):
     added to embeddings, or None.
     """
 
+    # Whether answers go on from the source, instead of being another text.
+    decoder_only = False
+
     @classmethod
     def from_preset(cls, preset, *args, **kwargs):
         """A new model, with random weights, of a known size.
@@ -204,7 +207,7 @@ class Parts:
         ]
 
     def positions(self):
-        """What is added to embeddings, and what encoder and decoder blocks are given."""
+        """What is added to embeddings; what encoder and decoder blocks are given."""
         return _positions(self.config["position_encoding"], self.dtype)
 
 

@@ -1,0 +1,152 @@
+"""An encoder alone: from ids to hidden states, or to one vector a sentence."""
+
+import keras
+from keras import ops
+
+from keras_transformer.layers.arguments import check_positive
+from keras_transformer.layers.blocks import EncoderBlock
+from keras_transformer.layers.pooling import POOLINGS, MaskedPooling
+from keras_transformer.models.base import Parts, TransformerModel
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class EncoderModel(TransformerModel):
+    """The Transformer's encoder, a functional Keras model.
+
+    Integer ids `(B, S)`, in which 0 is padding, become hidden states `(B, S, D)`, or
+    with a `pooling` one vector `(B, D)` a sentence. It is one layer of a classifier or
+    whatever else reads text.
+
+    Args:
+        vocabulary_size: Number of tokens V, padding included.
+        num_layers: Number of blocks.
+        hidden_dim: Width D of the model.
+        num_heads: Number of attention heads H; it must divide `hidden_dim`.
+        intermediate_dim: Inner width of the feed-forward networks.
+        dropout: Dropout rate on the sum of embedding and position, and on the output of
+            each sub-layer.
+        position_encoding: How the model knows order, see `kt.Transformer`.
+        norm_first: Whether layer normalization comes before each sub-layer (pre-norm).
+        activation: Activation of the feed-forward networks.
+        attention_dropout: Dropout rate on attention weights.
+        intermediate_dropout: Dropout rate inside the feed-forward networks.
+        layer_norm_epsilon: Epsilon of the layer normalizations.
+        use_bias: Whether the attention's projections have biases.
+        scale_embedding: Whether embeddings are multiplied by `sqrt(hidden_dim)`.
+        pooling: `"mean"` or `"max"` over the real tokens, `"first"`, the first token's
+            state, or None.
+        num_classes: Number of classes; a projection to logits `(B, num_classes)` in
+            float32 follows the pooling, which is then `"mean"` unless given. None for
+            no classes.
+        seed: Seed of all dropouts.
+        dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+
+    Raises:
+        ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
+            `hidden_dim`, or a rate or name is unknown.
+
+    Example:
+
+    >>> model = EncoderModel(1000, num_layers=2, hidden_dim=64, num_heads=4,
+    ...                      intermediate_dim=128, pooling="mean")
+    >>> model(np.random.randint(1, 1000, (2, 9))).shape
+    (2, 64)
+
+    Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
+    section 3.1.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers=6,
+        hidden_dim=512,
+        num_heads=8,
+        intermediate_dim=2048,
+        dropout=0.1,
+        position_encoding="sinusoidal",
+        norm_first=False,
+        activation="relu",
+        attention_dropout=0.0,
+        intermediate_dropout=0.0,
+        layer_norm_epsilon=1e-6,
+        use_bias=True,
+        scale_embedding=True,
+        pooling=None,
+        num_classes=None,
+        seed=None,
+        dtype=None,
+        **kwargs,
+    ):
+        if num_classes is not None:
+            check_positive("num_classes", num_classes)
+            pooling = pooling or "mean"
+        if pooling not in (None, *POOLINGS):
+            raise ValueError(
+                f"pooling must be one of {POOLINGS} or None; received {pooling!r}."
+            )
+        check_positive("vocabulary_size", vocabulary_size)
+        dtype = keras.dtype_policies.get(dtype)
+        config = {
+            "vocabulary_size": vocabulary_size,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "dropout": dropout,
+            "position_encoding": position_encoding,
+            "norm_first": norm_first,
+            "activation": activation,
+            "attention_dropout": attention_dropout,
+            "intermediate_dropout": intermediate_dropout,
+            "layer_norm_epsilon": layer_norm_epsilon,
+            "use_bias": use_bias,
+            "scale_embedding": scale_embedding,
+            "pooling": pooling,
+            "num_classes": num_classes,
+            "seed": seed,
+        }
+        parts = Parts(config, dtype)
+        position, block_position, _ = parts.positions()
+        embedding = parts.embedding(vocabulary_size, "embedding")
+        embedding_dropout = parts.dropout()
+        blocks = parts.blocks(EncoderBlock, num_layers, "encoder", block_position)
+        norm = parts.norm("encoder_norm") if norm_first else None
+
+        def states_of(token_ids):
+            x = embedding(token_ids)
+            x = position(x) if position else x
+            x = embedding_dropout(x)
+            for block in blocks:
+                x = block(x)
+            return norm(x) if norm else x
+
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        x = states_of(token_ids)
+        if pooling:
+            x = MaskedPooling(pooling, dtype=dtype, name="pooling")(x)
+        if num_classes:
+            # In float32, so that a softmax has all its digits.
+            x = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+        super().__init__(inputs=token_ids, outputs=x, **kwargs)
+        self.config = config
+        self.dtype_policy = dtype
+        self.embedding = embedding
+        self.position = position
+        self.blocks = blocks
+        self._states_of = states_of
+
+    def embed(self, token_ids, pooling=None):
+        """One vector a sentence, whatever the model's outputs are.
+
+        Args:
+            token_ids: Integer ids `(B, S)`, 0 is padding.
+            pooling: See the constructor; by default the model's own, or `"mean"`.
+
+        Returns:
+            A float32 tensor `(B, D)`.
+        """
+        pool = MaskedPooling(pooling or self.config["pooling"] or "mean")
+        token_ids = ops.convert_to_tensor(token_ids, "int32")
+        states = ops.cast(self._states_of(token_ids), "float32")
+        return pool(states, mask=ops.not_equal(token_ids, 0))

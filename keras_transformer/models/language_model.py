@@ -1,0 +1,170 @@
+"""A decoder alone: a language model."""
+
+import keras
+from keras import ops
+
+from keras_transformer.decoding.generate import generate
+from keras_transformer.layers.arguments import check_positive
+from keras_transformer.layers.blocks import DecoderBlock
+from keras_transformer.models.base import Parts, TransformerModel
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class LanguageModel(TransformerModel):
+    """The Transformer's decoder without an encoder, a functional Keras model.
+
+    Integer ids `(B, T)`, in which 0 is padding, become logits `(B, T, V)` in float32:
+    row t scores the token after token t, from tokens 0 to t alone.
+
+    Args:
+        vocabulary_size: Number of tokens V, padding included.
+        num_layers: Number of blocks.
+        hidden_dim: Width D of the model.
+        num_heads: Number of attention heads H; it must divide `hidden_dim`.
+        intermediate_dim: Inner width of the feed-forward networks.
+        dropout: Dropout rate on the sum of embedding and position, and on the output of
+            each sub-layer.
+        position_encoding: How the model knows order, see `kt.Transformer`.
+        norm_first: Whether layer normalization comes before each sub-layer (pre-norm).
+        activation: Activation of the feed-forward networks.
+        attention_dropout: Dropout rate on attention weights.
+        intermediate_dropout: Dropout rate inside the feed-forward networks.
+        layer_norm_epsilon: Epsilon of the layer normalizations.
+        use_bias: Whether the attention's projections have biases.
+        scale_embedding: Whether embeddings are multiplied by `sqrt(hidden_dim)`.
+        logits_bias: Whether logits have a bias for each token.
+        seed: Seed of all dropouts.
+        dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+
+    Raises:
+        ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
+            `hidden_dim`, or a rate or name is unknown.
+
+    Example:
+
+    >>> model = LanguageModel(1000, num_layers=2, hidden_dim=64, num_heads=4,
+    ...                       intermediate_dim=128)
+    >>> model(np.random.randint(1, 1000, (2, 9))).shape
+    (2, 9, 1000)
+
+    Reference: [Generating Wikipedia](https://arxiv.org/abs/1801.10198), section 4.2.3,
+    the first Transformer with a decoder alone.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers=6,
+        hidden_dim=512,
+        num_heads=8,
+        intermediate_dim=2048,
+        dropout=0.1,
+        position_encoding="sinusoidal",
+        norm_first=False,
+        activation="relu",
+        attention_dropout=0.0,
+        intermediate_dropout=0.0,
+        layer_norm_epsilon=1e-6,
+        use_bias=True,
+        scale_embedding=True,
+        logits_bias=False,
+        seed=None,
+        dtype=None,
+        **kwargs,
+    ):
+        check_positive("vocabulary_size", vocabulary_size)
+        dtype = keras.dtype_policies.get(dtype)
+        config = {
+            "vocabulary_size": vocabulary_size,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "dropout": dropout,
+            "position_encoding": position_encoding,
+            "norm_first": norm_first,
+            "activation": activation,
+            "attention_dropout": attention_dropout,
+            "intermediate_dropout": intermediate_dropout,
+            "layer_norm_epsilon": layer_norm_epsilon,
+            "use_bias": use_bias,
+            "scale_embedding": scale_embedding,
+            "logits_bias": logits_bias,
+            "seed": seed,
+        }
+        parts = Parts(config, dtype)
+        position, _, block_position = parts.positions()
+        embedding = parts.embedding(vocabulary_size, "embedding", logits_bias)
+        embedding_dropout = parts.dropout()
+        blocks = parts.blocks(DecoderBlock, num_layers, "decoder", block_position)
+        norm = parts.norm("decoder_norm") if norm_first else None
+
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        x = embedding(token_ids)
+        x = position(x) if position else x
+        x = embedding_dropout(x)
+        for block in blocks:
+            x = block(x)
+        x = norm(x) if norm else x
+        logits = embedding(x, reverse=True)
+        super().__init__(inputs=token_ids, outputs=logits, **kwargs)
+        self.config = config
+        self.dtype_policy = dtype
+        self.embedding = embedding
+        self.position = position
+        self.blocks = blocks
+        self.norm = norm
+
+    def generate(self, prompt_ids, **options):
+        """Continues prompts, token by token, by the search of all models.
+
+        Args:
+            prompt_ids: Integer ids `(B, P)`, 0 is padding at the end of a row, without
+                the start token; P may be 0.
+            **options: Of `kt.decoding.generate`. By default it is greedy:
+                `beam_size=1`. Lengths count the prompt.
+
+        Returns:
+            A dict: `"ids"` int32 `(B, num_hypotheses, L)`, the prompt first, and
+            `"scores"` float32 `(B, num_hypotheses)` of what follows it.
+
+        Example:
+
+        >>> model.generate([[17, 5]], sample=True, top_p=0.9, max_length=40)["ids"]
+        """
+        return generate(self, prompt_ids, **{"beam_size": 1, **options})
+
+    decoder_only = True
+
+    @property
+    def target_embedding(self):
+        return self.embedding
+
+    def start_decoding(self, prompt_ids, max_length=None):
+        """The caches for `decode_step`; see `kt.Transformer.start_decoding`."""
+        batch_size = ops.shape(prompt_ids)[0]
+        return [block.empty_cache(batch_size, max_length) for block in self.blocks]
+
+    def decode_step(
+        self,
+        token_ids,
+        index,
+        caches,
+        mask=None,
+        fixed_shapes=False,
+        output_kernel=None,
+    ):
+        """One step of decoding; see `kt.Transformer.decode_step`."""
+        x = self.embedding(token_ids)
+        x = self.position(x, start_index=index) if self.position else x
+        next_caches = []
+        for block, cache in zip(self.blocks, caches):
+            x, cache = block(
+                x,
+                decoder_attention_mask=mask,
+                cache=cache,
+                cache_index=index if fixed_shapes else None,
+            )
+            next_caches.append(cache)
+        x = self.norm(x) if self.norm else x
+        return self.embedding(x, reverse=True, kernel=output_kernel), next_caches
