@@ -41,7 +41,7 @@ def test_errors_of_use_are_one_line_and_code_2(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["translate", str(tmp_path / "nothing"), "text"])
     assert stop.value.code == 2
-    assert "holds no translator" in capsys.readouterr().err
+    assert "holds no Translator" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["train", str(tmp_path / "new")])
     assert "source is needed" in capsys.readouterr().err

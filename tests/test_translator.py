@@ -38,7 +38,7 @@ def test_a_folder_with_something_else_is_left_alone(translator, tmp_path):
     with pytest.raises(ValueError, match="something else"):
         translator.save(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    with pytest.raises(FileNotFoundError, match="holds no translator"):
+    with pytest.raises(FileNotFoundError, match="holds no Translator"):
         kt.Translator.load(tmp_path)
 
 

@@ -20,6 +20,7 @@ def generate(
     stop_when="certain",
     min_length=None,
     max_length=None,
+    extra_length=50,
     force_end=False,
     target_prefix=None,
     banned_ids=(),
@@ -57,7 +58,9 @@ def generate(
         min_length: Fewest tokens of an answer, its end token included.
         max_length: Most tokens of an answer, its end token included: an integer, an
             integer tensor, scalar or `(B,)`; by default the length of its own source
-            plus 50, as in the paper.
+            plus `extra_length`.
+        extra_length: Tokens that an answer may be longer than its source; the paper's
+            are 50.
         force_end: Whether an answer of `max_length` tokens has the end token as its
             last, at no cost, instead of being cut off.
         target_prefix: Integer ids `(B, P)`, 0 is padding: tokens that each answer
@@ -101,6 +104,7 @@ def generate(
         stop_when=stop_when,
         min_length=min_length,
         max_length=max_length,
+        extra_length=extra_length,
         no_repeat_ngram_size=no_repeat_ngram_size,
         sample=sample,
         temperature=temperature,
@@ -113,11 +117,11 @@ def generate(
     batch, source_length = ops.shape(source_ids)
     if max_length is None:
         lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
-        max_lengths = lengths + 50
+        max_lengths = lengths + extra_length
         if not model.decoder_only:
             # A row of padding alone, which fills a batch up, is over at once.
             max_lengths = ops.where(lengths > 0, max_lengths, 1)
-        longest = source_length + 50
+        longest = source_length + extra_length
     else:
         max_lengths = ops.broadcast_to(ops.cast(max_length, "int32"), (batch,))
         longest = max_length if longest is None else longest
@@ -211,6 +215,7 @@ def check_search(
     stop_when="certain",
     min_length=None,
     max_length=None,
+    extra_length=50,
     force_end=False,
     banned_ids=(),
     no_repeat_ngram_size=None,
@@ -241,6 +246,7 @@ def check_search(
     )
     check("length_penalty", length_penalty, lambda a: a >= 0, "not be negative")
     check("max_length", max_length, positive, "be positive")
+    check("extra_length", extra_length, positive, "be positive")
     check("min_length", min_length, positive, "be positive")
     if isinstance(max_length, int):
         check(

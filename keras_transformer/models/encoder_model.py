@@ -136,6 +136,14 @@ class EncoderModel(TransformerModel):
         self.blocks = blocks
         self._states_of = states_of
 
+    @property
+    def source_embedding(self):
+        return self.embedding
+
+    @property
+    def target_embedding(self):
+        return self.embedding
+
     def embed(self, token_ids, pooling=None):
         """One vector a sentence, whatever the model's outputs are.
 

@@ -137,6 +137,10 @@ class LanguageModel(TransformerModel):
     decoder_only = True
 
     @property
+    def source_embedding(self):
+        return self.embedding
+
+    @property
     def target_embedding(self):
         return self.embedding
 

@@ -1,0 +1,102 @@
+"""The TextEncoder: an encoder and its tokenizer, text in, vectors or classes out."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_transformer.text_model import TextModel, as_list, compiled
+
+
+class TextEncoder(TextModel):
+    """Embeds text, and sorts it into classes, with an encoder.
+
+    Args:
+        model: A `kt.EncoderModel`, with `num_classes` to classify.
+        tokenizer: Its `kt.text.Tokenizer`.
+        labels: List of the classes' names, in the order of the model's logits.
+        max_source_length: Most tokens of a text, end token included; longer ones are
+            cut off, with a warning.
+
+    Raises:
+        ValueError: If the tokenizer has more ids than the model's embedding, or there
+            is another number of labels than of classes.
+
+    Example:
+
+    >>> encoder = kt.TextEncoder(model, tokenizer, labels=["bad", "good"])
+    >>> encoder.classify(["What a fine day."])
+    ['good']
+    """
+
+    settings_file = "text_encoder.json"
+
+    def __init__(self, model, tokenizer, labels=None, max_source_length=256):
+        super().__init__(model, tokenizer, None, max_source_length)
+        self.labels = None if labels is None else list(labels)
+        classes = model.config["num_classes"]
+        if self.labels is not None and len(self.labels) != classes:
+            raise ValueError(
+                "labels must have a name for each of the model's classes; received "
+                f"{len(self.labels)} labels for num_classes={classes}."
+            )
+        self._functions = {}
+
+    def embed(self, texts, tokens_per_batch=4096):
+        """Vectors of texts, float32 `(B, D)`; see `kt.EncoderModel.embed`."""
+        return self._run("vectors", texts, tokens_per_batch)
+
+    def classify(self, texts, return_scores=False, tokens_per_batch=4096):
+        """The most probable class of each text.
+
+        Args:
+            texts: List of strings.
+            return_scores: Whether to return the probabilities too.
+            tokens_per_batch: Most tokens at once, padding included.
+
+        Returns:
+            A list of labels, or of the classes' numbers if there are none; with
+            `return_scores` a tuple of it and a float32 array `(B, num_classes)`.
+
+        Raises:
+            ValueError: If the model has no classes.
+        """
+        if self.model.config["num_classes"] is None:
+            raise ValueError("The model has no classes: give it num_classes.")
+        scores = self._run("probabilities", texts, tokens_per_batch)
+        best = scores.argmax(axis=1).tolist()
+        names = best if self.labels is None else [self.labels[i] for i in best]
+        return (names, scores) if return_scores else names
+
+    def vectors(self, source_ids, model=None):
+        """Ids `(B, S)` -> vectors `(B, D)`, in the graph."""
+        return (model or self.model).embed(source_ids)
+
+    def probabilities(self, source_ids, model=None):
+        """Ids `(B, S)` -> probabilities of the classes, in the graph."""
+        return ops.softmax((model or self.model)(source_ids, training=False))
+
+    def _run(self, name, texts, tokens_per_batch):
+        if name not in self._functions:
+            function = getattr(self, name)
+            self._functions[name] = compiled(
+                self.model,
+                lambda inputs: {name: function(inputs["source_ids"])},
+                {"source_ids": (None, None)},
+            )
+        found = None
+        for rows, source_ids in self._batches(as_list(texts), tokens_per_batch):
+            part = self._functions[name]({"source_ids": source_ids})[name]
+            part = keras.ops.convert_to_numpy(part)
+            if found is None:
+                found = np.zeros((len(texts), part.shape[1]), "float32")
+            found[rows] = part
+        if found is None:
+            width = {
+                "vectors": self.model.config["hidden_dim"],
+                "probabilities": self.model.config["num_classes"],
+            }[name]
+            found = np.zeros((0, width), "float32")
+        return found
+
+    def _settings(self):
+        return {**super()._settings(), "labels": self.labels}

@@ -1,0 +1,95 @@
+"""The TextGenerator: a language model and its tokenizer, prompts in and text out."""
+
+from keras_transformer.text_to_text import TextToText
+
+
+class TextGenerator(TextToText):
+    """Continues text with a language model.
+
+    Args:
+        model: A `kt.LanguageModel`.
+        tokenizer: Its `kt.text.Tokenizer`.
+        max_source_length: Most tokens of a prompt; of longer ones the end is kept.
+        search_options: Dict of options of `kt.decoding.generate` that hold where a call
+            doesn't give its own, such as `{"sample": True, "top_p": 0.9}`.
+
+    Raises:
+        ValueError: If the tokenizer has more ids than the model's embedding, or an
+            option is out of range.
+
+    Example:
+
+    >>> generator = kt.TextGenerator(model, tokenizer)
+    >>> generator.generate("Once upon a", max_new_tokens=20)
+    'Once upon a time there was a dog.'
+    """
+
+    settings_file = "text_generator.json"
+    defaults = {"beam_size": 1, "length_penalty": 0.0}
+
+    def __init__(self, model, tokenizer, max_source_length=256, search_options=None):
+        super().__init__(
+            model, tokenizer, None, max_source_length, search_options=search_options
+        )
+
+    def generate(
+        self,
+        prompts,
+        max_new_tokens=50,
+        num_hypotheses=1,
+        return_scores=False,
+        seed=0,
+        tokens_per_batch=4096,
+        verbose=0,
+        **options,
+    ):
+        """Continues each prompt.
+
+        Args:
+            prompts: List of strings, or one string; `""` starts from nothing.
+            max_new_tokens: Most tokens that are added to a prompt.
+            num_hypotheses: Number of continuations, best first; with `sample=True` all
+                of those drawn.
+            return_scores: Whether to return scores too: the continuations'
+                log-probabilities.
+            seed: With `sample=True`: the same seed gives the same text.
+            tokens_per_batch: Most tokens of prompts at once, padding included.
+            verbose: 1 shows a progress bar.
+            **options: Other options of `kt.decoding.generate`: `sample`,
+                `temperature`, `top_k`, `top_p`, `beam_size`, `min_length`,
+                `banned_ids`, `no_repeat_ngram_size` ... Lengths count the prompt.
+
+        Returns:
+            A list of strings, prompt and continuation (a string for a string). With
+            `num_hypotheses` over 1, a list of lists. With `return_scores` a tuple of
+            that and the scores.
+
+        Raises:
+            ValueError: For options out of range.
+            TypeError: If `prompts` isn't made of strings, or for an unknown option.
+        """
+        return self._answer(
+            prompts,
+            num_hypotheses,
+            return_scores,
+            None,
+            seed,
+            tokens_per_batch,
+            verbose,
+            extra_length=max_new_tokens,
+            **options,
+        )
+
+    def encode(self, texts):
+        """Prompts -> ids, inside the graph.
+
+        Args:
+            texts: String tensor `(B,)`.
+
+        Returns:
+            A `tf.RaggedTensor` of ids `(B, None)`, and a bool tensor `(B,)`: whether
+            the beginning of the prompt was left out.
+        """
+        ids = self.source_tokenizer.tokenize(texts)
+        truncated = ids.row_lengths() > self.max_source_length
+        return ids[:, -self.max_source_length :], truncated
