@@ -85,7 +85,7 @@ class Sampling:
 
     def _choose(self, logits, index):
         """The next token of each hypothesis, its logit first; each `(B, N)`."""
-        if self.temperature == 0:
+        if not ops.is_tensor(self.temperature) and self.temperature == 0:
             best, tokens = ops.top_k(logits, 1)
             return best[..., 0], tokens[..., 0]
         size = logits.shape[-1]

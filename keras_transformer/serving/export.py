@@ -1,19 +1,25 @@
-"""Translator -> SavedModel that stock TF Serving loads."""
+"""Translator, generator or encoder -> SavedModel that stock TF Serving loads."""
 
 import os
 import pathlib
 import shutil
 
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.decoding.generate import check_search
 from keras_transformer.serving.clean_process import ask_in_clean_process
-from keras_transformer.serving.signatures import WEIGHTS, Signatures
+from keras_transformer.serving.encoding import EncodingSignatures
+from keras_transformer.serving.generation import GenerationSignatures
+from keras_transformer.serving.signatures import WEIGHTS
+from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
+from keras_transformer.text_encoder import TextEncoder
+from keras_transformer.text_generator import TextGenerator
 
 
 def export_saved_model(
-    translator,
+    text_model,
     folder,
     *,
     beam_size=None,
@@ -45,8 +51,23 @@ def export_saved_model(
     | `encode` | `text` string (B,) | `embedding` float32 (B, D), mean of the encoder's output, `truncated` |
     | `token_ids` | `source_ids` int32 (B, S), `source_length` int32 (B,) | `output_ids` int32 (B, L), `score` float32 (B,) |
 
+    Those of a text generator: `serving_default`, and `generate`, which samples:
+
+    | name | inputs | outputs |
+    | --- | --- | --- |
+    | `serving_default` | `text` string (B,) | `generated` string (B,), `score` float32 (B,), `truncated` bool (B,) |
+    | `generate` | `text`; optional `max_new_tokens` int32, `temperature` float32, `top_p` float32, `seed` int32, each (1,) | the same |
+
+    Those of a text encoder; `serving_default` is the last that there is:
+
+    | name | inputs | outputs |
+    | --- | --- | --- |
+    | `embed` | `text` string (B,) | `embedding` float32 (B, D), `truncated` bool (B,) |
+    | `classify` | `text` string (B,) | `label` string (B,), `scores` float32 (B, C), `truncated` bool (B,) |
+
     Args:
-        translator: A `kt.Translator`.
+        text_model: A `kt.Translator`, `kt.TextGenerator` or `kt.TextEncoder`; the
+            options of a search are for the first two.
         folder: The model's folder; the versions 1, 2, ... are folders in it.
         beam_size: Number of hypotheses followed at once; 1 is greedy search. By
             default, as the next, the translator's own, or the paper's 4.
@@ -83,14 +104,17 @@ def export_saved_model(
     """  # noqa: E501
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {WEIGHTS}; received {weights!r}.")
-    search = translator.options(
-        beam_size=beam_size, length_penalty=length_penalty, max_length=max_length
+    graphs = _graphs(
+        text_model,
+        weights,
+        xla_buckets,
+        num_hypotheses,
+        beam_size=beam_size,
+        length_penalty=length_penalty,
+        max_length=max_length,
     )
-    num_hypotheses = num_hypotheses or search["beam_size"]
-    check_search(**search, num_hypotheses=num_hypotheses)
-    graphs = Signatures(translator, num_hypotheses, weights, xla_buckets, **search)
     functions = _chosen(graphs.functions(), signatures)
-    texts = list(warmup_texts or [_sample_text(translator)])
+    texts = list(warmup_texts or [_sample_text(text_model)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Not a number, so the server doesn't take it for a version.
@@ -120,6 +144,20 @@ def export_saved_model(
     return str(path)
 
 
+def _graphs(text_model, weights, xla_buckets, num_hypotheses, **search):
+    """The signatures of what is exported."""
+    if isinstance(text_model, TextEncoder):
+        return EncodingSignatures(text_model, weights)
+    search = text_model.options(**search)
+    if isinstance(text_model, TextGenerator):
+        return GenerationSignatures(text_model, weights=weights, **search)
+    num_hypotheses = num_hypotheses or search["beam_size"]
+    check_search(**search, num_hypotheses=num_hypotheses)
+    return TranslationSignatures(
+        text_model, num_hypotheses, weights=weights, xla_buckets=xla_buckets, **search
+    )
+
+
 def _chosen(functions, names):
     if names is None:
         return functions
@@ -131,9 +169,9 @@ def _chosen(functions, names):
     return {name: functions[name] for name in ("serving_default", *names)}
 
 
-def _sample_text(translator, length=20):
+def _sample_text(text_model, length=20):
     """Some text of the source's vocabulary, as long as a sentence."""
-    tokenizer = translator.source_tokenizer
+    tokenizer = text_model.source_tokenizer
     size = tokenizer.vocabulary_size
     ids = [size // 2 + (i * (size // 2)) // length for i in range(length)]
     return (
@@ -156,14 +194,18 @@ def _warmup_requests(texts, batch_sizes, xla_buckets):
     return requests
 
 
-def _verify(signatures, path, texts):
-    expected = signatures.serving_default(tf.constant(texts))["translation"].numpy()
-    expected = [text.decode("utf-8") for text in expected]
-    inputs = {"text": texts}
-    found = ask_in_clean_process(path, "serving_default", inputs)["translation"]
-    for text, right, answer in zip(texts, expected, found):
-        if answer != right:
-            raise RuntimeError(
-                f"The export answers {answer!r} to {text!r}, but the translator "
-                f"{right!r}; nothing was exported."
-            )
+def _verify(graphs, path, texts):
+    found = ask_in_clean_process(path, "serving_default", {"text": texts})
+    for name, expected in graphs.answers(texts).items():
+        for text, answer, right in zip(texts, found[name], expected.numpy()):
+            right = right.decode("utf-8") if isinstance(right, bytes) else right
+            if isinstance(right, str):
+                same = answer == right
+            else:
+                # Half precision rounds otherwise in another order.
+                same = np.allclose(answer, right, rtol=1e-2, atol=1e-2)
+            if not same:
+                raise RuntimeError(
+                    f"The export answers {answer!r} to {text!r}, but it should be "
+                    f"{right!r}; nothing was exported."
+                )

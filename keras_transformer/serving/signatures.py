@@ -1,73 +1,50 @@
-"""The signatures of an export: functions of a graph, and the weights they need."""
+"""What all exports share: the weights as exported, and the search in its graph."""
 
 import contextlib
 import functools
 
 import keras
 import tensorflow as tf
-from keras import ops
 
-from keras_transformer.decoding.explain import explain
-from keras_transformer.models.transformer import Transformer
-
-NAMES = (
-    "serving_default",
-    "n_best",
-    "translate",
-    "score",
-    "explain",
-    "encode",
-    "token_ids",
-)
-XLA_NAMES = ("serving_default_xla", "token_ids_xla")
 WEIGHTS = ("float32", "bfloat16", "int8")
 
 # Nothing here needs Python's ifs and loops translated, which takes long.
-_graph = functools.partial(tf.function, autograph=False)
-
-_TEXT = tf.TensorSpec([None], tf.string, name="text")
-_IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
-_LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
+graph = functools.partial(tf.function, autograph=False)
+TEXT = tf.TensorSpec([None], tf.string, name="text")
 
 
 class Signatures:
-    """Text in and text out, around a translator's search.
+    """Functions of a graph around a text model, and the weights they need.
 
     Args:
-        translator: A `kt.Translator`.
-        num_hypotheses: Number n of answers of `n_best`.
+        text_model: A `kt.Translator`, `kt.TextGenerator` or `kt.TextEncoder`.
         weights: `"float32"`: the weights as they are; `"bfloat16"`; or `"int8"`, with
             a scale for each row or column, multiplied out once a request.
-        xla_buckets: Pairs `(batch_size, source_length)`, ascending.
-        **search: Options of the search.
     """
 
-    def __init__(
-        self, translator, num_hypotheses, weights="float32", xla_buckets=(), **search
-    ):
-        self._translator = translator
-        self._num_hypotheses = num_hypotheses
-        self._search = search
-        self._model = translator.model
+    names = ()
+
+    def __init__(self, text_model, weights="float32"):
+        self._text_model = text_model
+        self._model = text_model.model
         if weights != "float32":
-            config = {**translator.model.get_config(), "dtype": "bfloat16"}
-            self._model = Transformer.from_config(config)
-            self._model.set_weights(translator.model.get_weights())
+            config = {**self._model.get_config(), "dtype": "bfloat16"}
+            self._model = type(self._model).from_config(config)
+            self._model.set_weights(text_model.model.get_weights())
         self._whole, self._quantized = [], []
         for variable in self._model.variables:
             if weights == "int8" and len(variable.shape) == 2:
                 self._quantized.append((variable, *_quantize(variable)))
             else:
                 self._whole.append(variable)
-        self._buckets = [
-            (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
-        ]
-        self.translate = self._with_options()
 
     def functions(self):
         """The signatures by name."""
-        names = NAMES + XLA_NAMES if self._buckets else NAMES
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self.names}
+
+    def answers(self, texts):
+        """What `serving_default` answers to texts, to compare an export with."""
+        return self.serving_default(tf.constant(texts))
 
     def resources(self):
         """What must be written beside the graph: a module that keeps track of it."""
@@ -75,8 +52,8 @@ class Signatures:
         module.weights = [variable.value for variable in self._whole]
         module.quantized = [parts for _, *parts in self._quantized]
         tokenizers = {
-            self._translator.source_tokenizer,
-            self._translator.target_tokenizer,
+            self._text_model.source_tokenizer,
+            self._text_model.target_tokenizer,
         }
         module.tables = [r for t in tokenizers for r in getattr(t, "resources", ())]
         return module
@@ -92,17 +69,41 @@ class Signatures:
             ]
         )
 
+
+class SearchSignatures(Signatures):
+    """Signatures that search: of a translator, and of a text generator.
+
+    Args:
+        text_model: A `kt.Translator` or `kt.TextGenerator`.
+        weights: See `Signatures`.
+        xla_buckets: Pairs `(batch_size, source_length)`, ascending.
+        **search: Options of the search.
+    """
+
+    xla_names = ()
+
+    def __init__(self, text_model, weights="float32", xla_buckets=(), **search):
+        super().__init__(text_model, weights)
+        self._search = search
+        self._buckets = [
+            (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
+        ]
+
+    def functions(self):
+        names = self.names + self.xla_names if self._buckets else self.names
+        return {name: getattr(self, name) for name in names}
+
     def _find(self, source_ids, **options):
         options = {**self._search, **options}
         with self._model_in_use():
-            return self._translator.search(source_ids, model=self._model, **options)
+            return self._text_model.search(source_ids, model=self._model, **options)
 
     # Functions of their own, so that several signatures share one copy of the search.
-    @_graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def _best_of_many(self, source_ids):
         return self._find(source_ids, num_hypotheses=1)
 
-    @_graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
+    @graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
     def _best_of_one(self, source_ids):
         return self._find(source_ids, num_hypotheses=1)
 
@@ -122,7 +123,7 @@ class Signatures:
         """The search for one shape, compiled by XLA."""
         spec = tf.TensorSpec([batch_size, source_length], tf.int32)
 
-        @_graph(input_signature=[spec], jit_compile=True)
+        @graph(input_signature=[spec], jit_compile=True)
         def compiled(source_ids):
             return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
@@ -150,174 +151,10 @@ class Signatures:
     def _texts(self, ids):
         """Ids `(B, n, L)` -> strings `(B, n)`."""
         flat = tf.reshape(ids, [-1, tf.shape(ids)[-1]])
-        texts = self._translator.target_tokenizer.detokenize(flat)
+        texts = self._text_model.target_tokenizer.detokenize(flat)
         # REST takes valid UTF-8 only; byte fallback can spell other bytes.
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         return tf.reshape(texts, tf.shape(ids)[:2])
-
-    def _tokens(self, tokenizer, ids):
-        """Ids -> their pieces of text; nothing for padding."""
-        pieces = tokenizer.tokens(range(tokenizer.vocabulary_size))
-        pieces = tf.gather(tf.constant(pieces), ids)
-        return tf.where(ids > 0, pieces, "")
-
-    def _answer(self, text, search):
-        source_ids, truncated = self._translator.encode(text)
-        found = search(source_ids.to_tensor())
-        return {
-            "translation": self._texts(found["ids"])[:, 0],
-            "score": found["scores"][:, 0],
-            "truncated": truncated,
-        }
-
-    @_graph(input_signature=[_TEXT])
-    def serving_default(self, text):
-        return self._answer(text, self._best)
-
-    @_graph(input_signature=[_TEXT])
-    def serving_default_xla(self, text):
-        return self._answer(text, self._best_compiled)
-
-    @_graph(input_signature=[_TEXT])
-    def n_best(self, text):
-        source_ids, truncated = self._translator.encode(text)
-        count = self._num_hypotheses
-        found = self._find(source_ids.to_tensor(), num_hypotheses=count)
-        return {
-            "translations": tf.ensure_shape(self._texts(found["ids"]), [None, count]),
-            "scores": found["scores"],
-            "truncated": truncated,
-        }
-
-    def _with_options(self):
-        """The signature whose inputs have defaults, one value for all rows."""
-        beam_size = self._search["beam_size"]
-        penalty = float(self._search["length_penalty"])
-        limit = self._search.get("max_length") or 0
-        specs = [
-            _TEXT,
-            tf.TensorSpec([None], tf.int32, name="num_hypotheses"),
-            tf.TensorSpec([None], tf.float32, name="length_penalty"),
-            tf.TensorSpec([None], tf.int32, name="max_length"),
-            tf.TensorSpec([None], tf.string, name="target_prefix"),
-        ]
-
-        # A tensor as a default becomes the signature's, which the server fills in.
-        defaults = [tf.constant(value) for value in ([1], [penalty], [limit], [""])]
-
-        @_graph(input_signature=specs)
-        def translate(
-            text,
-            num_hypotheses=defaults[0],
-            length_penalty=defaults[1],
-            max_length=defaults[2],
-            target_prefix=defaults[3],
-        ):
-            rows = tf.shape(text)
-            counts = tf.clip_by_value(num_hypotheses, 1, beam_size)
-            counts = tf.broadcast_to(counts, rows)
-            count = tf.reduce_max(tf.concat([counts, [1]], axis=0))
-            source_ids, truncated = self._translator.encode(text)
-            longest = self._translator.max_source_length + 50
-            own = tf.cast(source_ids.row_lengths(), tf.int32) + 50
-            asked = tf.broadcast_to(max_length, rows)
-            lengths = tf.where(asked > 0, tf.minimum(asked, longest), own)
-            prefix = tf.broadcast_to(target_prefix, rows)
-            found = self._find(
-                source_ids.to_tensor(),
-                num_hypotheses=count,
-                length_penalty=tf.broadcast_to(tf.maximum(length_penalty, 0.0), rows),
-                max_length=lengths,
-                longest=tf.reduce_max(tf.concat([lengths, [1]], axis=0)),
-                target_prefix=self._prefix(prefix, longest),
-            )
-            asked_for = tf.range(count) < counts[:, None]
-            return {
-                "translations": tf.where(asked_for, self._texts(found["ids"]), ""),
-                "scores": tf.where(asked_for, found["scores"], -1e9),
-                "truncated": truncated,
-            }
-
-        return translate
-
-    def _prefix(self, target_prefix, longest):
-        ids = self._translator.target_tokenizer.tokenize(target_prefix)
-        return ids[:, :longest].to_tensor()
-
-    def _reference_ids(self, reference):
-        """Ids `(B, T)` with the end token, no longer than an answer can be."""
-        tokenizer = self._translator.target_tokenizer
-        longest = self._translator.max_source_length + 49
-        if self._model.max_length:
-            longest = min(longest, self._model.max_length - 1)
-        ids = tokenizer.tokenize(reference)[:, :longest]
-        end = tf.fill([ids.nrows(), 1], tokenizer.end_id)
-        return tf.concat([ids, end], axis=1).to_tensor()
-
-    def _explain(self, source_ids, target_ids):
-        start_id = self._translator.target_tokenizer.start_id
-        with self._model_in_use():
-            return explain(self._model, source_ids, target_ids, start_id)
-
-    @_graph(input_signature=[_TEXT, tf.TensorSpec([None], tf.string, name="reference")])
-    def score(self, text, reference):
-        source_ids, _ = self._translator.encode(text)
-        target_ids = self._reference_ids(reference)
-        found = self._explain(source_ids.to_tensor(), target_ids)
-        return {
-            "log_prob": tf.reduce_sum(found["log_probs"], axis=1),
-            "num_tokens": tf.reduce_sum(tf.cast(target_ids > 0, tf.int32), axis=1),
-        }
-
-    @_graph(input_signature=[_TEXT])
-    def explain(self, text):
-        source_ids, truncated = self._translator.encode(text)
-        source_ids = source_ids.to_tensor()
-        best = self._best(source_ids)["ids"]
-        ids = best[:, 0]
-        lengths = tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1)
-        ids = ids[:, : tf.reduce_max(tf.concat([lengths, [1]], axis=0))]
-        found = self._explain(source_ids, ids)
-        # One more column, below all others, so that an empty batch has one too.
-        alignment = tf.pad(
-            found["alignment"], [[0, 0], [0, 0], [0, 1]], constant_values=-1
-        )
-        aligned = tf.argmax(alignment, axis=2, output_type=tf.int32)
-        translator = self._translator
-        return {
-            "translation": self._texts(best)[:, 0],
-            "tokens": self._tokens(translator.target_tokenizer, ids),
-            "log_probs": found["log_probs"],
-            "source_tokens": self._tokens(translator.source_tokenizer, source_ids),
-            "aligned_source": tf.where(ids > 0, aligned, -1),
-            "truncated": truncated,
-        }
-
-    @_graph(input_signature=[_TEXT])
-    def encode(self, text):
-        source_ids, truncated = self._translator.encode(text)
-        source_ids = source_ids.to_tensor()
-        with self._model_in_use():
-            states = tf.cast(self._model.encode(source_ids), tf.float32)
-        real = tf.cast(source_ids > 0, tf.float32)[..., None]
-        mean = tf.math.divide_no_nan(
-            tf.reduce_sum(states * real, axis=1), tf.reduce_sum(real, axis=1)
-        )
-        return {"embedding": mean, "truncated": truncated}
-
-    def _answer_ids(self, source_ids, source_length, search):
-        # A server that pads ids itself doesn't pad with zero: lengths tell.
-        real = tf.sequence_mask(source_length, tf.shape(source_ids)[1])
-        found = search(ops.where(real, source_ids, 0))
-        return {"output_ids": found["ids"][:, 0], "score": found["scores"][:, 0]}
-
-    @_graph(input_signature=[_IDS, _LENGTHS])
-    def token_ids(self, source_ids, source_length):
-        return self._answer_ids(source_ids, source_length, self._best)
-
-    @_graph(input_signature=[_IDS, _LENGTHS])
-    def token_ids_xla(self, source_ids, source_length):
-        return self._answer_ids(source_ids, source_length, self._best_compiled)
 
 
 def _quantize(variable):

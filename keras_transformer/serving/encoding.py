@@ -1,0 +1,50 @@
+"""The signatures of a text encoder's export."""
+
+import tensorflow as tf
+
+from keras_transformer.serving.signatures import TEXT, Signatures, graph
+
+
+class EncodingSignatures(Signatures):
+    """Text in, vectors and classes out.
+
+    Args:
+        encoder: A `kt.TextEncoder`.
+        weights: See `Signatures`.
+    """
+
+    @property
+    def names(self):
+        classes = self._model.config["num_classes"]
+        return ("serving_default", "embed", *(("classify",) if classes else ()))
+
+    def _ids(self, text):
+        source_ids, truncated = self._text_model.encode(text)
+        return source_ids.to_tensor(), truncated
+
+    @graph(input_signature=[TEXT])
+    def embed(self, text):
+        source_ids, truncated = self._ids(text)
+        with self._model_in_use():
+            vectors = self._text_model.vectors(source_ids, self._model)
+        return {"embedding": vectors, "truncated": truncated}
+
+    @graph(input_signature=[TEXT])
+    def classify(self, text):
+        source_ids, truncated = self._ids(text)
+        with self._model_in_use():
+            scores = self._text_model.probabilities(source_ids, self._model)
+        labels = self._text_model.labels
+        if labels is None:
+            labels = [str(number) for number in range(scores.shape[1])]
+        best = tf.argmax(scores, axis=1)
+        return {
+            "label": tf.gather(tf.constant(labels), best),
+            "scores": scores,
+            "truncated": truncated,
+        }
+
+    @property
+    def serving_default(self):
+        """Classes where the model has any, vectors otherwise."""
+        return self.classify if "classify" in self.names else self.embed

@@ -1,0 +1,59 @@
+"""Exports of a text generator and of a text encoder, asked in a clean process."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_transformer as kt
+from keras_transformer.serving import diagnose, export_saved_model
+from keras_transformer.serving.clean_process import ask_in_clean_process
+
+SIZES = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32}
+TEXTS = ["the dog", "", "a small red cat"]
+
+
+@pytest.fixture(scope="module")
+def generator(tokenizer):
+    model = kt.LanguageModel(320, seed=0, **SIZES)
+    options = {"extra_length": 5}
+    return kt.TextGenerator(model, tokenizer, search_options=options)
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer):
+    model = kt.EncoderModel(320, num_classes=2, seed=0, **SIZES)
+    return kt.TextEncoder(model, tokenizer, labels=["bad", "good"])
+
+
+def test_generator_answers_in_a_clean_process(generator, tmp_path):
+    path = export_saved_model(generator, tmp_path, verify=True)
+    found = ask_in_clean_process(path, "serving_default", {"text": TEXTS})
+    assert found["generated"] == generator.generate(TEXTS, max_new_tokens=5)
+    assert diagnose(path) == []
+    sampled = tf.saved_model.load(path).signatures["generate"]
+    options = {
+        "max_new_tokens": tf.constant([8]),
+        "temperature": tf.constant([1.0]),
+        "top_p": tf.constant([1.0]),
+    }
+    texts = tf.constant(TEXTS[:1])
+    drawn = {
+        sampled(text=texts, seed=tf.constant([seed]), **options)["generated"].numpy()[0]
+        for seed in (1, 2, 3, 1)
+    }
+    assert len(drawn) == 3
+    expected = generator.generate(TEXTS[:1], 8, sample=True, seed=1)[0]
+    assert expected.encode() in drawn
+
+
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_encoder_answers_in_a_clean_process(encoder, tmp_path, weights):
+    path = export_saved_model(encoder, tmp_path, weights=weights, verify=True)
+    found = ask_in_clean_process(path, "classify", {"text": TEXTS})
+    labels, scores = encoder.classify(TEXTS, return_scores=True)
+    tolerance = 1e-5 if weights == "float32" else 0.05
+    np.testing.assert_allclose(found["scores"], scores, atol=tolerance)
+    if weights == "float32":
+        assert found["label"] == labels
+    vectors = ask_in_clean_process(path, "embed", {"text": TEXTS})["embedding"]
+    np.testing.assert_allclose(vectors, encoder.embed(TEXTS), atol=10 * tolerance)
