@@ -18,21 +18,18 @@ its own means; `--marian random` makes one.
 """
 
 import argparse
-import contextlib
 import functools
 import gzip
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-THREADS = 2
+from turns import THREADS, print_table, processes, serve_turns, take_turns
+
 LENGTH = 32
-SHORTEST_TURN = 0.5  # seconds
 SIZES = {
     "small": {"layers": 4, "hidden": 256, "heads": 4, "inner": 1024, "words": 8000},
     "base": {"layers": 6, "hidden": 512, "heads": 8, "inner": 2048, "words": 32_000},
@@ -73,7 +70,7 @@ def main():
     parser.add_argument("--take-turns", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.take_turns:
-        serve_turns()
+        serve_turns(CONTENDERS)
         return
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments.size:
@@ -84,7 +81,7 @@ def main():
 
 def compare_sizes(folder, size, rounds):
     paths = prepare(folder, size)
-    with processes(PROGRAMS) as programs:
+    with processes(__file__, PROGRAMS) as programs:
         for beam_size, batch_size in WORK:
             job = {
                 "beam_size": beam_size,
@@ -103,7 +100,7 @@ def compare_texts(folder, arguments):
     contenders = MARIAN_PROGRAMS if arguments.marian else TEXT_PROGRAMS
     peer = contenders["CTranslate2"][0]
     job = {"paths": paths, "sources": arguments.sources, "answers": str(folder)}
-    with processes(contenders) as programs:
+    with processes(__file__, contenders) as programs:
         seconds = take_turns(programs, contenders, job, min(arguments.rounds, 3))
     print_table("texts, beam 4", seconds, peer)
     print("\n| answers | the same as ours | BLEU |\n| --- | --- | --- |")
@@ -122,84 +119,6 @@ def compare_texts(folder, arguments):
 
 def read_answers(folder, name):
     return json.loads((folder / f"{name}.json").read_text("utf-8"))
-
-
-def print_table(title, seconds, peer):
-    print(f"\n| {title} | seconds | speed over {peer} |")
-    print("| --- | --- | --- |")
-    for name, times in seconds.items():
-        middle = statistics.median(times)
-        ratio = statistics.median(seconds[peer]) / middle
-        print(f"| {name} | {middle:.3f} | {ratio:.2f} |", flush=True)
-
-
-# Turns: the parent names a contender, its program works and says how long it took.
-
-
-@contextlib.contextmanager
-def processes(programs):
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(THREADS),
-        # Without it OpenMP's threads spin, which costs CTranslate2 most.
-        "KMP_BLOCKTIME": "0",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    started = {
-        name: subprocess.Popen(
-            [sys.executable, __file__, "--take-turns"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        for name in programs
-    }
-    try:
-        yield started
-    finally:
-        for process in started.values():
-            process.stdin.close()
-            process.wait()
-
-
-def take_turns(started, programs, job, rounds):
-    """Seconds of each contender, in each round."""
-    seconds = {name: [] for names in programs.values() for name in names}
-    # In the first round contenders load, compile and warm up.
-    for number in range(rounds + 1):
-        for program, names in programs.items():
-            for name in names:
-                # Until the threads of the contender before have stopped to spin.
-                time.sleep(0.3)
-                process = started[program]
-                process.stdin.write(json.dumps([name, job]) + "\n")
-                process.stdin.flush()
-                answer = process.stdout.readline()
-                if not answer:
-                    raise RuntimeError(f"{name} ended with {process.wait()}")
-                if number:
-                    seconds[name].append(float(answer))
-    return seconds
-
-
-def serve_turns():
-    works = {}
-    for line in sys.stdin:
-        name, job = json.loads(line)
-        if line not in works:
-            works[line] = CONTENDERS[name](job)
-            answers = works[line]()
-            if "answers" in job:
-                path = pathlib.Path(job["answers"], f"{name}.json")
-                path.write_text(json.dumps(answers), "utf-8")
-        start, times = time.perf_counter(), 0
-        # Short work is repeated, and counts by its mean.
-        while times == 0 or time.perf_counter() - start < SHORTEST_TURN:
-            works[line]()
-            times += 1
-        print((time.perf_counter() - start) / times, flush=True)
 
 
 # Contenders: each gives a function that does the work once.

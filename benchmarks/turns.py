@@ -1,0 +1,96 @@
+"""Programs that take turns: each in a process of its own, rounds interleaved.
+
+A script names its contenders in a dict of functions. Each takes a job, a dict, and
+returns a function that does the work once. The script calls `serve_turns` when it is
+started with `--take-turns`, and `processes` and `take_turns` otherwise.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+THREADS = 2
+SHORTEST_TURN = 0.5  # seconds
+
+
+@contextlib.contextmanager
+def processes(script, programs, environments=None):
+    """Starts a process of `script` for each program; a dict of them by name."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(THREADS),
+        # Without it OpenMP's threads spin, which costs CTranslate2 most.
+        "KMP_BLOCKTIME": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    started = {
+        name: subprocess.Popen(
+            [sys.executable, script, "--take-turns"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**environment, **(environments or {}).get(name, {})},
+        )
+        for name in programs
+    }
+    try:
+        yield started
+    finally:
+        for process in started.values():
+            process.stdin.close()
+            process.wait()
+
+
+def take_turns(started, programs, job, rounds):
+    """Seconds of each contender, in each round."""
+    seconds = {name: [] for names in programs.values() for name in names}
+    # In the first round contenders load, compile and warm up.
+    for number in range(rounds + 1):
+        for program, names in programs.items():
+            for name in names:
+                # Until the threads of the contender before have stopped to spin.
+                time.sleep(0.3)
+                process = started[program]
+                process.stdin.write(json.dumps([name, job]) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+                if not answer:
+                    raise RuntimeError(f"{name} ended with {process.wait()}")
+                if number:
+                    seconds[name].append(float(answer))
+    return seconds
+
+
+def serve_turns(contenders):
+    """Does what the parent asks for, and says how long it took."""
+    works = {}
+    for line in sys.stdin:
+        name, job = json.loads(line)
+        if line not in works:
+            works[line] = contenders[name](job)
+            answers = works[line]()
+            if "answers" in job:
+                path = pathlib.Path(job["answers"], f"{name}.json")
+                path.write_text(json.dumps(answers), "utf-8")
+        start, times = time.perf_counter(), 0
+        # Short work is repeated, and counts by its mean.
+        while times == 0 or time.perf_counter() - start < SHORTEST_TURN:
+            works[line]()
+            times += 1
+        print((time.perf_counter() - start) / times, flush=True)
+
+
+def print_table(title, seconds, peer):
+    """Medians, and ratios to a peer's."""
+    print(f"\n| {title} | seconds | speed over {peer} |")
+    print("| --- | --- | --- |")
+    for name, times in seconds.items():
+        middle = statistics.median(times)
+        ratio = statistics.median(seconds[peer]) / middle
+        print(f"| {name} | {middle:.3f} | {ratio:.2f} |", flush=True)
