@@ -1,6 +1,6 @@
 """Constituency parsing as translation: from part-of-speech tags to bracketed trees.
 
-    pip install nltk PYEVALB
+    pip install -e ".[examples]"
     python examples/parse_treebank.py treebank.zip --run-dir runs/parser
 
 The paper's second task (section 6.3, table 4), with the 3,914 trees of the Penn
@@ -29,6 +29,10 @@ from PYEVALB.scorer import Scorer
 import keras_transformer as kt
 
 PUNCTUATION = {",", ".", ":", "``", "''"}
+SENTENCE = (
+    "The/DT old/JJ boat/NN drifts/VBZ slowly/RB towards/IN the/DT harbour/NN "
+    "that/IN we/PRP left/VBD ./."
+)
 LONGEST = 250  # tokens of a linearised tree
 
 
@@ -42,7 +46,7 @@ def main():
     parser.add_argument("--position-encoding", default="relative")
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--beam-size", type=int, default=8)
-    parser.add_argument("--picture", help="draws the first short test sentence")
+    parser.add_argument("--sentence", default=SENTENCE, help="words/TAGS to draw")
     parser.add_argument("--no-pcfg", dest="pcfg", action="store_false")
     parser.add_argument("--verbose", type=int, default=1)
     arguments = parser.parse_args()
@@ -68,12 +72,7 @@ def main():
         grammar = Grammar(train + valid)
         trees = [grammar.parse(tree.pos()) for tree in test]
         report("PCFG", test, trees, [True] * len(trees))
-    if arguments.picture:
-        tree = next(tree for tree in test if 5 <= len(tree.leaves()) <= 9)
-        text = translator.translate(source_of(tree))
-        nltk_picture(repaired(text, tree)[0])
-        figure = kt.plotting.plot_attention(translator, source_of(tree), text)
-        figure.savefig(arguments.picture)
+    draw(translator, source_of, arguments.sentence, arguments.run_dir)
 
 
 # Trees.
@@ -376,8 +375,22 @@ def evalb_tree(tree):
     return evalb_parser.create_from_bracket_string(tree.pformat(margin=math.inf))
 
 
-def nltk_picture(tree):
-    tree.pretty_print()
+def draw(translator, source_of, sentence, folder):
+    """Pictures of a sentence's parse, and of what the last block looked at."""
+    words = [tuple(pair.rsplit("/", 1)) for pair in sentence.split()]
+    flat = nltk.Tree("TOP", [nltk.Tree(tag, [word]) for word, tag in words])
+    text = translator.translate(source_of(flat))
+    tree, _ = repaired(text, flat)
+    print(f"\n{tree.pformat(margin=88)}")
+    kt.plotting.plot_tree(as_pair(tree)).savefig(folder / "parse.png", dpi=110)
+    figure = kt.plotting.plot_attention(translator, source_of(flat), text)
+    figure.savefig(folder / "attention.png", dpi=80)
+
+
+def as_pair(tree):
+    if isinstance(tree, str):
+        return tree
+    return tree.label(), list(map(as_pair, tree))
 
 
 if __name__ == "__main__":

@@ -197,6 +197,56 @@ def plot_attention(translator, text, translation=None, kind="cross", layer=-1):
     return figure
 
 
+def plot_tree(tree):
+    """Draws a tree, such as a sentence's parse.
+
+    Args:
+        tree: A pair of a label and a list of trees; a string is a leaf.
+
+    Returns:
+        A matplotlib `Figure`.
+
+    Example:
+
+    >>> tree = ("S", [("NP", ["boats"]), ("VP", ["drift"])])
+    >>> kt.plotting.plot_tree(tree).savefig("tree.png")
+    """
+    leaves, lines, labels = [], [], []
+
+    def place(node, depth):
+        """Puts a node above its children, in their middle; its place."""
+        if isinstance(node, str):
+            leaves.append(node)
+            return len(leaves) - 1, None
+        label, children = node
+        places = [place(child, depth + 1) for child in children]
+        x = (places[0][0] + places[-1][0]) / 2
+        labels.append((x, depth, label))
+        for child_x, child_depth in places:
+            lines.append(((x, child_x), (depth, child_depth)))
+        return x, depth
+
+    place(tree, 0)
+    # Leaves stand in one row below all else.
+    bottom = 1 + max((depth for _, depth, _ in labels), default=0)
+    figure = Figure(
+        figsize=(max(3, 0.75 * len(leaves)), 0.55 * (bottom + 1)), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    for xs, (start, end) in lines:
+        ends = start, bottom if end is None else end
+        axes.plot(xs, ends, color="0.6", linewidth=1, zorder=1)
+    style = {"ha": "center", "va": "center", "zorder": 2}
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    for x, depth, label in labels:
+        axes.text(x, depth, label, color=_COLOURS[0], bbox=box, **style)
+    for x, leaf in enumerate(leaves):
+        axes.text(x, bottom, leaf, bbox=box, **style)
+    axes.set(xlim=(-0.6, len(leaves) - 0.4), ylim=(bottom + 0.5, -0.5))
+    axes.axis("off")
+    return figure
+
+
 def plot_training(metrics):
     """Draws losses, and BLEU if it was measured, by epoch.
 

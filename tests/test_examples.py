@@ -41,3 +41,88 @@ def test_position_study_measures_nothing_twice(tmp_path):
     assert study.Results(tmp_path / "run" / "r.json").measure("a", lambda: 1.5) == 1.5
     again = study.Results(tmp_path / "run" / "r.json")
     assert again.measure("a", lambda: 1 / 0) == 1.5
+
+
+@pytest.fixture(scope="module")
+def parse_treebank():
+    pytest.importorskip("nltk")
+    pytest.importorskip("PYEVALB")
+    return example("parse_treebank")
+
+
+SENTENCE = """
+( (S (NP-SBJ-1 (DT The) (JJ old) (NN boat) ) (VP (VBZ drifts)
+  (S (NP-SBJ (-NONE- *-1)) (ADVP|PRT (RB away) )) ) (. .) ) )
+"""
+
+
+def test_treebank_is_read_without_traces_and_function_tags(parse_treebank, tmp_path):
+    (tmp_path / "combined").mkdir()
+    for number in range(1, 11):
+        file = tmp_path / "combined" / f"wsj_{number:04d}.mrg"
+        file.write_text(SENTENCE * number)
+    files = parse_treebank.read_treebank(tmp_path)
+    train, valid, test = parse_treebank.split(files)
+    assert (len(train), len(valid), len(test)) == (36, 9, 10)
+    assert parse_treebank.linearised(test[0]) == (
+        "(S (NP DT JJ NN )NP (VP VBZ (S (ADVP RB )ADVP )S )VP . )S"
+    )
+
+
+def test_trees_come_back_and_broken_ones_are_repaired(parse_treebank):
+    tree = parse_treebank.nltk.Tree.fromstring(
+        "(TOP (S (NP (DT the) (NN boat)) (VP (VBZ drifts)) (. .)))"
+    )
+    text = parse_treebank.linearised(tree)
+    assert parse_treebank.repaired(text, tree) == (tree, True)
+    for broken in (
+        text.removesuffix(" )S"),
+        text.replace(" )NP", "", 1),
+        text.replace("NN ", ""),
+        text + " NN",
+        "",
+        ")NP (VP",
+    ):
+        found, well_formed = parse_treebank.repaired(broken, tree)
+        assert not well_formed
+        assert found.leaves() == tree.leaves()
+        assert all(len(part) for part in found.subtrees())
+
+
+def test_grammar_gives_a_tree_it_has_seen(parse_treebank):
+    trees = parse_treebank.nltk.Tree.fromstring(
+        "(ALL (TOP (S (NP (DT a) (NN b)) (VP (VBZ c) (NP (DT d) (NN e))))) "
+        "(TOP (S (NP (DT a) (JJ g) (NN b)) (VP (VBZ c)))))"
+    )
+    grammar = parse_treebank.Grammar(list(trees))
+    for tree in trees:
+        assert grammar.parse(tree.pos()) == tree
+    assert grammar.parse([("x", "XX"), ("y", "YY")]).label() == "TOP"
+
+
+def test_ngram_bits_are_those_of_an_even_guess_without_training():
+    language_model = example("byte_language_model")
+    text = bytes(range(256))
+    assert language_model.ngram_bits(b"", text) == pytest.approx(8)
+    repeated = b"abcabcabc" * 200
+    assert language_model.ngram_bits(repeated, repeated) < 0.1
+
+
+def test_model_bits_count_each_byte_once():
+    """An untrained model with equal logits codes each byte as an even guess."""
+    language_model = example("byte_language_model")
+    size = language_model.VOCABULARY
+
+    def even(inputs):
+        return np.zeros((*inputs.shape, size), "float32")
+
+    text = bytes(np.random.default_rng(0).integers(0, 256, 1000, dtype="uint8"))
+    assert language_model.model_bits(even, text) == pytest.approx(np.log2(size))
+
+
+def test_names_held_out_are_of_things_never_seen():
+    tell_languages = example("tell_languages")
+    (texts, labels), (held_out, _) = tell_languages.names()
+    assert not set(texts) & set(held_out)
+    assert set(labels) == set(tell_languages.LANGUAGES)
+    assert "Deutschland" in {*texts, *held_out}

@@ -65,3 +65,18 @@ def test_training_is_drawn_by_epoch(tmp_path):
     path.write_text("epoch,loss\n")
     with pytest.raises(ValueError, match="holds no epoch"):
         plotting.plot_training(path)
+
+
+def test_tree_s_parents_stand_above_their_children():
+    tree = ("S", [("NP", ["old", "boats"]), ("VP", ["drift", ("ADVP", ["away"])])])
+    (axes,) = plotting.plot_tree(tree).axes
+    places = {text.get_text(): text.get_position() for text in axes.texts}
+    assert [places[word][0] for word in ("old", "boats", "drift", "away")] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert len({places[word][1] for word in ("old", "boats", "drift", "away")}) == 1
+    assert places["NP"] == (0.5, 1) and places["VP"] == (2.5, 1)
+    assert places["S"] == (1.5, 0) and places["ADVP"] == (3, 2)
