@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer import Transformer, layers
+from keras_transformer import EncoderModel, LanguageModel, Transformer, layers
 from keras_transformer.decoding import generate
 from keras_transformer.training import MaskedCrossentropy
 
@@ -61,6 +61,14 @@ def numbers():
         answers = generate(model, ids, beam_size=2, max_length=4)
         for part, value in answers.items():
             found[f"{name}_{part}"] = value
+    sizes = {"num_layers": 1, "hidden_dim": 8, "num_heads": 2, "intermediate_dim": 16}
+    ids = np.array([[5, 6, 7, 8], [9, 4, 0, 0]])
+    for pooling in ("mean", "max", "first"):
+        half = with_fixed_weights(EncoderModel(12, pooling=pooling, **sizes))
+        found[f"pooled_{pooling}"] = half(ids)
+    half = with_fixed_weights(LanguageModel(12, position_encoding="rotary", **sizes))
+    for part, value in half.generate(ids, beam_size=2, max_length=7).items():
+        found[f"generated_{part}"] = value
     model = with_fixed_weights(
         Transformer(
             12, num_layers=2, hidden_dim=8, num_heads=2, intermediate_dim=16, dropout=0
