@@ -90,7 +90,7 @@ def use_threads():
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 
 
 def keras_step(model, size):
