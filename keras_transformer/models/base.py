@@ -33,7 +33,9 @@ class TransformerModel(keras.Model):
     """A functional model that is made anew from its constructor's arguments.
 
     Subclasses set `config`, their arguments by name, and `position`, the layer that is
-    added to embeddings, or None.
+    added to embeddings, or None. Those with a decoder have `start_decoding`, which
+    gives the caches, and what `decode_step` uses: `decoder_blocks`, `decoder_norm`,
+    `target_embedding` and `_embed_target`.
     """
 
     # Whether answers go on from the source, instead of being another text.
@@ -102,6 +104,45 @@ class TransformerModel(keras.Model):
                 new.assign(old)
         copy.position.interpolate_from(self.position)
         return copy
+
+    def decode_step(
+        self,
+        target_ids,
+        index,
+        caches,
+        mask=None,
+        fixed_shapes=False,
+        output_kernel=None,
+    ):
+        """One step of decoding.
+
+        Args:
+            target_ids: Integer ids `(B N, T)`, the newest tokens of N hypotheses of
+                each sentence; usually T is 1.
+            index: Scalar integer, the position of the first of them.
+            caches: From `start_decoding` or the step before.
+            mask: Bool `(B, N, L)`, which cached positions each hypothesis descends
+                from, if N is more than 1; see `kt.layers.MultiHeadAttention`.
+            fixed_shapes: Whether the caches have a fixed length.
+            output_kernel: `target_embedding.output_kernel()`, computed once for all
+                steps.
+
+        Returns:
+            A tuple of the logits `(B N, T, V)` and the next caches.
+        """
+        x = self._embed_target(target_ids, index)
+        next_caches = []
+        for block, cache in zip(self.decoder_blocks, caches):
+            x, cache = block(
+                x,
+                decoder_attention_mask=mask,
+                cache=cache,
+                cache_index=index if fixed_shapes else None,
+            )
+            next_caches.append(cache)
+        x = self.decoder_norm(x) if self.decoder_norm else x
+        logits = self.target_embedding(x, reverse=True, kernel=output_kernel)
+        return logits, next_caches
 
     def save_own_variables(self, store):
         # Keras leaves dropout's random states out of its files; with them, training

@@ -133,7 +133,7 @@ class EncoderModel(TransformerModel):
         self.dtype_policy = dtype
         self.embedding = embedding
         self.position = position
-        self.blocks = blocks
+        self.encoder_blocks = blocks
         self._states_of = states_of
 
     @property

@@ -112,8 +112,8 @@ class LanguageModel(TransformerModel):
         self.dtype_policy = dtype
         self.embedding = embedding
         self.position = position
-        self.blocks = blocks
-        self.norm = norm
+        self.decoder_blocks = blocks
+        self.decoder_norm = norm
 
     def generate(self, prompt_ids, **options):
         """Continues prompts, token by token, by the search of all models.
@@ -147,28 +147,10 @@ class LanguageModel(TransformerModel):
     def start_decoding(self, prompt_ids, max_length=None):
         """The caches for `decode_step`; see `kt.Transformer.start_decoding`."""
         batch_size = ops.shape(prompt_ids)[0]
-        return [block.empty_cache(batch_size, max_length) for block in self.blocks]
+        return [
+            block.empty_cache(batch_size, max_length) for block in self.decoder_blocks
+        ]
 
-    def decode_step(
-        self,
-        token_ids,
-        index,
-        caches,
-        mask=None,
-        fixed_shapes=False,
-        output_kernel=None,
-    ):
-        """One step of decoding; see `kt.Transformer.decode_step`."""
-        x = self.embedding(token_ids)
-        x = self.position(x, start_index=index) if self.position else x
-        next_caches = []
-        for block, cache in zip(self.blocks, caches):
-            x, cache = block(
-                x,
-                decoder_attention_mask=mask,
-                cache=cache,
-                cache_index=index if fixed_shapes else None,
-            )
-            next_caches.append(cache)
-        x = self.norm(x) if self.norm else x
-        return self.embedding(x, reverse=True, kernel=output_kernel), next_caches
+    def _embed_target(self, ids, start_index=0):
+        x = self.embedding(ids)
+        return self.position(x, start_index=start_index) if self.position else x

@@ -224,45 +224,6 @@ class Transformer(TransformerModel):
             for block in self.decoder_blocks
         ]
 
-    def decode_step(
-        self,
-        target_ids,
-        index,
-        caches,
-        mask=None,
-        fixed_shapes=False,
-        output_kernel=None,
-    ):
-        """One step of decoding.
-
-        Args:
-            target_ids: Integer ids `(B N, T)`, the newest tokens of N hypotheses of
-                each sentence; usually T is 1.
-            index: Scalar integer, the position of the first of them.
-            caches: From `start_decoding` or the step before.
-            mask: Bool `(B, N, L)`, which cached positions each hypothesis descends
-                from, if N is more than 1; see `kt.layers.MultiHeadAttention`.
-            fixed_shapes: Whether the caches have a fixed length.
-            output_kernel: `target_embedding.output_kernel()`, computed once for all
-                steps.
-
-        Returns:
-            A tuple of the logits `(B N, T, V)` and the next caches.
-        """
-        x = self._embed_target(target_ids, index)
-        next_caches = []
-        for block, cache in zip(self.decoder_blocks, caches):
-            x, cache = block(
-                x,
-                decoder_attention_mask=mask,
-                cache=cache,
-                cache_index=index if fixed_shapes else None,
-            )
-            next_caches.append(cache)
-        x = self.decoder_norm(x) if self.decoder_norm else x
-        logits = self.target_embedding(x, reverse=True, kernel=output_kernel)
-        return logits, next_caches
-
     def attention_scores(self, source_ids, target_ids):
         """The attention weights of every block, for pictures and alignments.
 
