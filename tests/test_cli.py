@@ -29,7 +29,8 @@ def test_evaluates_exports_and_plots(folder, corpus, tmp_path, capsys):
             file.writelines(line for _, line in zip(range(5), lines))
     main(["evaluate", folder, *short, "--max-length", "4"])
     assert "BLEU" in capsys.readouterr().out
-    main(["export", folder, str(tmp_path / "served"), "--beam-size", "1"])
+    options = ["--beam-size", "1", "--signature", "encode"]
+    main(["export", folder, str(tmp_path / "served"), *options])
     assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
     for arguments in (["positions"], ["attention", folder, "the dog"]):
         picture = tmp_path / f"{arguments[0]}.png"
@@ -57,6 +58,7 @@ def test_pictures_of_positions_need_no_run(what, tmp_path):
 def test_doctor_and_server_config_know_an_export(folder, tmp_path, capsys):
     models = tmp_path / "models"
     arguments = ["--beam-size", "1", "--max-length", "3", "--xla-bucket", "2x8"]
+    arguments += ["--signature", "serving_default_xla"]
     main(["export", folder, str(models / "reversed"), *arguments])
     assert "gives the same answers" in capsys.readouterr().out
     main(["server-config", str(models), "--xla"])
