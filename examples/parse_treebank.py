@@ -212,7 +212,6 @@ def train_parser(arguments, source_of, train, valid):
         model={
             "position_encoding": arguments.position_encoding,
             "dropout": arguments.dropout,
-            "dtype": "mixed_bfloat16",
         },
         # A token for each tag, bracket and frequent word.
         tokenizer={

@@ -180,7 +180,7 @@ def plot_attention(translator, text, translation=None, kind="cross", layer=-1):
             ("writing", "attends to the answer's"),
         ),
     }[kind]
-    heads = ops.convert_to_numpy(scores[kind][layer])[0]
+    heads = ops.convert_to_numpy(ops.cast(scores[kind][layer], "float32"))[0]
     across = min(len(heads), 2 if len(heads) <= 4 else 4)
     down = -(-len(heads) // across)
     size = 1 + 0.24 * len(columns), 0.8 + 0.24 * len(rows)

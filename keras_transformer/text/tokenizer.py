@@ -81,9 +81,12 @@ class Tokenizer:
         self._processor = processor
         # Only train_tokenizer makes models that add no space and change none.
         probe = "  \ufb01 e\u0301 "
-        self._lossless = processor.decode(
-            processor.encode(probe)
-        ) == probe and not processor.encode("a", out_type=str)[0].startswith(_SPACE)
+        pieces = "".join(processor.encode(probe, out_type=str))
+        # In pieces of bytes the text is back after decoding, in unknown ones before.
+        unchanged = pieces == probe.replace(" ", _SPACE)
+        unchanged |= processor.decode(processor.encode(probe)) == probe
+        adds_space = processor.encode("a", out_type=str)[0].startswith(_SPACE)
+        self._lossless = unchanged and not adds_space
 
     # The SentencePiece operation is made inside of each graph, where it outlives
     # tf.random.set_seed, which destroys those that were made eagerly.

@@ -70,3 +70,25 @@ def test_empty_corpus_is_refused(tmp_path):
 def test_not_a_model_is_refused():
     with pytest.raises(ValueError, match="SentencePiece"):
         kt.text.Tokenizer(b"not a model")
+
+
+@pytest.mark.parametrize("model_type", ["word", "bpe", "unigram", "char"])
+@pytest.mark.parametrize("byte_fallback", [False, True])
+def test_the_first_word_is_a_word_like_any_other(tmp_path, model_type, byte_fallback):
+    path = tmp_path / "text.txt"
+    path.write_text("(S one two )S\n(S two three )S\n(NP one )NP\n" * 50)
+    size = {"word": 11, "bpe": 24, "unigram": 18, "char": 18}[model_type]
+    tokenizer = kt.text.train_tokenizer(
+        path,
+        size + 256 * byte_fallback,
+        model_type=model_type,
+        byte_fallback=byte_fallback,
+        character_coverage=1.0,
+    )
+    text = "(S one )S"
+    ids = tokenizer.tokenize([text, "one (S"])
+    assert tokenizer.unknown_id not in ids.flat_values.numpy()
+    assert tokenizer.detokenize(ids).numpy()[0].decode() == text
+    if model_type == "word":
+        first, second = ids.to_list()
+        assert first[0] == second[1] and first[1] == second[0]
