@@ -89,6 +89,6 @@ def test_the_first_word_is_a_word_like_any_other(tmp_path, model_type, byte_fall
     ids = tokenizer.tokenize([text, "one (S"])
     assert tokenizer.unknown_id not in ids.flat_values.numpy()
     assert tokenizer.detokenize(ids).numpy()[0].decode() == text
-    if model_type == "word":
+    if model_type == "word" and not byte_fallback:
         first, second = ids.to_list()
         assert first[0] == second[1] and first[1] == second[0]
