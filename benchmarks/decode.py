@@ -27,13 +27,9 @@ import subprocess
 import sys
 import tempfile
 
-from turns import THREADS, print_table, processes, serve_turns, take_turns
+from turns import SIZES, THREADS, print_table, processes, serve_turns, take_turns
 
 LENGTH = 32
-SIZES = {
-    "small": {"layers": 4, "hidden": 256, "heads": 4, "inner": 1024, "words": 8000},
-    "base": {"layers": 6, "hidden": 512, "heads": 8, "inner": 2048, "words": 32_000},
-}
 WORK = [(1, 64), (1, 1), (4, 64)]  # beam size, batch size
 # Programs, and what each of them does in turn.
 PROGRAMS = {

@@ -117,7 +117,6 @@ def run_command(folder, name, preset, steps, steps_per_epoch):
 
 
 def price_of_checkpoints(folder, preset):
-    import keras
     import numpy as np
 
     import keras_transformer as kt
@@ -129,7 +128,6 @@ def price_of_checkpoints(folder, preset):
     times = {"step": [], "checkpoint": []}
     checkpoints = kt.training.Checkpoints(folder / "checkpoints", keep=2)
     checkpoints.set_model(model)
-    checkpoints.step = 0
     for number in range(STEPS):
         start = time.perf_counter()
         model.train_on_batch(inputs, ids)
@@ -139,17 +137,12 @@ def price_of_checkpoints(folder, preset):
         times["step"].append(middle - start)
         times["checkpoint"].append(time.perf_counter() - middle)
     step, checkpoint = (statistics.median(times[name][1:]) for name in times)
-    default = next(
-        field.default
-        for field in kt.RunConfig.__dataclass_fields__.values()
-        if field.name == "steps_per_epoch"
-    )
+    default = kt.RunConfig.steps_per_epoch
     share = checkpoint / (default * step + checkpoint)
     print(
         f"\nA checkpoint ({path.stat().st_size / 1e6:.0f} MB) takes {checkpoint:.2f} "
         f"s, {default} steps {default * step:.0f} s: {share:.2%} of training time."
     )
-    keras.backend.clear_session()
 
 
 def price_of_a_kill(folder, preset, steps=60, steps_per_epoch=20):

@@ -20,13 +20,9 @@ import resource
 import tempfile
 import time
 
-from turns import THREADS, print_table, processes, serve_turns, take_turns
+from turns import SIZES, THREADS, print_table, processes, serve_turns, take_turns
 
 BATCH, LENGTH, DROPOUT, SMOOTHING = 64, 32, 0.1, 0.1
-SIZES = {
-    "small": {"layers": 4, "hidden": 256, "heads": 4, "inner": 1024, "words": 8000},
-    "base": {"layers": 6, "hidden": 512, "heads": 8, "inner": 2048, "words": 32_000},
-}
 PEER = "KerasHub"
 
 

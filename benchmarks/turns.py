@@ -16,6 +16,11 @@ import time
 
 THREADS = 2
 SHORTEST_TURN = 0.5  # seconds
+# Of the models that are compared.
+SIZES = {
+    "small": {"layers": 4, "hidden": 256, "heads": 4, "inner": 1024, "words": 8000},
+    "base": {"layers": 6, "hidden": 512, "heads": 8, "inner": 2048, "words": 32_000},
+}
 
 
 @contextlib.contextmanager

@@ -178,11 +178,7 @@ class Sources:
             word.lower() for tree in trees for word, tag in tree.pos()
         )
         # Lower case tells words from tags; signs are their own tags.
-        self.words = {
-            word for word, _ in words.most_common() if word[0] in string.ascii_lowercase
-        }
-        self.words = {w for w, _ in words.most_common() if w in self.words}
-        ranked = [w for w, _ in words.most_common() if w in self.words]
+        ranked = [w for w, _ in words.most_common() if w[0] in string.ascii_lowercase]
         self.words = set(ranked[:count])
 
     def __call__(self, tree):
@@ -193,18 +189,15 @@ class Sources:
 
 
 def train_parser(arguments, source_of, train, valid):
+    if arguments.subtrees:
+        train = [part for tree in train for part in parts(tree)]
     paths = {}
     for name, trees in (("train", train), ("valid", valid)):
-        if arguments.subtrees and name == "train":
-            trees = [part for tree in trees for part in parts(tree)]
         lines = [(source_of(tree), linearised(tree)) for tree in trees]
         lines = [line for line in lines if len(line[1].split()) < LONGEST]
         paths[name] = arguments.run_dir / f"{name}.tsv"
         paths[name].write_text("".join(f"{a}\t{b}\n" for a, b in lines), "utf-8")
-        if name == "train":
-            tokens = {
-                token for line in lines for text in line for token in text.split()
-            }
+    tokens = set(paths["train"].read_text("utf-8").split())
     config = kt.RunConfig(
         str(paths["train"]),
         valid_source=str(paths["valid"]),

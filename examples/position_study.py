@@ -233,7 +233,7 @@ def accuracy_by_length(arguments, task, encoding):
     )
     schedule = kt.training.WarmupInverseSqrt.from_peak(0.002, 128, warmup_steps=400)
     model.compile(
-        keras.optimizers.Adam(schedule, beta_2=0.98, epsilon=1e-9),
+        kt.training.Adam(schedule),
         kt.training.MaskedCrossentropy(label_smoothing=0.0),
         metrics=[kt.training.MaskedAccuracy()],
     )

@@ -83,19 +83,12 @@ class TextEncoder(TextModel):
                 lambda inputs: {name: function(inputs["source_ids"])},
                 {"source_ids": (None, None)},
             )
-        found = None
+        config = self.model.config
+        widths = {"vectors": "hidden_dim", "probabilities": "num_classes"}
+        found = np.zeros((len(texts), config[widths[name]]), "float32")
         for rows, source_ids in self._batches(as_list(texts), tokens_per_batch):
             part = self._functions[name]({"source_ids": source_ids})[name]
-            part = keras.ops.convert_to_numpy(part)
-            if found is None:
-                found = np.zeros((len(texts), part.shape[1]), "float32")
-            found[rows] = part
-        if found is None:
-            width = {
-                "vectors": self.model.config["hidden_dim"],
-                "probabilities": self.model.config["num_classes"],
-            }[name]
-            found = np.zeros((0, width), "float32")
+            found[rows] = keras.ops.convert_to_numpy(part)
         return found
 
     def _settings(self):

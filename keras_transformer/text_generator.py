@@ -28,9 +28,7 @@ class TextGenerator(TextToText):
     defaults = {"beam_size": 1, "length_penalty": 0.0}
 
     def __init__(self, model, tokenizer, max_source_length=256, search_options=None):
-        super().__init__(
-            model, tokenizer, None, max_source_length, search_options=search_options
-        )
+        super().__init__(model, tokenizer, None, max_source_length, search_options)
 
     def generate(
         self,

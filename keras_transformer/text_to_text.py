@@ -14,8 +14,15 @@ class TextToText(TextModel):
     # Where neither a call nor `search_options` says otherwise.
     defaults = {}
 
-    def __init__(self, *arguments, search_options):
-        super().__init__(*arguments)
+    def __init__(
+        self,
+        model,
+        source_tokenizer,
+        target_tokenizer=None,
+        max_source_length=256,
+        search_options=None,
+    ):
+        super().__init__(model, source_tokenizer, target_tokenizer, max_source_length)
         self.search_options = dict(search_options or {})
         self.options()
         self._searches = {}

@@ -31,22 +31,6 @@ class Translator(TextToText):
     # The paper's, section 6.1.
     defaults = {"beam_size": 4, "length_penalty": 0.6}
 
-    def __init__(
-        self,
-        model,
-        source_tokenizer,
-        target_tokenizer=None,
-        max_source_length=256,
-        search_options=None,
-    ):
-        super().__init__(
-            model,
-            source_tokenizer,
-            target_tokenizer,
-            max_source_length,
-            search_options=search_options,
-        )
-
     def translate(
         self,
         texts,

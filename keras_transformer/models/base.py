@@ -188,6 +188,16 @@ class TransformerModel(keras.Model):
         return cls(**config)
 
 
+def states_of(token_ids, embedding, position, dropout, blocks, norm):
+    """Ids `(B, S)` -> hidden states `(B, S, D)`, through one stack of blocks."""
+    x = embedding(token_ids)
+    x = position(x) if position else x
+    x = dropout(x)
+    for block in blocks:
+        x = block(x)
+    return norm(x) if norm else x
+
+
 class Parts:
     """Makes the layers of a model from its configuration.
 

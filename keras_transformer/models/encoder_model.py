@@ -6,7 +6,7 @@ from keras import ops
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.blocks import EncoderBlock
 from keras_transformer.layers.pooling import POOLINGS, MaskedPooling
-from keras_transformer.models.base import Parts, TransformerModel
+from keras_transformer.models.base import Parts, TransformerModel, states_of
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -113,16 +113,8 @@ class EncoderModel(TransformerModel):
         blocks = parts.blocks(EncoderBlock, num_layers, "encoder", block_position)
         norm = parts.norm("encoder_norm") if norm_first else None
 
-        def states_of(token_ids):
-            x = embedding(token_ids)
-            x = position(x) if position else x
-            x = embedding_dropout(x)
-            for block in blocks:
-                x = block(x)
-            return norm(x) if norm else x
-
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        x = states_of(token_ids)
+        x = states_of(token_ids, embedding, position, embedding_dropout, blocks, norm)
         if pooling:
             x = MaskedPooling(pooling, dtype=dtype, name="pooling")(x)
         if num_classes:
@@ -133,8 +125,9 @@ class EncoderModel(TransformerModel):
         self.dtype_policy = dtype
         self.embedding = embedding
         self.position = position
+        self.embedding_dropout = embedding_dropout
         self.encoder_blocks = blocks
-        self._states_of = states_of
+        self.encoder_norm = norm
 
     @property
     def source_embedding(self):
@@ -154,7 +147,16 @@ class EncoderModel(TransformerModel):
         Returns:
             A float32 tensor `(B, D)`.
         """
-        pool = MaskedPooling(pooling or self.config["pooling"] or "mean")
+        pooling = pooling or self.config["pooling"] or "mean"
+        pool = MaskedPooling(pooling, dtype="float32")
         token_ids = ops.convert_to_tensor(token_ids, "int32")
-        states = ops.cast(self._states_of(token_ids), "float32")
+        states = states_of(
+            token_ids,
+            self.embedding,
+            self.position,
+            self.embedding_dropout,
+            self.encoder_blocks,
+            self.encoder_norm,
+        )
+        states = ops.cast(states, "float32")
         return pool(states, mask=ops.not_equal(token_ids, 0))

@@ -6,7 +6,7 @@ from keras import ops
 from keras_transformer.decoding.generate import generate
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.blocks import DecoderBlock
-from keras_transformer.models.base import Parts, TransformerModel
+from keras_transformer.models.base import Parts, TransformerModel, states_of
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -50,6 +50,8 @@ class LanguageModel(TransformerModel):
     Reference: [Generating Wikipedia](https://arxiv.org/abs/1801.10198), section 4.2.3,
     the first Transformer with a decoder alone.
     """
+
+    decoder_only = True
 
     def __init__(
         self,
@@ -100,12 +102,7 @@ class LanguageModel(TransformerModel):
         norm = parts.norm("decoder_norm") if norm_first else None
 
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        x = embedding(token_ids)
-        x = position(x) if position else x
-        x = embedding_dropout(x)
-        for block in blocks:
-            x = block(x)
-        x = norm(x) if norm else x
+        x = states_of(token_ids, embedding, position, embedding_dropout, blocks, norm)
         logits = embedding(x, reverse=True)
         super().__init__(inputs=token_ids, outputs=logits, **kwargs)
         self.config = config
@@ -133,8 +130,6 @@ class LanguageModel(TransformerModel):
         >>> model.generate([[17, 5]], sample=True, top_p=0.9, max_length=40)["ids"]
         """
         return generate(self, prompt_ids, **{"beam_size": 1, **options})
-
-    decoder_only = True
 
     @property
     def source_embedding(self):

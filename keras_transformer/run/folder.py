@@ -1,6 +1,7 @@
 """The folder of a run: what it was started with, and what lies in it."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -82,15 +83,13 @@ class RunFolder:
         before = self._read(_CONFIG, None)
         if before is None:
             return
+        # Arguments that came after the run was started have their defaults.
+        before = dataclasses.asdict(type(self.config)(**before))
         now = dataclasses.asdict(self.config)
-        defaults = {
-            field.name: field.default for field in dataclasses.fields(self.config)
-        }
         changed = [
-            f"{name}: {before.get(name, defaults[name])!r} before, {now[name]!r} now"
+            f"{name}: {before[name]!r} before, {now[name]!r} now"
             for name in now
-            if before.get(name, defaults[name]) != now[name]
-            and name not in (*_FREE, *_TEXTS)
+            if before[name] != now[name] and name not in (*_FREE, *_TEXTS)
         ]
         prints = self._read(_FINGERPRINTS, {})
         for name, now in self._fingerprints().items():
@@ -106,11 +105,13 @@ class RunFolder:
 
     def _fingerprints(self):
         """SHA-256 of the texts, wherever they lie, and of the tokenizers."""
-        files = {name: getattr(self.config, name) for name in _TEXTS}
-        files |= {path.name: path for path in self._tokenizer_files()}
-        return {
-            name: _fingerprint(path) for name, path in files.items() if path is not None
-        }
+        tokenizers = {path.name: _fingerprint(path) for path in self._tokenizer_files()}
+        return self._text_fingerprints | tokenizers
+
+    @functools.cached_property
+    def _text_fingerprints(self):
+        texts = {name: getattr(self.config, name) for name in _TEXTS}
+        return {name: _fingerprint(text) for name, text in texts.items() if text}
 
     def _read(self, name, default):
         path = self.path / name

@@ -63,21 +63,19 @@ def train(config, folder, verbose=1):
     strategy = get_strategy(config.strategy)
     _check_accumulation(config, strategy)
     run = RunFolder(folder, config)
-    run.checkpoints.write = is_chief(strategy)
-    if not is_chief(strategy):
-        verbose = 0
+    chief = run.checkpoints.write = is_chief(strategy)
     with _other_workers_watched(strategy):
+        if chief:
+            run.prepare()
         while True:
-            if is_chief(strategy):
-                run.prepare()
             wait_for_all(strategy)
             try:
-                return _go_on(run, strategy, verbose)
+                return _go_on(run, strategy, verbose if chief else 0)
             except NonFiniteLoss as error:
                 if len(run.skipped) >= config.skip_nonfinite:
                     raise
                 wait_for_all(strategy)
-                if is_chief(strategy):
+                if chief:
                     print(f"{error} This update is left out from now on.")
                     run.skip(error.update)
 

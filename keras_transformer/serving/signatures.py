@@ -76,77 +76,17 @@ class SearchSignatures(Signatures):
     Args:
         text_model: A `kt.Translator` or `kt.TextGenerator`.
         weights: See `Signatures`.
-        xla_buckets: Pairs `(batch_size, source_length)`, ascending.
         **search: Options of the search.
     """
 
-    xla_names = ()
-
-    def __init__(self, text_model, weights="float32", xla_buckets=(), **search):
+    def __init__(self, text_model, weights="float32", **search):
         super().__init__(text_model, weights)
         self._search = search
-        self._buckets = [
-            (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
-        ]
-
-    def functions(self):
-        names = self.names + self.xla_names if self._buckets else self.names
-        return {name: getattr(self, name) for name in names}
 
     def _find(self, source_ids, **options):
         options = {**self._search, **options}
         with self._model_in_use():
             return self._text_model.search(source_ids, model=self._model, **options)
-
-    # Functions of their own, so that several signatures share one copy of the search.
-    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def _best_of_many(self, source_ids):
-        return self._find(source_ids, num_hypotheses=1)
-
-    @graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
-    def _best_of_one(self, source_ids):
-        return self._find(source_ids, num_hypotheses=1)
-
-    def _best(self, source_ids):
-        """The search; attention has a faster way where there is one sentence only."""
-        found = tf.cond(
-            tf.shape(source_ids)[0] == 1,
-            lambda: self._best_of_one(source_ids[:1]),
-            lambda: self._best_of_many(source_ids),
-        )
-        return {
-            "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
-            "scores": tf.ensure_shape(found["scores"], [None, 1]),
-        }
-
-    def _compiled_search(self, batch_size, source_length):
-        """The search for one shape, compiled by XLA."""
-        spec = tf.TensorSpec([batch_size, source_length], tf.int32)
-
-        @graph(input_signature=[spec], jit_compile=True)
-        def compiled(source_ids):
-            return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
-
-        return compiled
-
-    def _best_compiled(self, source_ids):
-        """The search in the first bucket that is large enough, or without XLA."""
-        batch, length = tf.unstack(tf.shape(source_ids))
-
-        def padded(batch_size, source_length, compiled):
-            room = [[0, batch_size - batch], [0, source_length - length]]
-            found = compiled(
-                tf.ensure_shape(tf.pad(source_ids, room), [batch_size, source_length])
-            )
-            return {name: value[:batch] for name, value in found.items()}
-
-        fits = [
-            (batch <= batch_size) & (length <= source_length)
-            for batch_size, source_length, _ in self._buckets
-        ]
-        first = tf.argmax(tf.cast([*fits, True], tf.int32), output_type=tf.int32)
-        branches = [lambda bucket=bucket: padded(*bucket) for bucket in self._buckets]
-        return tf.switch_case(first, [*branches, lambda: self._best(source_ids)])
 
     def _texts(self, ids):
         """Ids `(B, n, L)` -> strings `(B, n)`."""

@@ -4,6 +4,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_transformer.decoding.explain import explain
+from keras_transformer.layers.pooling import MaskedPooling
 from keras_transformer.serving.signatures import TEXT, SearchSignatures, graph
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
@@ -17,6 +18,7 @@ class TranslationSignatures(SearchSignatures):
     Args:
         translator: A `kt.Translator`.
         num_hypotheses: Number n of answers of `n_best`.
+        xla_buckets: Pairs `(batch_size, source_length)`.
         **options: See `SearchSignatures`.
     """
 
@@ -31,10 +33,67 @@ class TranslationSignatures(SearchSignatures):
     )
     xla_names = ("serving_default_xla", "token_ids_xla")
 
-    def __init__(self, translator, num_hypotheses, **options):
+    def __init__(self, translator, num_hypotheses, xla_buckets=(), **options):
         super().__init__(translator, **options)
         self._num_hypotheses = num_hypotheses
+        self._buckets = [
+            (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
+        ]
         self.translate = self._with_options()
+
+    def functions(self):
+        names = self.names + self.xla_names if self._buckets else self.names
+        return {name: getattr(self, name) for name in names}
+
+    # Functions of their own, so that several signatures share one copy of the search.
+    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def _best_of_many(self, source_ids):
+        return self._find(source_ids, num_hypotheses=1)
+
+    @graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
+    def _best_of_one(self, source_ids):
+        return self._find(source_ids, num_hypotheses=1)
+
+    def _best(self, source_ids):
+        """The search; attention has a faster way where there is one sentence only."""
+        found = tf.cond(
+            tf.shape(source_ids)[0] == 1,
+            lambda: self._best_of_one(source_ids[:1]),
+            lambda: self._best_of_many(source_ids),
+        )
+        return {
+            "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
+            "scores": tf.ensure_shape(found["scores"], [None, 1]),
+        }
+
+    def _compiled_search(self, batch_size, source_length):
+        """The search for one shape, compiled by XLA."""
+        spec = tf.TensorSpec([batch_size, source_length], tf.int32)
+
+        @graph(input_signature=[spec], jit_compile=True)
+        def compiled(source_ids):
+            return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
+
+        return compiled
+
+    def _best_compiled(self, source_ids):
+        """The search in the first bucket that is large enough, or without XLA."""
+        batch, length = tf.unstack(tf.shape(source_ids))
+
+        def padded(batch_size, source_length, compiled):
+            room = [[0, batch_size - batch], [0, source_length - length]]
+            found = compiled(
+                tf.ensure_shape(tf.pad(source_ids, room), [batch_size, source_length])
+            )
+            return {name: value[:batch] for name, value in found.items()}
+
+        fits = [
+            (batch <= batch_size) & (length <= source_length)
+            for batch_size, source_length, _ in self._buckets
+        ]
+        first = tf.argmax(tf.cast([*fits, True], tf.int32), output_type=tf.int32)
+        branches = [lambda bucket=bucket: padded(*bucket) for bucket in self._buckets]
+        return tf.switch_case(first, [*branches, lambda: self._best(source_ids)])
 
     def _tokens(self, tokenizer, ids):
         """Ids -> their pieces of text; nothing for padding."""
@@ -180,10 +239,8 @@ class TranslationSignatures(SearchSignatures):
         source_ids = source_ids.to_tensor()
         with self._model_in_use():
             states = tf.cast(self._model.encode(source_ids), tf.float32)
-        real = tf.cast(source_ids > 0, tf.float32)[..., None]
-        mean = tf.math.divide_no_nan(
-            tf.reduce_sum(states * real, axis=1), tf.reduce_sum(real, axis=1)
-        )
+        pool = MaskedPooling("mean", dtype="float32")
+        mean = pool(states, mask=source_ids > 0)
         return {"embedding": mean, "truncated": truncated}
 
     def _answer_ids(self, source_ids, source_length, search):

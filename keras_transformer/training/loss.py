@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_transformer.training.strategy import sum_over_replicas
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class MaskedCrossentropy(keras.losses.Loss):
@@ -73,7 +75,8 @@ class MaskedCrossentropy(keras.losses.Loss):
             return super().__call__(y_true, y_pred, sample_weight=weights)
         total = ops.sum(self.call(y_true, y_pred) * weights)
         count = ops.sum(averaged_over[self.reduction])
-        return ops.divide_no_nan(total, _sum_over_replicas(count))
+        # Gradients are summed over replicas, so that each real token weighs the same.
+        return ops.divide_no_nan(total, sum_over_replicas(count))
 
     def call(self, y_true, y_pred):
         """The loss of every token `(B, T)`, padding not masked."""
@@ -90,22 +93,6 @@ class MaskedCrossentropy(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
             "padding_id": self.padding_id,
         }
-
-
-def _sum_over_replicas(count):
-    """Of the global batch what `count` is of this replica's.
-
-    Gradients are summed over replicas, so that each real token weighs the same.
-    """
-    if keras.backend.backend() != "tensorflow":
-        # Other backends see the global batch.
-        return count
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return count
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, count)
 
 
 def _smoothed_crossentropy(logits, labels, smoothing):

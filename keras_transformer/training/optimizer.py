@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_transformer.training.strategy import sum_over_replicas
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class Adam(keras.optimizers.Adam):
@@ -35,7 +37,7 @@ class Adam(keras.optimizers.Adam):
 
     def _clip_gradients(self, grads):
         if self._clips:
-            grads = _summed_over_replicas(grads)
+            grads = sum_over_replicas(grads)
         return super()._clip_gradients(grads)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
@@ -46,17 +48,3 @@ class Adam(keras.optimizers.Adam):
     @property
     def _clips(self):
         return any((self.clipnorm, self.global_clipnorm, self.clipvalue))
-
-
-def _summed_over_replicas(grads):
-    if keras.backend.backend() != "tensorflow":
-        # Other backends see the global batch's gradient.
-        return grads
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return grads
-    present = [grad for grad in grads if grad is not None]
-    summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, present))
-    return [grad if grad is None else next(summed) for grad in grads]

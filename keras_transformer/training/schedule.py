@@ -32,7 +32,7 @@ class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
     Example:
 
     >>> schedule = WarmupInverseSqrt(hidden_dim=512, warmup_steps=4000)
-    >>> optimizer = keras.optimizers.Adam(schedule, beta_2=0.98, epsilon=1e-9)
+    >>> optimizer = kt.training.Adam(schedule)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 5.3.

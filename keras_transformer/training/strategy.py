@@ -84,6 +84,19 @@ def wait_for_all(strategy):
         strategy.run(meet)
 
 
+def sum_over_replicas(values):
+    """In a replica's step: tensors of the global batch from those of its own part."""
+    if keras.backend.backend() != "tensorflow":
+        # Other backends see the global batch.
+        return values
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
 @contextlib.contextmanager
 def alone():
     """A scope for what one process does without the others, such as saving a model.
