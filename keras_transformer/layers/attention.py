@@ -14,6 +14,7 @@ from keras_transformer.layers.attention_position import (
     deserialize_position,
     serialize_position,
 )
+from keras_transformer.layers.core import Dense, Dropout
 from keras_transformer.layers.masks import (
     MASKED_SCORE,
     causal_mask,
@@ -152,7 +153,7 @@ class MultiHeadAttention(keras.layers.Layer):
         position = self.position_encoding
         if position is not None and not position.built:
             position.build((None, self.num_heads, None, self._head_dim))
-        self.output_projection = keras.layers.Dense(
+        self.output_projection = Dense(
             hidden_dim,
             use_bias=self.use_bias,
             kernel_initializer=fresh(self.kernel_initializer),
@@ -161,12 +162,12 @@ class MultiHeadAttention(keras.layers.Layer):
             name="output_projection",
         )
         self.output_projection.build((None, None, self.num_heads * self._head_dim))
-        self.attention_dropout = keras.layers.Dropout(
+        self.attention_dropout = Dropout(
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
 
     def _projection(self, parts, name, input_shape):
-        dense = keras.layers.Dense(
+        dense = Dense(
             parts * self.num_heads * self._head_dim,
             use_bias=self.use_bias,
             kernel_initializer=stacked(self.kernel_initializer, parts),

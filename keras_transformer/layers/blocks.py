@@ -9,6 +9,7 @@ from keras_transformer.layers.attention_position import (
     deserialize_position,
     serialize_position,
 )
+from keras_transformer.layers.core import Dropout, LayerNormalization
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.masks import combined_mask
 
@@ -80,14 +81,14 @@ class _Block(keras.layers.Layer):
         )
 
     def _norm(self, name, shape):
-        norm = keras.layers.LayerNormalization(
+        norm = LayerNormalization(
             epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name
         )
         norm.build(shape)
         return norm
 
     def _build_residual(self):
-        self.residual_dropout = keras.layers.Dropout(
+        self.residual_dropout = Dropout(
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
 

@@ -3,6 +3,7 @@
 import keras
 
 from keras_transformer.layers.arguments import check_positive, check_rate, fresh
+from keras_transformer.layers.core import Dense, Dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -67,12 +68,12 @@ class FeedForward(keras.layers.Layer):
         inner_shape = (*input_shape[:-1], self.intermediate_dim)
         self.outer = self._dense(input_shape[-1], "outer")
         self.outer.build(inner_shape)
-        self.inner_dropout = keras.layers.Dropout(
+        self.inner_dropout = Dropout(
             self.dropout, seed=self.seed, dtype=self.dtype_policy
         )
 
     def _dense(self, units, name, activation=None):
-        return keras.layers.Dense(
+        return Dense(
             units,
             activation=activation,
             kernel_initializer=fresh(self.kernel_initializer),

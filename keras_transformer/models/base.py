@@ -8,6 +8,7 @@ from keras_transformer.layers.attention_position import (
     AttentionPosition,
     attention_position,
 )
+from keras_transformer.layers.core import Dropout, LayerNormalization
 from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.position import (
     LearnedPositionalEncoding,
@@ -233,7 +234,7 @@ class Parts:
         )
 
     def dropout(self):
-        return keras.layers.Dropout(
+        return Dropout(
             self.config["dropout"],
             seed=self.config["seed"],
             dtype=self.dtype,
@@ -241,7 +242,7 @@ class Parts:
         )
 
     def norm(self, name):
-        return keras.layers.LayerNormalization(
+        return LayerNormalization(
             epsilon=self.config["layer_norm_epsilon"], dtype=self.dtype, name=name
         )
 

@@ -1,6 +1,7 @@
 """The optimizer of section 5.3: Adam, clipping exactly on several replicas."""
 
 import keras
+from keras import ops
 
 from keras_transformer.training.strategy import sum_over_replicas
 
@@ -12,6 +13,9 @@ class Adam(keras.optimizers.Adam):
     Under a `tf.distribute` strategy gradients are clipped after they have been summed
     over the replicas: the norm is that of the global batch's gradient. Keras 3.15 clips
     each replica's part alone, which gives another result.
+
+    On TensorFlow a variable is updated by one operation instead of twenty, to the same
+    value: steps are faster, and the first, which traces them, more so.
 
     Args:
         learning_rate: A number or a schedule, such as `kt.training.WarmupInverseSqrt`.
@@ -34,6 +38,28 @@ class Adam(keras.optimizers.Adam):
         self, learning_rate=0.001, beta_1=0.9, beta_2=0.98, epsilon=1e-9, **kwargs
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """One variable's step, by TensorFlow's own operation where there is one."""
+        is_float32 = keras.backend.standardize_dtype(variable.dtype) == "float32"
+        if keras.backend.backend() != "tensorflow" or self.amsgrad or not is_float32:
+            return super().update_step(gradient, variable, learning_rate)
+        import tensorflow as tf
+
+        index = self._get_variable_index(variable)
+        step = ops.cast(self.iterations + 1, "float32")
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=ops.power(self.beta_1, step),
+            beta2_power=ops.power(self.beta_2, step),
+            lr=ops.cast(learning_rate, "float32"),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=ops.convert_to_tensor(gradient, "float32"),
+        )
 
     def _clip_gradients(self, grads):
         if self._clips:

@@ -1,0 +1,97 @@
+"""Keras's own layers, with less to do for TensorFlow in a training step.
+
+Weights, arguments, files and results are Keras's; other backends compile operations
+into one and use Keras's as they are.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class Dense(keras.layers.Dense):
+    """A Dense layer that multiplies a matrix of rows.
+
+    Product, bias and activation of two dimensions are one operation in TensorFlow; of
+    three they are a dozen, most of them about shapes.
+    """
+
+    def call(self, inputs, training=None):
+        rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
+        outputs = super().call(rows, training=training)
+        shape = [-1 if size is None else size for size in inputs.shape[:-1]]
+        if shape.count(-1) > 1:
+            shape = ops.shape(inputs)[:-1]
+        return ops.reshape(outputs, (*shape, self.units))
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class Dropout(keras.layers.Dropout):
+    """Dropout whose mask takes 16 random bits a value, where Keras draws a float."""
+
+    def call(self, inputs, training=False):
+        width = inputs.shape[-1]
+        if (
+            not training
+            or self.rate in (0, 1)
+            or self.noise_shape is not None
+            or keras.backend.backend() != "tensorflow"
+            or width is None
+            or width % 4
+        ):
+            return super().call(inputs, training=training)
+        shape = (*ops.shape(inputs)[:-1], width // 4)
+        numbers = keras.random.randint(
+            shape, -(2**63), 2**63 - 1, dtype="int64", seed=self.seed_generator
+        )
+        dropped = round(self.rate * 2**16)
+        kept = ops.view(numbers, "int16") >= dropped - 2**15
+        scale = 2**16 / (2**16 - dropped)
+        return inputs * (ops.cast(kept, inputs.dtype) * scale)
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class LayerNormalization(keras.layers.LayerNormalization):
+    """Normalization over the last axis whose gradient is written out.
+
+    With `n = (x - mean) / deviation` and `h = gamma * dy` it is
+    `dx = (h - mean(h) - n mean(h n)) / deviation`: half of the passes over the data
+    that the derivatives of all steps make.
+    """
+
+    def call(self, inputs, training=None):
+        if (
+            not training
+            or keras.backend.backend() != "tensorflow"
+            or not (self.center and self.scale)
+        ):
+            return super().call(inputs)
+        outputs = _layer_normalization(
+            ops.cast(inputs, "float32"),
+            ops.cast(self.gamma, "float32"),
+            ops.cast(self.beta, "float32"),
+            self.epsilon,
+        )
+        return ops.cast(outputs, self.compute_dtype)
+
+
+def _layer_normalization(x, gamma, beta, epsilon):
+    @ops.custom_gradient
+    def normalize(x, gamma, beta):
+        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        scale = ops.rsqrt(variance + epsilon)
+        normal = centred * scale
+
+        def gradient(dy):
+            axes = tuple(range(len(dy.shape) - 1))
+            d_gamma = ops.sum(dy * normal, axis=axes)
+            d_beta = ops.sum(dy, axis=axes)
+            h = dy * gamma
+            mean = ops.mean(h, axis=-1, keepdims=True)
+            along = ops.mean(h * normal, axis=-1, keepdims=True)
+            return (h - (mean + normal * along)) * scale, d_gamma, d_beta
+
+        return normal * gamma + beta, gradient
+
+    return normalize(x, gamma, beta)

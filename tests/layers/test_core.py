@@ -1,0 +1,128 @@
+"""Keras's layers with less to do: the values and gradients are Keras's."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_transformer.layers.core import Dense, Dropout, LayerNormalization
+
+
+def values_and_gradients(layer, x, **kwargs):
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, **kwargs)
+        loss = tf.reduce_sum(tf.sin(tf.cast(y, "float32")))
+    variables = [v.value for v in layer.trainable_variables]
+    return [y, *tape.gradient(loss, [x, *variables])]
+
+
+def twins(ours, theirs, shape):
+    """Both layers with the same random weights."""
+    rng = np.random.default_rng(3)
+    for layer in (ours, theirs):
+        layer.build(shape)
+    weights = [rng.normal(size=w.shape).astype("float32") for w in ours.get_weights()]
+    for layer in (ours, theirs):
+        layer.set_weights(weights)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (2, 3, 8), (2, 3, 4, 8)])
+def test_dense_is_kerass(shape):
+    arguments = {"units": 6, "activation": "relu"}
+    pair = twins(Dense(**arguments), keras.layers.Dense(**arguments), shape)
+    x = np.random.default_rng(1).normal(size=shape).astype("float32")
+    for ours, theirs in zip(*(values_and_gradients(layer, x) for layer in pair)):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_dense_of_unknown_sizes_in_a_graph():
+    layer = Dense(6)
+    layer.build((None, None, 8))
+    call = tf.function(layer, input_signature=[tf.TensorSpec((None, None, 8))])
+    assert call.get_concrete_function().outputs[0].shape.as_list() == [None, None, 6]
+    assert call(tf.zeros((0, 3, 8))).shape == (0, 3, 6)
+    # A batch of one stays known to be one.
+    single = tf.function(layer, input_signature=[tf.TensorSpec((1, None, 8))])
+    assert single.get_concrete_function().outputs[0].shape.as_list() == [1, None, 6]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@settings(max_examples=20, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    width=st.integers(2, 9),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+)
+def test_layer_normalization_is_kerass(dtype, shape, width, scale):
+    shape = (*shape, width)
+    pair = twins(
+        LayerNormalization(epsilon=1e-6, dtype=dtype),
+        keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype),
+        shape,
+    )
+    x = scale * np.random.default_rng(1).normal(size=shape).astype("float32")
+    ours = values_and_gradients(pair[0], x, training=True)
+    for a, b in zip(ours, values_and_gradients(pair[1], x)):
+        a, b = (np.asarray(tf.cast(t, "float32")) for t in (a, b))
+        tolerance = 2e-2 if dtype == "mixed_bfloat16" else 2e-4
+        np.testing.assert_allclose(a, b, atol=tolerance * (1 + np.abs(b).max()))
+
+
+def test_layer_normalization_can_be_differentiated_twice():
+    layers = twins(
+        LayerNormalization(epsilon=1e-6),
+        keras.layers.LayerNormalization(epsilon=1e-6),
+        (3, 8),
+    )
+    x = tf.constant(np.random.default_rng(1).normal(size=(3, 8)).astype("float32"))
+    found = []
+    for layer, arguments in zip(layers, ({"training": True}, {})):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(tf.sin(layer(x, **arguments)))
+            gradient = inner.gradient(loss, x)
+            norm = tf.reduce_sum(gradient**2)
+        found.append(outer.gradient(norm, x))
+    np.testing.assert_allclose(*found, atol=1e-3)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropout_keeps_the_mean_and_drops_the_rate(rate):
+    layer = Dropout(rate, seed=1)
+    x = np.ones((64, 32, 256), "float32")
+    y, gradient = (np.asarray(t) for t in values_and_gradients(layer, x, training=True))
+    # Five standard deviations of 524,288 draws.
+    sigma = np.sqrt(rate * (1 - rate) / y.size)
+    assert abs((y == 0).mean() - rate) < 5 * sigma
+    kept = y[y != 0]
+    assert kept.min() == kept.max()
+    np.testing.assert_allclose(kept[0], 1 / (1 - rate), rtol=1e-4)
+    np.testing.assert_allclose(gradient, y * np.cos(y), rtol=1e-5)
+    # No place is favoured, and neighbours that share a number are independent.
+    dropped = y.reshape(-1, 256) == 0
+    places = 5 * np.sqrt(rate * (1 - rate) / len(dropped))
+    np.testing.assert_allclose(dropped.mean(axis=0), rate, atol=places)
+    for distance in (1, 2, 3, 4):
+        both = (dropped[:, distance:] & dropped[:, :-distance]).mean()
+        assert abs(both - rate**2) < 8 * sigma
+
+
+def test_dropout_draws_anew_and_repeats_with_its_seed():
+    x = np.ones((8, 16), "float32")
+    first, second = Dropout(0.5, seed=1), Dropout(0.5, seed=1)
+    one, two = first(x, training=True), first(x, training=True)
+    assert np.any(one != two)
+    np.testing.assert_array_equal(one, second(x, training=True))
+    np.testing.assert_array_equal(first(x, training=False), x)
+
+
+def test_dropout_of_widths_that_four_does_not_divide():
+    y = np.asarray(Dropout(0.5, seed=1)(np.ones((200, 7), "float32"), training=True))
+    assert set(np.unique(y)) == {0.0, 2.0}
