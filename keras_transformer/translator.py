@@ -64,8 +64,9 @@ class Translator(TextToText):
             tokens_per_batch: Most source tokens translated at once, padding included.
             verbose: 1 shows a progress bar.
             **options: Other options of `kt.decoding.generate`: `min_length`,
-                `banned_ids`, `no_repeat_ngram_size`, `sample`, `temperature`, `top_k`,
-                `top_p`, `penalty_form`, `stop_when`, `force_end`.
+                `banned_ids`, `no_repeat_ngram_size`, `allowed_tokens`, `sample`,
+                `temperature`, `top_k`, `top_p`, `penalty_form`, `stop_when`,
+                `force_end`.
 
         Returns:
             A list of strings, one for each of `texts` (a string for a string). With

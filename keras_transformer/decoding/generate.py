@@ -25,6 +25,7 @@ def generate(
     target_prefix=None,
     banned_ids=(),
     no_repeat_ngram_size=None,
+    allowed_tokens=None,
     sample=False,
     temperature=1.0,
     top_k=None,
@@ -67,6 +68,10 @@ def generate(
             begins with. They count in its length and score.
         banned_ids: Tokens that never come. Padding and `start_id` never do.
         no_repeat_ngram_size: No such number of tokens in a row comes twice.
+        allowed_tokens: A function `(ids (B, N, L), index, source_ids (B, S)) -> bool
+            (B, N, V)` in `keras.ops`: which tokens may come at position `index` of each
+            of the N hypotheses, whose tokens before it are `ids[..., :index]`; for
+            answers that must keep to a grammar.
         sample: Whether to draw tokens at random; `beam_size` is of no account then.
         temperature: With `sample`: what logits are divided by.
         top_k: With `sample`: number of tokens to draw from, the most probable.
@@ -156,6 +161,8 @@ def generate(
         applied.append(rules.at_least(min_length, end_id))
     if no_repeat_ngram_size is not None:
         applied.append(rules.no_repeat(no_repeat_ngram_size))
+    if allowed_tokens is not None:
+        applied.append(rules.only(allowed_tokens, source_ids))
     if target_prefix is not None:
         prefix = ops.convert_to_tensor(target_prefix, "int32")
         applied.append(rules.begin_with(prefix))
@@ -219,6 +226,7 @@ def check_search(
     force_end=False,
     banned_ids=(),
     no_repeat_ngram_size=None,
+    allowed_tokens=None,
     sample=False,
     temperature=1.0,
     top_k=None,
@@ -256,6 +264,12 @@ def check_search(
             f"be at most max_length={max_length}",
         )
     check("no_repeat_ngram_size", no_repeat_ngram_size, positive, "be positive")
+    if allowed_tokens is not None and not callable(allowed_tokens):
+        raise ValueError(
+            "allowed_tokens must be a function (ids, index, source_ids) -> mask; "
+            f"received allowed_tokens={allowed_tokens!r}. Tokens that never come go to "
+            "banned_ids."
+        )
     for name, value, known in (
         ("penalty_form", penalty_form, ("gnmt", "power")),
         ("stop_when", stop_when, ("certain", "likely", "full")),

@@ -23,6 +23,16 @@ def ban(token_ids):
     return rule
 
 
+def only(allowed_tokens, source_ids):
+    """What comes is what `allowed_tokens(ids, index, source_ids)` allows."""
+
+    def rule(logits, normalizer, index, ids):
+        allowed = allowed_tokens(ids, index, source_ids)
+        return ops.where(allowed, logits, IMPOSSIBLE)
+
+    return rule
+
+
 def at_least(min_length, end_id):
     """The end token doesn't come before an answer has `min_length` tokens with it."""
 

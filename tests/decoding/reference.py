@@ -27,7 +27,7 @@ def _full_pass(model):
     return tf.function(run, input_signature=[ids, ids])
 
 
-def forbid(row, tokens, *, min_length, prefix, banned, ngram):
+def forbid(row, tokens, *, min_length, prefix, banned, ngram, allowed):
     """Sets what may not come after `tokens` to minus infinity."""
     row[[0, START, *banned]] = -np.inf
     if len(tokens) + 1 < min_length:
@@ -36,6 +36,8 @@ def forbid(row, tokens, *, min_length, prefix, banned, ngram):
         for i in range(len(tokens) - ngram + 1):
             if tokens[i : i + ngram - 1] == tokens[len(tokens) - ngram + 1 :]:
                 row[tokens[i + ngram - 1]] = -np.inf
+    if allowed:
+        row[[t for t in range(len(row)) if not allowed(tokens, t)]] = -np.inf
     if len(tokens) < len(prefix):
         others = np.arange(len(row)) != prefix[len(tokens)]
         row[others] = -np.inf
@@ -55,6 +57,7 @@ def beam_search(
     prefix=(),
     banned=(),
     ngram=None,
+    allowed=None,
 ):
     """The best answers of one sentence, as a list of (tokens, score)."""
     max_length = max_length or len(source) + 50
@@ -74,6 +77,7 @@ def beam_search(
                 prefix=prefix,
                 banned=banned,
                 ngram=ngram,
+                allowed=allowed,
             )
             for token in np.flatnonzero(np.isfinite(row)):
                 candidates.append(((*tokens, int(token)), score + row[token]))
@@ -105,7 +109,8 @@ def beam_search(
 def greedy(model, source, *, alpha=0.6, max_length=None, **rules):
     """The most probable token at each step."""
     max_length = max_length or len(source) + 50
-    rules = {"min_length": 1, "prefix": (), "banned": (), "ngram": None, **rules}
+    none = {"min_length": 1, "prefix": (), "banned": (), "ngram": None, "allowed": None}
+    rules = {**none, **rules}
     tokens, score = (), 0.0
     while len(tokens) < max_length and tokens[-1:] != (END,):
         row = next_log_probs(model, source, [tokens])[0]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 import keras_transformer as kt
 from keras_transformer.decoding import generate
@@ -156,6 +157,14 @@ def test_equals_plain_numpy_in_batches_of_any_size(beam_size, alpha):
                 assert_same(found, right)
 
 
+def takes_turns(ids, index, source_ids):
+    """Odd tokens follow even ones and even ones odd ones; the first is odd."""
+    length = ops.shape(ids)[-1]
+    latest = ops.take(ids, ops.clip(index - 1, 0, length - 1)[None], axis=2)
+    latest = ops.where(index == 0, 0, latest)
+    return (latest + ops.arange(12, dtype="int32")) % 2 == 1
+
+
 @pytest.mark.parametrize(
     "options, rules",
     [
@@ -164,6 +173,10 @@ def test_equals_plain_numpy_in_batches_of_any_size(beam_size, alpha):
         ({"no_repeat_ngram_size": 1}, {"ngram": 1}),
         ({"no_repeat_ngram_size": 2}, {"ngram": 2}),
         ({"target_prefix": [[6, 9, 4]]}, {"prefix": (6, 9, 4)}),
+        (
+            {"allowed_tokens": takes_turns},
+            {"allowed": lambda tokens, new: ((0, *tokens)[-1] + new) % 2 == 1},
+        ),
         (
             {"target_prefix": [[6, 0]], "min_length": 3, "no_repeat_ngram_size": 2},
             {"prefix": (6,), "min_length": 3, "ngram": 2},
@@ -184,6 +197,21 @@ def test_rules_equal_plain_numpy(options, rules, beam_size):
             model, source[None], False, beam_size=beam_size, max_length=7, **options
         )
         assert_same(found[0], expected)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_what_is_allowed_may_depend_on_the_source(beam_size):
+    def copies(ids, index, source_ids):
+        # The source's tokens in their order, then the end.
+        length = ops.shape(source_ids)[1]
+        padded = ops.pad(source_ids, [[0, 0], [0, 1]])
+        token = ops.take(padded, ops.minimum(index, length), axis=1)
+        token = ops.where(token == 0, END, token)[:, None, None]
+        return ops.arange(12, dtype="int32") == token
+
+    found = search(tiny(), SOURCES, beam_size=beam_size, allowed_tokens=copies)
+    for sentence, source in zip(found, SOURCES):
+        assert sentence[0][0] == (*unpadded(source), END)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
@@ -278,6 +306,7 @@ def test_learned_positions_end_the_answers():
         ({"beam_size": 0}, "beam_size=0"),
         ({"beam_size": 2, "num_hypotheses": 3}, "num_hypotheses=3"),
         ({"max_length": 0}, "max_length=0"),
+        ({"allowed_tokens": [4, 5]}, r"allowed_tokens=\[4, 5\]"),
         ({"max_length": 3, "min_length": 4}, "min_length=4"),
         ({"length_penalty": -1.0}, "length_penalty=-1.0"),
         ({"sample": True, "temperature": 0.0}, "temperature=0.0"),
