@@ -93,8 +93,8 @@ def export_saved_model(
         The path of the new version.
 
     Raises:
-        ValueError: For search options out of range, or unknown `weights` or
-            `signatures`.
+        ValueError: For search options out of range or of no use to this kind of model,
+            or unknown `weights` or `signatures`.
         RuntimeError: If `verify` finds other answers.
 
     Example:
@@ -146,16 +146,29 @@ def export_saved_model(
 
 def _graphs(text_model, weights, xla_buckets, num_hypotheses, **search):
     """The signatures of what is exported."""
+    for_translators = {"xla_buckets": xla_buckets, "num_hypotheses": num_hypotheses}
     if isinstance(text_model, TextEncoder):
+        _refuse(text_model, {**for_translators, **search})
         return EncodingSignatures(text_model, weights)
     search = text_model.options(**search)
     if isinstance(text_model, TextGenerator):
+        _refuse(text_model, for_translators)
         return GenerationSignatures(text_model, weights=weights, **search)
     num_hypotheses = num_hypotheses or search["beam_size"]
     check_search(**search, num_hypotheses=num_hypotheses)
     return TranslationSignatures(
         text_model, num_hypotheses, weights=weights, xla_buckets=xla_buckets, **search
     )
+
+
+def _refuse(text_model, options):
+    """Raises a ValueError for options that an export of this kind has no use for."""
+    given = {name: value for name, value in options.items() if value}
+    if given:
+        raise ValueError(
+            f"An export of a {type(text_model).__name__} has no use for "
+            f"{', '.join(f'{n}={v!r}' for n, v in given.items())}; leave it out."
+        )
 
 
 def _chosen(functions, names):

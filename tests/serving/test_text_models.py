@@ -57,3 +57,11 @@ def test_encoder_answers_in_a_clean_process(encoder, tmp_path, weights):
         assert found["label"] == labels
     vectors = ask_in_clean_process(path, "embed", {"text": TEXTS})["embedding"]
     np.testing.assert_allclose(vectors, encoder.embed(TEXTS), atol=10 * tolerance)
+
+
+def test_options_without_use_are_errors(generator, encoder, tmp_path):
+    with pytest.raises(ValueError, match=r"TextGenerator.*xla_buckets=\[\(1, 8\)\]"):
+        export_saved_model(generator, tmp_path, xla_buckets=[(1, 8)])
+    with pytest.raises(ValueError, match="TextEncoder.*beam_size=2"):
+        export_saved_model(encoder, tmp_path, beam_size=2)
+    assert not list(tmp_path.iterdir())
