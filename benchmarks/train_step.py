@@ -24,6 +24,8 @@ from turns import SIZES, THREADS, print_table, processes, serve_turns, take_turn
 
 BATCH, LENGTH, DROPOUT, SMOOTHING = 64, 32, 0.1, 0.1
 PEER = "KerasHub"
+# Operations of a graph that TensorFlow runs at the same time.
+INTER_OP_THREADS = THREADS
 
 
 def main():
@@ -86,13 +88,13 @@ def use_threads():
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        tf.config.threading.set_inter_op_parallelism_threads(INTER_OP_THREADS)
 
 
-def keras_step(model, size):
+def keras_step(model, optimizer, size):
     import keras_transformer as kt
 
-    model.compile(kt.training.Adam(1e-4), kt.training.MaskedCrossentropy(SMOOTHING))
+    model.compile(optimizer, kt.training.MaskedCrossentropy(SMOOTHING))
     ids = batch(size)
     inputs = {"source_ids": ids, "target_ids": ids}
     return lambda: model.train_on_batch(inputs, ids)
@@ -112,7 +114,7 @@ def ours(dtype):
             dropout=DROPOUT,
             dtype=dtype,
         )
-        return keras_step(model, size)
+        return keras_step(model, kt.training.Adam(1e-4), size)
 
     return measured(start)
 
@@ -148,7 +150,8 @@ def keras_hub(dtype):
             x = keras_hub.layers.TransformerDecoder(**common)(x, memory)
         logits = embedding(x, reverse=True)
         inputs = {"source_ids": source_ids, "target_ids": target_ids}
-        return keras_step(keras.Model(inputs, logits), size)
+        optimizer = keras.optimizers.Adam(1e-4, beta_2=0.98, epsilon=1e-9)
+        return keras_step(keras.Model(inputs, logits), optimizer, size)
 
     return measured(start)
 

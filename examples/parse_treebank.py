@@ -8,10 +8,11 @@ Treebank sample that NLTK offers, instead of 40,000. The folder or zip file hold
 `combined/wsj_*.mrg`. Function tags and traces are stripped; the last tenth of the
 files is for the test, the tenth before it for validation.
 
-The source are the sentence's tags, with words in place of the tags of the most
-frequent ones; the target is the tree: `(S (NP DT NN )NP (VP VBZ )VP )S`. Beside it a
-PCFG is read off the same trees by NLTK. Both are given the true tags, and both are
-scored by PYEVALB, without punctuation, as EVALB does.
+The source are the sentence's tags, with the words of the most frequent ones
+(`the/DT NN VBZ`); the target is the tree: `(S (NP DT NN )NP (VP VBZ )VP )S`. The search
+may be kept to trees over the sentence by `allowed_tokens`. Beside it a PCFG is read off
+the same trees by NLTK. Both are given the true tags, and both are scored by PYEVALB,
+without punctuation, as EVALB does.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import zipfile
 
 import nltk
 import numpy as np
+from keras import ops
 from PYEVALB import parser as evalb_parser
 from PYEVALB.scorer import Scorer
 
@@ -40,11 +42,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("treebank", type=pathlib.Path, help="a folder or a zip file")
     parser.add_argument("--run-dir", type=pathlib.Path, default="runs/parser")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--words", type=int, default=200, help="words kept as words")
     parser.add_argument("--no-subtrees", dest="subtrees", action="store_false")
     parser.add_argument("--position-encoding", default="relative")
-    parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--beam-size", type=int, default=8)
     parser.add_argument("--sentence", default=SENTENCE, help="words/TAGS to draw")
     parser.add_argument("--no-pcfg", dest="pcfg", action="store_false")
@@ -60,14 +62,20 @@ def main():
 
     print("\n| parser | precision | recall | F1 | well-formed |")
     print("| --- | --- | --- | --- | --- |")
-    texts = translator.translate(
-        [source_of(tree) for tree in test],
-        beam_size=arguments.beam_size,
-        length_penalty=0.3,
-        max_length=LONGEST + 50,
-    )
-    found = [repaired(text, tree) for text, tree in zip(texts, test)]
-    report("Transformer", test, [tree for tree, _ in found], [ok for _, ok in found])
+    sources = [source_of(tree) for tree in test]
+    for name, rule in (
+        ("free", None),
+        ("kept to trees", Trees(translator.target_tokenizer)),
+    ):
+        texts = translator.translate(
+            sources,
+            beam_size=arguments.beam_size,
+            length_penalty=0.3,
+            max_length=LONGEST + 50,
+            allowed_tokens=rule,
+        )
+        trees, well_formed = zip(*map(repaired, texts, test))
+        report(f"Transformer, {name}", test, trees, well_formed)
     if arguments.pcfg:
         grammar = Grammar(train + valid)
         trees = [grammar.parse(tree.pos()) for tree in test]
@@ -171,20 +179,70 @@ def close(stack):
 
 
 class Sources:
-    """Sentences as the model reads them: tags, and the most frequent words."""
+    """Sentences as the model reads them: tags, with words that are frequent."""
 
     def __init__(self, trees, count):
-        words = collections.Counter(
-            word.lower() for tree in trees for word, tag in tree.pos()
-        )
-        # Lower case tells words from tags; signs are their own tags.
-        ranked = [w for w, _ in words.most_common() if w[0] in string.ascii_lowercase]
-        self.words = set(ranked[:count])
+        pairs = [(word.lower(), tag) for tree in trees for word, tag in tree.pos()]
+        # Signs are their own tags.
+        words = collections.Counter(w for w, _ in pairs if w[0] in string.ascii_letters)
+        frequent = {word for word, _ in words.most_common(count)}
+        self.known = {pair for pair in pairs if pair[0] in frequent}
 
     def __call__(self, tree):
-        return " ".join(
-            word.lower() if word.lower() in self.words else tag
-            for word, tag in tree.pos()
+        pairs = [(word.lower(), tag) for word, tag in tree.pos()]
+        return " ".join("/".join(p) if p in self.known else p[1] for p in pairs)
+
+
+class Trees:
+    """What may come next in a tree over the source: for the search's `allowed_tokens`.
+
+    The leaves are the source's tags in their order, a bracket is closed by its own
+    partner once something is in it, and the end comes when all is used and closed.
+    """
+
+    longest_chain = 8  # brackets opened at one place
+
+    def __init__(self, tokenizer):
+        size = tokenizer.vocabulary_size
+        tokens = [token.lstrip("\u2581") for token in tokenizer.tokens(range(size))]
+        ids = {token: i for i, token in enumerate(tokens)}
+        self.end_id = tokenizer.end_id
+        self.opens = np.array([token.startswith("(") for token in tokens])
+        self.closes = np.array([token.startswith(")") for token in tokens])
+        partners = [ids.get(token.replace("(", ")", 1), 0) for token in tokens]
+        self.partners = np.where(self.opens, partners, 0).astype("int32")
+        tags = [ids.get(token.rsplit("/", 1)[-1], 0) for token in tokens]
+        self.tags = np.array(tags, "int32")
+
+    def __call__(self, ids, index, source_ids):
+        places = ops.arange(ops.shape(ids)[2], dtype="int32")
+        past = places < index
+        opens = ops.take(self.opens, ids) & past
+        closes = ops.take(self.closes, ids) & past
+        steps = ops.cast(opens, "int32") - ops.cast(closes, "int32")
+        depths = ops.cumsum(steps, axis=2)
+        depth = ops.sum(steps, axis=2, keepdims=True)
+        # The innermost open bracket is the last one that opened this depth.
+        inner = ops.max(ops.where(opens & (depths == depth), places, 0), axis=2)
+        bracket = ops.take_along_axis(ids, inner[..., None], axis=2)
+        chain = index - 1 - ops.max(ops.where(past & ~opens, places, -1), axis=2)
+        chain = chain[..., None]
+
+        used = ops.sum(ops.cast(past & ~opens & ~closes, "int32"), axis=2)
+        # The source's last token is its end.
+        words = ops.sum(ops.cast(source_ids != 0, "int32"), axis=1)[:, None] - 1
+        tags = ops.take(self.tags, source_ids)
+        following = ops.minimum(used, ops.shape(tags)[1] - 1)
+        tag = ops.take_along_axis(tags, following, axis=1)[..., None]
+        more = (used < words)[..., None]
+
+        tokens = np.arange(len(self.opens), dtype="int32")
+        partner = ops.take(self.partners, bracket)
+        return (
+            (more & (tokens == tag))
+            | (more & (chain < self.longest_chain) & self.opens)
+            | ((depth > 0) & (chain == 0) & (tokens == partner))
+            | (~more & (depth == 0) & (tokens == self.end_id))
         )
 
 
@@ -205,6 +263,7 @@ def train_parser(arguments, source_of, train, valid):
         model={
             "position_encoding": arguments.position_encoding,
             "dropout": arguments.dropout,
+            "norm_first": True,
         },
         # A token for each tag, bracket and frequent word.
         tokenizer={
@@ -216,8 +275,8 @@ def train_parser(arguments, source_of, train, valid):
         tokens_per_batch=2048,
         steps=arguments.steps,
         steps_per_epoch=arguments.steps // 8,
-        peak_learning_rate=0.003,
-        warmup_steps=1000,
+        peak_learning_rate=0.002,
+        warmup_steps=400,
         average_last=3,
         bleu_sentences=0,
     )
@@ -371,7 +430,8 @@ def draw(translator, source_of, sentence, folder):
     """Pictures of a sentence's parse, and of what the last block looked at."""
     words = [tuple(pair.rsplit("/", 1)) for pair in sentence.split()]
     flat = nltk.Tree("TOP", [nltk.Tree(tag, [word]) for word, tag in words])
-    text = translator.translate(source_of(flat))
+    rule = Trees(translator.target_tokenizer)
+    text = translator.translate(source_of(flat), allowed_tokens=rule)
     tree, _ = repaired(text, flat)
     print(f"\n{tree.pformat(margin=88)}")
     kt.plotting.plot_tree(as_pair(tree)).savefig(folder / "parse.png", dpi=110)

@@ -1,8 +1,11 @@
 import importlib.util
 import pathlib
 
+import keras
 import numpy as np
 import pytest
+
+import keras_transformer as kt
 
 FOLDER = pathlib.Path(__file__).parents[1] / "examples"
 
@@ -87,6 +90,40 @@ def test_trees_come_back_and_broken_ones_are_repaired(parse_treebank):
         assert not well_formed
         assert found.leaves() == tree.leaves()
         assert all(len(part) for part in found.subtrees())
+
+
+def test_any_search_kept_to_trees_gives_one(parse_treebank, tmp_path):
+    """Even that of a model that has learnt nothing."""
+    trees = parse_treebank.nltk.Tree.fromstring(
+        "(ALL (TOP (S (NP (DT the) (NN boat)) (VP (VBZ drifts)) (. .))) "
+        "(TOP (NP (NP (NN a)) (PP (IN of) (NP (NN b))))))"
+    )
+    source_of = parse_treebank.Sources(trees, 2)
+    sources = [source_of(tree) for tree in trees]
+    assert sources == ["the/DT boat/NN VBZ .", "NN IN NN"]
+    lines = [*sources, *map(parse_treebank.linearised, trees)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    tokenizer = kt.text.train_tokenizer(
+        tmp_path / "lines.txt",
+        vocabulary_size=len({token for line in lines for token in line.split()}) + 4,
+        model_type="word",
+        byte_fallback=False,
+        character_coverage=1.0,
+    )
+    for seed in range(5):
+        keras.utils.set_random_seed(seed)
+        model = kt.Transformer.from_preset("mini", tokenizer.vocabulary_size)
+        translator = kt.Translator(model, tokenizer)
+        texts = translator.translate(
+            sources,
+            max_length=200,
+            sample=bool(seed),
+            seed=seed,
+            allowed_tokens=parse_treebank.Trees(tokenizer),
+        )
+        for text, tree in zip(texts, trees):
+            found, well_formed = parse_treebank.repaired(text, tree)
+            assert well_formed and found.leaves() == tree.leaves()
 
 
 def test_grammar_gives_a_tree_it_has_seen(parse_treebank):
