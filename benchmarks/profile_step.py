@@ -33,8 +33,8 @@ GROUPS = {
     "rows scattered": {"TensorScatterAdd", "ResourceScatterAdd"},
 }
 REST = "elementwise and others"
-# Events that hold others, or aren't operations.
-OUTER = {"Process", "ParallelFor", "Run", "EagerExecute", "EagerKernelExecute"}
+# Events that hold operations, or parts of them.
+OUTER = {"Process", "ParallelFor", "Run"}
 
 
 def main():
@@ -70,6 +70,9 @@ def grouped(space):
     seconds, counts = collections.Counter(), collections.Counter()
     for plane in space.planes:
         for line in plane.lines:
+            # The executor's threads; Python's wait for them.
+            if not line.name.startswith("tf_Compute"):
+                continue
             for event in line.events:
                 # "node name:operation", operations of oneDNN with a prefix.
                 node, _, op = plane.event_metadata[event.metadata_id].name.rpartition(

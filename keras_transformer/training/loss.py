@@ -107,9 +107,17 @@ def _smoothed_crossentropy(logits, labels, smoothing):
     @ops.custom_gradient
     def losses_of(logits):
         probabilities = ops.softmax(logits, axis=-1)
-        # log(sum(exp(z))), from the largest probability, which is never tiny.
-        logsumexp = ops.max(logits, axis=-1) - ops.log(ops.max(probabilities, axis=-1))
-        at_label = ops.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
+        at_label, probability = (
+            ops.take_along_axis(values, labels[:, None], axis=-1)[:, 0]
+            for values in (logits, probabilities)
+        )
+        # log(sum(exp(z))) from one probability: the label's, or where one is too small
+        # for float32 the largest, which is never tiny.
+        logsumexp = ops.cond(
+            ops.all(probability > 1e-30),
+            lambda: at_label - ops.log(probability),
+            lambda: ops.max(logits, axis=-1) - ops.log(ops.max(probabilities, axis=-1)),
+        )
         losses = logsumexp - confidence * at_label
         losses -= smoothing * ops.mean(logits, axis=-1)
 
