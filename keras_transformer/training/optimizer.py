@@ -39,22 +39,31 @@ class Adam(keras.optimizers.Adam):
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if keras.backend.backend() == "tensorflow":
+            # Computed once for all variables.
+            step = ops.cast(self.iterations + 1, "float32")
+            powers = ops.power(self.beta_1, step), ops.power(self.beta_2, step)
+            learning_rate = (ops.cast(learning_rate, "float32"), *powers)
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
     def update_step(self, gradient, variable, learning_rate):
         """One variable's step, by TensorFlow's own operation where there is one."""
-        is_float32 = keras.backend.standardize_dtype(variable.dtype) == "float32"
-        if keras.backend.backend() != "tensorflow" or self.amsgrad or not is_float32:
+        if keras.backend.backend() != "tensorflow":
+            return super().update_step(gradient, variable, learning_rate)
+        learning_rate, *powers = learning_rate
+        if self.amsgrad or variable.dtype != "float32":
             return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
-        step = ops.cast(self.iterations + 1, "float32")
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=ops.power(self.beta_1, step),
-            beta2_power=ops.power(self.beta_2, step),
-            lr=ops.cast(learning_rate, "float32"),
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=learning_rate,
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
