@@ -111,6 +111,7 @@ def generate(
         max_length=max_length,
         extra_length=extra_length,
         no_repeat_ngram_size=no_repeat_ngram_size,
+        allowed_tokens=allowed_tokens,
         sample=sample,
         temperature=temperature,
         top_k=top_k,
