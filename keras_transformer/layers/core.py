@@ -31,9 +31,10 @@ class Dropout(keras.layers.Dropout):
 
     def call(self, inputs, training=False):
         width = inputs.shape[-1]
+        dropped = round(self.rate * 2**16)
         if (
             not training
-            or self.rate in (0, 1)
+            or not 0 < dropped < 2**16
             or self.noise_shape is not None
             or keras.backend.backend() != "tensorflow"
             or width is None
@@ -44,7 +45,6 @@ class Dropout(keras.layers.Dropout):
         numbers = keras.random.randint(
             shape, -(2**63), 2**63 - 1, dtype="int64", seed=self.seed_generator
         )
-        dropped = round(self.rate * 2**16)
         kept = ops.view(numbers, "int16") >= dropped - 2**15
         scale = 2**16 / (2**16 - dropped)
         return inputs * (ops.cast(kept, inputs.dtype) * scale)

@@ -126,3 +126,9 @@ def test_dropout_draws_anew_and_repeats_with_its_seed():
 def test_dropout_of_widths_that_four_does_not_divide():
     y = np.asarray(Dropout(0.5, seed=1)(np.ones((200, 7), "float32"), training=True))
     assert set(np.unique(y)) == {0.0, 2.0}
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-7, 1 - 1e-7, 1.0])
+def test_dropout_of_rates_too_fine_for_16_bits(rate):
+    y = np.asarray(Dropout(rate, seed=1)(np.ones((4, 8), "float32"), training=True))
+    np.testing.assert_allclose(y, np.zeros((4, 8)) if rate > 0.5 else np.ones((4, 8)))
