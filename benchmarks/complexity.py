@@ -20,10 +20,10 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from turns import use_threads
 
 import keras_transformer as kt
 
-THREADS = 2
 BATCH = 2
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -49,8 +49,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--picture", default="complexity.png")
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    use_threads()
     by_length = time_layers([(n, WIDTH) for n in LENGTHS], arguments.rounds)
     by_width = time_layers([(LENGTH, d) for d in WIDTHS], arguments.rounds)
     print_times(by_length, by_width)

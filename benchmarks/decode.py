@@ -27,7 +27,15 @@ import subprocess
 import sys
 import tempfile
 
-from turns import SIZES, THREADS, print_table, processes, serve_turns, take_turns
+from turns import (
+    SIZES,
+    THREADS,
+    print_table,
+    processes,
+    serve_turns,
+    take_turns,
+    use_threads,
+)
 
 LENGTH = 32
 WORK = [(1, 64), (1, 1), (4, 64)]  # beam size, batch size
@@ -133,8 +141,7 @@ def tensorflow():
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_threads(inter_op=1)
     return tf
 
 

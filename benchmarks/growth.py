@@ -14,11 +14,11 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
+from complexity import exponent
+from turns import use_threads
 
 import keras_transformer as kt
 
-THREADS = 2
 VOCABULARY = 1000
 BASE = {"tokens": 2048, "length": 32, "layers": 2, "width": 256}
 CURVES = {
@@ -34,8 +34,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--picture", default="growth.png")
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    use_threads()
     figure, axes = plt.subplots(
         1, len(CURVES), figsize=(13, 3.2), sharey=True, layout="constrained"
     )
@@ -43,14 +42,13 @@ def main():
         seconds = [
             step_time({**BASE, name: value}, arguments.rounds) for value in values
         ]
-        half = len(values) // 2
-        exponent = np.polyfit(np.log(values[half:]), np.log(seconds[half:]), 1)[0]
+        slope = exponent(values, seconds)
         print(f"\n| {name} | {' | '.join(map(str, values))} | exponent |")
         print(f"|{' --- |' * (len(values) + 2)}")
         times = " | ".join(f"{1e3 * s:.0f}" for s in seconds)
-        print(f"| ms | {times} | {exponent:.2f} |", flush=True)
+        print(f"| ms | {times} | {slope:.2f} |", flush=True)
         axis.loglog(values, seconds, "o-")
-        axis.set_xlabel(f"{name}, exponent {exponent:.2f}")
+        axis.set_xlabel(f"{name}, exponent {slope:.2f}")
         axis.set_xticks(values, map(str, values), rotation=45)
         axis.minorticks_off()
         axis.grid(alpha=0.3)

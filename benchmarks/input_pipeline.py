@@ -13,10 +13,9 @@ import tempfile
 import time
 
 import tensorflow as tf
+from turns import use_threads
 
 import keras_transformer as kt
-
-THREADS = 2
 
 
 def main():
@@ -28,8 +27,7 @@ def main():
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    use_threads()
     tokenizer = kt.text.train_tokenizer(
         [arguments.source, arguments.target], arguments.vocabulary_size
     )

@@ -75,9 +75,8 @@ def grouped(space):
                 continue
             for event in line.events:
                 # "node name:operation", operations of oneDNN with a prefix.
-                node, _, op = plane.event_metadata[event.metadata_id].name.rpartition(
-                    ":"
-                )
+                name = plane.event_metadata[event.metadata_id].name
+                node, _, op = name.rpartition(":")
                 if not node or op in OUTER:
                     continue
                 group = group_of.get(op.removeprefix("_Mkl"), REST)

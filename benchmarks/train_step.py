@@ -21,7 +21,15 @@ import resource
 import tempfile
 import time
 
-from turns import SIZES, THREADS, print_table, processes, serve_turns, take_turns
+from turns import (
+    SIZES,
+    THREADS,
+    print_table,
+    processes,
+    serve_turns,
+    take_turns,
+    use_threads,
+)
 
 BATCH, LENGTH, DROPOUT, SMOOTHING = 64, 32, 0.1, 0.1
 PEER = "KerasHub"
@@ -87,14 +95,11 @@ def measured(start, *modules):
 # Keras.
 
 
-def use_threads():
+def use_keras_threads():
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-        tf.config.threading.set_inter_op_parallelism_threads(INTER_OP_THREADS)
+        use_threads(INTER_OP_THREADS)
 
 
 def keras_step(model, optimizer, size):
@@ -108,7 +113,7 @@ def keras_step(model, optimizer, size):
 
 def ours(dtype):
     def start(size):
-        use_threads()
+        use_keras_threads()
         import keras_transformer as kt
 
         model = kt.Transformer(
@@ -127,7 +132,7 @@ def ours(dtype):
 
 def keras_hub(dtype):
     def start(size):
-        use_threads()
+        use_keras_threads()
         import keras
         import keras_hub
 
@@ -268,7 +273,7 @@ def transformers_marian(size):
 
 def floor(dtype):
     def start(size):
-        use_threads()
+        use_keras_threads()
         import tensorflow as tf
 
         width, inner, rows = size["hidden"], size["inner"], BATCH * LENGTH

@@ -23,6 +23,14 @@ SIZES = {
 }
 
 
+def use_threads(inter_op=THREADS):
+    """Gives TensorFlow's operations their threads; `inter_op` run at the same time."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(inter_op)
+
+
 @contextlib.contextmanager
 def processes(script, programs, environments=None):
     """Starts a process of `script` for each program; a dict of them by name."""
