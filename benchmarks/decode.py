@@ -411,7 +411,7 @@ for weights in ("float32", "bfloat16", "int8"):
         paths[key] = kt.serving.export_saved_model(
             translator, folder / f"{name} {key}", beam_size=beam_size, max_length=32,
             weights=weights, warmup_batch_sizes=(),
-            xla_buckets=buckets if weights != "int8" else ())
+            xla_buckets=buckets if weights != "int8" else (), parallel_searches=2)
 kt.interop.save_ctranslate2(translator, folder / f"{name} ctranslate2")
 kt.interop.save_marian(translator, folder / f"{name} marian")
 paths["ctranslate2"] = str(folder / f"{name} ctranslate2")

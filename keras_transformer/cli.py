@@ -109,6 +109,12 @@ def _parser():
         metavar="BATCHxLENGTH",
         help="adds signatures compiled by XLA for this shape; may be repeated",
     )
+    export.add_argument(
+        "--parallel-searches",
+        type=int,
+        default=1,
+        help="share a batch out to so many searches, for as many inter-op threads",
+    )
     _search_options(export)
 
     doctor = _command(
@@ -215,6 +221,7 @@ def _export(options):
         weights=options.weights,
         signatures=options.signatures,
         xla_buckets=options.xla_buckets,
+        parallel_searches=options.parallel_searches,
         verify=True,
         **_search(options),
     )

@@ -29,6 +29,7 @@ def export_saved_model(
     weights="float32",
     signatures=None,
     xla_buckets=(),
+    parallel_searches=1,
     warmup_batch_sizes=(1, 8),
     warmup_texts=None,
     verify=False,
@@ -83,6 +84,9 @@ def export_saved_model(
             shapes, for servers started with `--xla_cpu_compilation_enabled`: the stock
             server refuses them otherwise. Requests larger than all of them are
             answered without XLA.
+        parallel_searches: Number of searches that a batch of many sentences is shared
+            out to, for servers with as many inter-op threads, and one intra-op thread:
+            one search alone leaves threads idle between its small operations.
         warmup_batch_sizes: Batch sizes of the warm-up requests; none for no warm-up.
         warmup_texts: Texts of the warm-up requests, used in turn; by default some
             pieces of the vocabulary.
@@ -94,7 +98,7 @@ def export_saved_model(
 
     Raises:
         ValueError: For search options out of range or of no use to this kind of model,
-            or unknown `weights` or `signatures`.
+            unknown `weights` or `signatures`, or no positive `parallel_searches`.
         RuntimeError: If `verify` finds other answers.
 
     Example:
@@ -104,10 +108,15 @@ def export_saved_model(
     """  # noqa: E501
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {WEIGHTS}; received {weights!r}.")
+    if parallel_searches < 1:
+        raise ValueError(
+            f"parallel_searches must be positive; received {parallel_searches!r}."
+        )
     graphs = _graphs(
         text_model,
         weights,
         xla_buckets,
+        parallel_searches,
         num_hypotheses,
         beam_size=beam_size,
         length_penalty=length_penalty,
@@ -144,9 +153,15 @@ def export_saved_model(
     return str(path)
 
 
-def _graphs(text_model, weights, xla_buckets, num_hypotheses, **search):
+def _graphs(
+    text_model, weights, xla_buckets, parallel_searches, num_hypotheses, **search
+):
     """The signatures of what is exported."""
-    for_translators = {"xla_buckets": xla_buckets, "num_hypotheses": num_hypotheses}
+    for_translators = {
+        "xla_buckets": xla_buckets,
+        "parallel_searches": parallel_searches if parallel_searches > 1 else None,
+        "num_hypotheses": num_hypotheses,
+    }
     if isinstance(text_model, TextEncoder):
         _refuse(text_model, {**for_translators, **search})
         return EncodingSignatures(text_model, weights)
@@ -157,7 +172,12 @@ def _graphs(text_model, weights, xla_buckets, num_hypotheses, **search):
     num_hypotheses = num_hypotheses or search["beam_size"]
     check_search(**search, num_hypotheses=num_hypotheses)
     return TranslationSignatures(
-        text_model, num_hypotheses, weights=weights, xla_buckets=xla_buckets, **search
+        text_model,
+        num_hypotheses,
+        weights=weights,
+        xla_buckets=xla_buckets,
+        parallel_searches=parallel_searches,
+        **search,
     )
 
 

@@ -10,6 +10,8 @@ from keras_transformer.serving.signatures import TEXT, SearchSignatures, graph
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
 _REFERENCE = tf.TensorSpec([None], tf.string, name="reference")
+# Fewer sentences than this don't keep a thread busy enough to share them out.
+_SENTENCES_PER_SEARCH = 16
 
 
 class TranslationSignatures(SearchSignatures):
@@ -19,6 +21,7 @@ class TranslationSignatures(SearchSignatures):
         translator: A `kt.Translator`.
         num_hypotheses: Number n of answers of `n_best`.
         xla_buckets: Pairs `(batch_size, source_length)`.
+        parallel_searches: Number of searches that a batch is shared out to.
         **options: See `SearchSignatures`.
     """
 
@@ -33,9 +36,17 @@ class TranslationSignatures(SearchSignatures):
     )
     xla_names = ("serving_default_xla", "token_ids_xla")
 
-    def __init__(self, translator, num_hypotheses, xla_buckets=(), **options):
+    def __init__(
+        self,
+        translator,
+        num_hypotheses,
+        xla_buckets=(),
+        parallel_searches=1,
+        **options,
+    ):
         super().__init__(translator, **options)
         self._num_hypotheses = num_hypotheses
+        self._parallel_searches = parallel_searches
         self._buckets = [
             (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
         ]
@@ -54,12 +65,25 @@ class TranslationSignatures(SearchSignatures):
     def _best_of_one(self, source_ids):
         return self._find(source_ids, num_hypotheses=1)
 
+    def _shared_out(self, source_ids, search):
+        """A search of each part of the batch, and their answers in one.
+
+        Nothing connects the parts, so TensorFlow runs them at the same time. The last
+        parts of a small batch are empty.
+        """
+        batch = tf.shape(source_ids)[0]
+        most = self._parallel_searches
+        count = tf.clip_by_value(batch // _SENTENCES_PER_SEARCH, 1, most)
+        size = -(-batch // count)
+        parts = [source_ids[i * size : (i + 1) * size] for i in range(most)]
+        return _joined([search(part) for part in parts])
+
     def _best(self, source_ids):
         """The search; attention has a faster way where there is one sentence only."""
         found = tf.cond(
             tf.shape(source_ids)[0] == 1,
             lambda: self._best_of_one(source_ids[:1]),
-            lambda: self._best_of_many(source_ids),
+            lambda: self._shared_out(source_ids, self._best_of_many),
         )
         return {
             "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
@@ -67,14 +91,23 @@ class TranslationSignatures(SearchSignatures):
         }
 
     def _compiled_search(self, batch_size, source_length):
-        """The search for one shape, compiled by XLA."""
-        spec = tf.TensorSpec([batch_size, source_length], tf.int32)
+        """The search for one shape, compiled by XLA; in equal parts if it is large."""
+        count = min(self._parallel_searches, batch_size // _SENTENCES_PER_SEARCH)
+        size = -(-batch_size // max(count, 1))
+        spec = tf.TensorSpec([size, source_length], tf.int32)
 
         @graph(input_signature=[spec], jit_compile=True)
         def compiled(source_ids):
             return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
-        return compiled
+        def search(source_ids):
+            starts = range(0, batch_size, size)
+            room = [[0, len(starts) * size - batch_size], [0, 0]]
+            padded = tf.pad(source_ids, room)
+            found = _joined([compiled(padded[i : i + size]) for i in starts])
+            return {name: value[:batch_size] for name, value in found.items()}
+
+        return search
 
     def _best_compiled(self, source_ids):
         """The search in the first bucket that is large enough, or without XLA."""
@@ -256,3 +289,17 @@ class TranslationSignatures(SearchSignatures):
     @graph(input_signature=[_IDS, _LENGTHS])
     def token_ids_xla(self, source_ids, source_length):
         return self._answer_ids(source_ids, source_length, self._best_compiled)
+
+
+def _joined(found):
+    """The answers of several searches as those of one, padded to the longest."""
+    lengths = [tf.shape(part["ids"])[2] for part in found]
+    longest = tf.reduce_max(tf.stack(lengths))
+    ids = [
+        tf.pad(part["ids"], [[0, 0], [0, 0], [0, longest - length]])
+        for part, length in zip(found, lengths)
+    ]
+    return {
+        "ids": tf.concat(ids, axis=0),
+        "scores": tf.concat([part["scores"] for part in found], axis=0),
+    }

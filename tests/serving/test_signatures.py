@@ -173,6 +173,62 @@ def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
     assert plain[plain > 0].tolist() == compiled[compiled > 0].tolist()
 
 
+def test_parallel_searches_give_the_same_answers(small_translator, tmp_path):
+    one, two = (
+        tf.saved_model.load(
+            export_saved_model(
+                small_translator,
+                tmp_path / str(count),
+                beam_size=2,
+                max_length=5,
+                signatures=["token_ids", "token_ids_xla"],
+                xla_buckets=[(35, 8)],
+                parallel_searches=count,
+                warmup_batch_sizes=(),
+            )
+        ).signatures
+        for count in (1, 2)
+    )
+    generator = np.random.default_rng(0)
+    for batch_size in (0, 1, 2, 31, 33, 40):
+        lengths = generator.integers(1, 9, batch_size, dtype="int32")
+        ids = generator.integers(4, 320, (batch_size, 8), dtype="int32")
+        inputs = {
+            "source_ids": tf.constant(ids),
+            "source_length": tf.constant(lengths),
+        }
+        expected = one["token_ids"](**inputs)
+        for name in ("token_ids", "token_ids_xla"):
+            found = two[name](**inputs)
+            np.testing.assert_array_equal(found["output_ids"], expected["output_ids"])
+            np.testing.assert_allclose(found["score"], expected["score"], atol=1e-4)
+
+
+def test_answers_of_parallel_searches_are_as_long_as_the_longest(
+    small_translator, tmp_path
+):
+    path = export_saved_model(
+        small_translator, tmp_path, signatures=["token_ids"], parallel_searches=2
+    )
+    lengths = np.ones(32, "int32")
+    lengths[-1] = 8
+    answers = tf.saved_model.load(path).signatures["token_ids"](
+        source_ids=tf.fill([32, 8], 5), source_length=tf.constant(lengths)
+    )["output_ids"]
+    alone = tf.saved_model.load(path).signatures["token_ids"](
+        source_ids=tf.fill([1, 8], 5), source_length=tf.constant([8])
+    )["output_ids"]
+    assert answers.shape[0] == 32
+    found = answers.numpy()[-1]
+    expected = alone.numpy()[0]
+    assert found[found > 0].tolist() == expected[expected > 0].tolist()
+
+
+def test_no_parallel_search_is_an_error(small_translator, tmp_path):
+    with pytest.raises(ValueError, match="parallel_searches must be positive.*0"):
+        export_saved_model(small_translator, tmp_path, parallel_searches=0)
+
+
 def test_verification_finds_an_export_that_answers_otherwise(
     small_translator, tmp_path, monkeypatch
 ):
