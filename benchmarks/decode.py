@@ -9,8 +9,11 @@
 Each program runs in a process of its own and waits for its turn: rounds are
 interleaved, medians are printed. All have the same random weights; the end token is
 made improbable, so that all write 32 tokens for 32. Ours is what TF Serving would run:
-the signature `token_ids` of an export, read back. The floor is the products of
-matrices alone, of the same shapes, in TensorFlow.
+the signature `token_ids` of an export with two parallel searches, read back, on two
+inter-op threads with one intra-op thread each. The floor is the products of matrices
+alone, of the same shapes, in TensorFlow. CTranslate2 is measured with MKL, which it
+takes by itself, and with oneDNN (`CT2_USE_MKL=0`), which is the faster by far on some
+processors; ratios are to the latter.
 
 With --translator whole texts are translated by a trained model, beam 4, tokenizers
 included, and scored. With --marian all three load the same Marian checkpoint, each by
@@ -50,17 +53,22 @@ PROGRAMS = {
         "ours, int8",
     ),
     "CTranslate2": ("CTranslate2", "CTranslate2, int8"),
+    "CTranslate2, oneDNN": ("CTranslate2, oneDNN",),
     "Transformers": ("Transformers",),
 }
 TEXT_PROGRAMS = {
     "ours": ("texts, ours", "texts, ours, bfloat16", "texts, ours, int8"),
     "CTranslate2": ("texts, CTranslate2",),
+    "CTranslate2, oneDNN": ("texts, CTranslate2, oneDNN",),
 }
 MARIAN_PROGRAMS = {
     "ours": ("texts, ours",),
     "CTranslate2": ("Marian, CTranslate2",),
+    "CTranslate2, oneDNN": ("Marian, CTranslate2, oneDNN",),
     "Transformers": ("Marian, Transformers",),
 }
+PEER = "CTranslate2, oneDNN"
+ENVIRONMENTS = {PEER: {"CT2_USE_MKL": "0"}}
 
 
 def main():
@@ -85,7 +93,7 @@ def main():
 
 def compare_sizes(folder, size, rounds):
     paths = prepare(folder, size)
-    with processes(__file__, PROGRAMS) as programs:
+    with processes(__file__, PROGRAMS, ENVIRONMENTS) as programs:
         for beam_size, batch_size in WORK:
             job = {
                 "beam_size": beam_size,
@@ -95,16 +103,16 @@ def compare_sizes(folder, size, rounds):
             }
             seconds = take_turns(programs, PROGRAMS, job, rounds)
             title = f"{size}, beam {beam_size}, batch {batch_size}"
-            print_table(title, seconds, "CTranslate2")
+            print_table(title, seconds, PEER)
 
 
 def compare_texts(folder, arguments):
     command = [arguments.translator or "", arguments.marian or "", arguments.sources]
     paths = prepared(folder, "texts", PREPARE_TEXTS, *command)
     contenders = MARIAN_PROGRAMS if arguments.marian else TEXT_PROGRAMS
-    peer = contenders["CTranslate2"][0]
+    peer = contenders[PEER][0]
     job = {"paths": paths, "sources": arguments.sources, "answers": str(folder)}
-    with processes(__file__, contenders) as programs:
+    with processes(__file__, contenders, ENVIRONMENTS) as programs:
         seconds = take_turns(programs, contenders, job, min(arguments.rounds, 3))
     print_table("texts, beam 4", seconds, peer)
     print("\n| answers | the same as ours | BLEU |\n| --- | --- | --- |")
@@ -137,22 +145,27 @@ def source_ids(job):
 
 
 @functools.cache
-def tensorflow():
+def tensorflow(**threads):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
 
-    use_threads(inter_op=1)
+    use_threads(**threads)
     return tf
+
+
+def server():
+    """TensorFlow as our exports are served."""
+    return tensorflow(inter_op=THREADS, intra_op=1)
 
 
 @functools.cache
 def load(path):
-    return tensorflow().saved_model.load(path)
+    return server().saved_model.load(path)
 
 
 def ours(weights, suffix=""):
     def start(job):
-        tf = tensorflow()
+        tf = server()
         path = job["paths"][f"{weights}, beam {job['beam_size']}"]
         signature = load(path).signatures[f"token_ids{suffix}"]
         ids = tf.constant(source_ids(job))
@@ -216,7 +229,7 @@ def transformers(job):
 
 def floor(job):
     """The products that decoding can't do without, and nothing else."""
-    tf = tensorflow()
+    tf = tensorflow(inter_op=1)
     size = SIZES[job["size"]]
     width, inner = size["hidden"], size["inner"]
     batch = job["batch_size"]
@@ -259,7 +272,7 @@ def floor(job):
 
 def our_texts(weights):
     def start(job):
-        tf = tensorflow()
+        tf = server()
         signature = load(job["paths"][weights]).signatures["serving_default"]
         texts = read_lines(job["sources"])
 
@@ -356,12 +369,15 @@ CONTENDERS = {
     "ours, int8": ours("int8"),
     "CTranslate2": ctranslate2("float32"),
     "CTranslate2, int8": ctranslate2("int8"),
+    "CTranslate2, oneDNN": ctranslate2("float32"),
     "Transformers": transformers,
     "texts, ours": our_texts("float32"),
     "texts, ours, bfloat16": our_texts("bfloat16"),
     "texts, ours, int8": our_texts("int8"),
     "texts, CTranslate2": ctranslate2_texts("ctranslate2"),
+    "texts, CTranslate2, oneDNN": ctranslate2_texts("ctranslate2"),
     "Marian, CTranslate2": ctranslate2_texts("marian, ctranslate2"),
+    "Marian, CTranslate2, oneDNN": ctranslate2_texts("marian, ctranslate2"),
     "Marian, Transformers": marian_transformers,
 }
 
@@ -458,7 +474,7 @@ else:
 for weights in ("float32", "bfloat16", "int8"):
     paths[weights] = kt.serving.export_saved_model(
         translator, folder / weights, weights=weights, warmup_batch_sizes=(),
-        beam_size=4)
+        beam_size=4, parallel_searches=2)
 (folder / f"{sys.argv[2]}.json").write_text(json.dumps(paths))
 """
 

@@ -23,11 +23,11 @@ SIZES = {
 }
 
 
-def use_threads(inter_op=THREADS):
-    """Gives TensorFlow's operations their threads; `inter_op` run at the same time."""
+def use_threads(inter_op=THREADS, intra_op=THREADS):
+    """Gives TensorFlow `inter_op` operations at a time, of `intra_op` threads each."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op)
     tf.config.threading.set_inter_op_parallelism_threads(inter_op)
 
 

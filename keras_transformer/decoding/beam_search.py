@@ -2,7 +2,12 @@
 
 from keras import ops
 
-from keras_transformer.decoding.search import IMPOSSIBLE, write_token
+from keras_transformer.decoding.search import (
+    IMPOSSIBLE,
+    take_rows,
+    top_k,
+    write_token,
+)
 
 
 def length_penalty(length, alpha, form="gnmt"):
@@ -92,14 +97,14 @@ class BeamSearch:
         scores = values["scores"][..., None] - normalizer
         scores, place, tokens = self._best_extensions(logits, scores)
         length = index + 1
-        ids = write_token(_take(values["ids"], place, width), index, tokens)
+        ids = write_token(take_rows(values["ids"], place, width), index, tokens)
         places = ops.arange(width, dtype="int32")[None]
         paths = write_token(values["paths"], index, places)
 
         # The best that don't end live on.
         ends = tokens == end_id
         live_scores, order = ops.top_k(ops.where(ends, IMPOSSIBLE, scores), width)
-        live_ids = _take(ids, order, 2 * width)
+        live_ids = take_rows(ids, order, 2 * width)
         live_place = ops.take_along_axis(place, order, axis=1)
         at_limit = length >= max_lengths[:, None]
 
@@ -117,7 +122,7 @@ class BeamSearch:
         finished_scores, best = ops.top_k(
             ops.concatenate(candidate_scores, axis=1), width
         )
-        finished_ids = _take(candidate_ids, best, 4 * width)
+        finished_ids = take_rows(candidate_ids, best, 4 * width)
 
         done = finished_scores[:, -1:] > IMPOSSIBLE / 2
         best_live = ops.max(live_scores, axis=1, keepdims=True)
@@ -134,7 +139,7 @@ class BeamSearch:
         return {
             "tokens": ops.take_along_axis(tokens, order, axis=1),
             "ids": live_ids,
-            "paths": _take(paths, live_place, width),
+            "paths": take_rows(paths, live_place, width),
             "scores": ops.where(done[:, None], IMPOSSIBLE, live_scores),
             "finished_ids": finished_ids,
             "finished_scores": finished_scores,
@@ -145,9 +150,9 @@ class BeamSearch:
         """Scores, places and tokens, each (B, 2 N), of the best continuations."""
         count = min(2 * self.width, logits.shape[-1])
         # The best of all hypotheses are among the best of each.
-        best, tokens = ops.top_k(logits, count)
+        best, tokens = top_k(logits, count)
         best = ops.reshape(best + scores, (-1, self.width * count))
-        tokens = ops.reshape(ops.cast(tokens, "int32"), (-1, self.width * count))
+        tokens = ops.reshape(tokens, (-1, self.width * count))
         best, chosen = ops.top_k(best, min(2 * self.width, self.width * count))
         chosen = ops.cast(chosen, "int32")
         tokens = ops.take_along_axis(tokens, chosen, axis=1)
@@ -159,11 +164,3 @@ class BeamSearch:
             "ids": values["finished_ids"][:, : self.num_hypotheses],
             "scores": values["finished_scores"][:, : self.num_hypotheses],
         }
-
-
-def _take(values, places, count):
-    """Rows `places` (B, n) of `values` (B, count, L)."""
-    batch, length = ops.shape(values)[0], ops.shape(values)[2]
-    firsts = ops.arange(batch, dtype="int32")[:, None] * count
-    rows = firsts + ops.cast(places, "int32")
-    return ops.take(ops.reshape(values, (-1, length)), rows, axis=0)

@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_transformer.decoding.beam_search import length_penalty
-from keras_transformer.decoding.search import IMPOSSIBLE, write_token
+from keras_transformer.decoding.search import IMPOSSIBLE, top_k, write_token
 
 
 class Sampling:
@@ -86,10 +86,10 @@ class Sampling:
     def _choose(self, logits, index):
         """The next token of each hypothesis, its logit first; each `(B, N)`."""
         if not ops.is_tensor(self.temperature) and self.temperature == 0:
-            best, tokens = ops.top_k(logits, 1)
+            best, tokens = top_k(logits, 1)
             return best[..., 0], tokens[..., 0]
         size = logits.shape[-1]
-        best, tokens = ops.top_k(logits, min(self.top_k or size, size))
+        best, tokens = top_k(logits, min(self.top_k or size, size))
         probabilities = ops.softmax(best / self.temperature, axis=-1)
         probabilities = ops.where(best > IMPOSSIBLE / 2, probabilities, 0.0)
         total = ops.cumsum(probabilities, axis=-1)

@@ -5,6 +5,8 @@ from keras import ops
 
 # The score of what doesn't exist: finite, so that arithmetic on it stays finite.
 IMPOSSIBLE = -1e9
+# Of a vocabulary, see `top_k`.
+_PIECE = 64
 
 
 def search(
@@ -88,3 +90,47 @@ def write_token(ids, index, tokens):
     """`ids` (B, N, L) with `tokens` (B, N) at position `index`."""
     positions = ops.arange(ops.shape(ids)[-1], dtype="int32")
     return ops.where(positions == index, tokens[..., None], ids)
+
+
+def top_k(values, k):
+    """`ops.top_k`, several times as fast over a vocabulary.
+
+    The axis is cut into pieces: the k best values are in the k pieces whose maxima are
+    the best, and maxima are cheap. Equal values come lowest index first.
+
+    Args:
+        values: Float tensor `(..., V)`, above twice `IMPOSSIBLE`.
+        k: Number of values, at most V.
+
+    Returns:
+        The values `(..., k)`, largest first, and their int32 indices.
+    """
+    size = values.shape[-1]
+    if k == 1 or size < 4 * k * _PIECE:
+        best, indices = ops.top_k(values, k)
+        return best, ops.cast(indices, "int32")
+    outer = [n if n is not None else -1 for n in values.shape[:-1]]
+    if outer.count(-1) > 1:
+        outer = ops.shape(values)[:-1]
+    count = -(-size // _PIECE)
+    rows = ops.reshape(values, (-1, size))
+    if size % _PIECE:
+        room = ((0, 0), (0, count * _PIECE - size))
+        rows = ops.pad(rows, room, constant_values=2 * IMPOSSIBLE)
+    pieces = ops.reshape(rows, (-1, count, _PIECE))
+    _, chosen = ops.top_k(ops.max(pieces, axis=-1), k)
+    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
+    few = take_rows(pieces, chosen, count)
+    best, places = ops.top_k(ops.reshape(few, (-1, k * _PIECE)), k)
+    places = ops.cast(places, "int32")
+    piece = take_rows(chosen[..., None], places // _PIECE, k)[..., 0]
+    indices = piece * _PIECE + places % _PIECE
+    return ops.reshape(best, (*outer, k)), ops.reshape(indices, (*outer, k))
+
+
+def take_rows(values, places, count):
+    """Rows `places` (B, n) of `values` (B, count, L)."""
+    batch, length = ops.shape(values)[0], ops.shape(values)[2]
+    firsts = ops.arange(batch, dtype="int32")[:, None] * count
+    rows = firsts + ops.cast(places, "int32")
+    return ops.take(ops.reshape(values, (-1, length)), rows, axis=0)
