@@ -42,33 +42,33 @@ from turns import (
 
 LENGTH = 32
 WORK = [(1, 64), (1, 1), (4, 64)]  # beam size, batch size
-# Programs, and what each of them does in turn.
-PROGRAMS = {
-    "floor": ("floor",),
-    "ours": (
-        "ours",
-        "ours, XLA",
-        "ours, bfloat16",
-        "ours, bfloat16, XLA",
-        "ours, int8",
-    ),
-    "CTranslate2": ("CTranslate2", "CTranslate2, int8"),
-    "CTranslate2, oneDNN": ("CTranslate2, oneDNN",),
-    "Transformers": ("Transformers",),
-}
-TEXT_PROGRAMS = {
-    "ours": ("texts, ours", "texts, ours, bfloat16", "texts, ours, int8"),
-    "CTranslate2": ("texts, CTranslate2",),
-    "CTranslate2, oneDNN": ("texts, CTranslate2, oneDNN",),
-}
-MARIAN_PROGRAMS = {
-    "ours": ("texts, ours",),
-    "CTranslate2": ("Marian, CTranslate2",),
-    "CTranslate2, oneDNN": ("Marian, CTranslate2, oneDNN",),
-    "Transformers": ("Marian, Transformers",),
-}
+# Each in a process of its own: threads of one slow another down.
+PROGRAMS = (
+    "floor",
+    "ours",
+    "ours, XLA",
+    "ours, bfloat16",
+    "ours, bfloat16, XLA",
+    "ours, int8",
+    "CTranslate2",
+    "CTranslate2, int8",
+    "CTranslate2, oneDNN",
+    "Transformers",
+)
+TEXT_PROGRAMS = (
+    "texts, ours",
+    "texts, ours, bfloat16",
+    "texts, ours, int8",
+    "texts, CTranslate2",
+    "texts, CTranslate2, oneDNN",
+)
+MARIAN_PROGRAMS = (
+    "texts, ours",
+    "Marian, CTranslate2",
+    "Marian, CTranslate2, oneDNN",
+    "Marian, Transformers",
+)
 PEER = "CTranslate2, oneDNN"
-ENVIRONMENTS = {PEER: {"CT2_USE_MKL": "0"}}
 
 
 def main():
@@ -93,7 +93,7 @@ def main():
 
 def compare_sizes(folder, size, rounds):
     paths = prepare(folder, size)
-    with processes(__file__, PROGRAMS, ENVIRONMENTS) as programs:
+    with started(PROGRAMS) as programs:
         for beam_size, batch_size in WORK:
             job = {
                 "beam_size": beam_size,
@@ -101,7 +101,7 @@ def compare_sizes(folder, size, rounds):
                 "size": size,
                 "paths": paths,
             }
-            seconds = take_turns(programs, PROGRAMS, job, rounds)
+            seconds = take_turns(programs, {n: (n,) for n in PROGRAMS}, job, rounds)
             title = f"{size}, beam {beam_size}, batch {batch_size}"
             print_table(title, seconds, PEER)
 
@@ -110,10 +110,11 @@ def compare_texts(folder, arguments):
     command = [arguments.translator or "", arguments.marian or "", arguments.sources]
     paths = prepared(folder, "texts", PREPARE_TEXTS, *command)
     contenders = MARIAN_PROGRAMS if arguments.marian else TEXT_PROGRAMS
-    peer = contenders[PEER][0]
+    (peer,) = (name for name in contenders if name.endswith(PEER))
     job = {"paths": paths, "sources": arguments.sources, "answers": str(folder)}
-    with processes(__file__, contenders, ENVIRONMENTS) as programs:
-        seconds = take_turns(programs, contenders, job, min(arguments.rounds, 3))
+    with started(contenders) as programs:
+        rounds = min(arguments.rounds, 3)
+        seconds = take_turns(programs, {n: (n,) for n in contenders}, job, rounds)
     print_table("texts, beam 4", seconds, peer)
     print("\n| answers | the same as ours | BLEU |\n| --- | --- | --- |")
     ours = read_answers(folder, "texts, ours")
@@ -127,6 +128,12 @@ def compare_texts(folder, arguments):
             references = read_lines(arguments.references)
             score = f"{evaluation.bleu(answers, references)[0]:.2f}"
         print(f"| {name} | {same:.1%} | {score} |")
+
+
+def started(contenders):
+    """A process for each contender, those with oneDNN told to use it."""
+    onednn = {name: {"CT2_USE_MKL": "0"} for name in contenders if PEER in name}
+    return processes(__file__, contenders, onednn)
 
 
 def read_answers(folder, name):
@@ -180,15 +187,18 @@ def ours(weights, suffix=""):
     return start
 
 
+@functools.cache
+def ctranslate2_engine(folder, compute_type="default"):
+    import ctranslate2
+
+    return ctranslate2.Translator(
+        folder, compute_type=compute_type, intra_threads=THREADS
+    )
+
+
 def ctranslate2(compute_type):
     def start(job):
-        import ctranslate2
-
-        engine = ctranslate2.Translator(
-            job["paths"]["ctranslate2"],
-            compute_type=compute_type,
-            intra_threads=THREADS,
-        )
+        engine = ctranslate2_engine(job["paths"]["ctranslate2"], compute_type)
         tokens = [[f"t{i}" for i in row] for row in source_ids(job)]
 
         def work():
@@ -292,11 +302,9 @@ def ctranslate2_texts(model):
     """With a leading space where our own tokenizer puts one."""
 
     def start(job):
-        import ctranslate2
         import sentencepiece
 
-        folder = job["paths"][model]
-        engine = ctranslate2.Translator(folder, intra_threads=THREADS)
+        engine = ctranslate2_engine(job["paths"][model])
         spm = pathlib.Path(job["paths"]["sentencepiece"])
         source, target = (
             sentencepiece.SentencePieceProcessor(model_file=str(spm / f"{side}.spm"))

@@ -22,7 +22,8 @@ services:
       - --model_config_file_poll_wait_seconds=60
       - --enable_batching=true
       - --batching_parameters_file=/models/batching.config
-      - --tensorflow_intra_op_parallelism={threads}
+      # Operations of a search are small: one thread each, several at a time.
+      - --tensorflow_intra_op_parallelism=1
       - --tensorflow_inter_op_parallelism={threads}{xla}
     entrypoint:
       - /usr/bin/tensorflow_model_server
@@ -41,7 +42,8 @@ def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
     Args:
         folder: Folder of model folders, such as `saved_models`.
         max_batch_size: Most sentences that the server answers together.
-        threads: Number of threads of the server's operations.
+        threads: Number of operations that the server runs at a time, each in a thread
+            of its own; where exports have `parallel_searches`, the same number.
         xla: Whether the server compiles with XLA, for the `_xla` signatures.
 
     Returns:
