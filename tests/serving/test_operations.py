@@ -93,7 +93,10 @@ def test_server_config_parses_and_names_all_models(saved_path, tmp_path):
     )
     paths = [model.base_path for model in config.model_config_list.config]
     assert paths == ["/models/en-de", "/models/en-fr"]
-    assert "xla_cpu_compilation" in (tmp_path / "docker-compose.yml").read_text()
+    compose = (tmp_path / "docker-compose.yml").read_text()
+    assert "xla_cpu_compilation" in compose
+    assert "--tensorflow_intra_op_parallelism=1\n" in compose
+    assert "--tensorflow_inter_op_parallelism=2\n" in compose
 
 
 def test_server_config_needs_a_model(tmp_path):
