@@ -101,7 +101,7 @@ def compare_sizes(folder, size, rounds):
                 "size": size,
                 "paths": paths,
             }
-            seconds = take_turns(programs, {n: (n,) for n in PROGRAMS}, job, rounds)
+            seconds = take_turns(programs, job, rounds)
             title = f"{size}, beam {beam_size}, batch {batch_size}"
             print_table(title, seconds, PEER)
 
@@ -113,8 +113,7 @@ def compare_texts(folder, arguments):
     (peer,) = (name for name in contenders if name.endswith(PEER))
     job = {"paths": paths, "sources": arguments.sources, "answers": str(folder)}
     with started(contenders) as programs:
-        rounds = min(arguments.rounds, 3)
-        seconds = take_turns(programs, {n: (n,) for n in contenders}, job, rounds)
+        seconds = take_turns(programs, job, min(arguments.rounds, 3))
     print_table("texts, beam 4", seconds, peer)
     print("\n| answers | the same as ours | BLEU |\n| --- | --- | --- |")
     ours = read_answers(folder, "texts, ours")

@@ -47,14 +47,14 @@ def main():
     if arguments.take_turns:
         serve_turns(CONTENDERS)
         return
-    programs = {name: (name,) for name in arguments.only or CONTENDERS}
+    names = arguments.only or CONTENDERS
     jax = {"KERAS_BACKEND": "jax"}
-    environments = {name: jax for name in programs if name.endswith("JAX")}
+    environments = {name: jax for name in names if name.endswith("JAX")}
     for size in arguments.size or ["small"]:
         with tempfile.TemporaryDirectory() as folder:
-            with processes(__file__, programs, environments) as started:
+            with processes(__file__, names, environments) as started:
                 job = {"size": size, "answers": folder}
-                seconds = take_turns(started, programs, job, arguments.rounds)
+                seconds = take_turns(started, job, arguments.rounds)
             peer = PEER if PEER in seconds else next(iter(seconds))
             print_table(f"{size}, a training step", seconds, peer)
             print("\n| | first step, s | peak memory, MB |\n| --- | --- | --- |")

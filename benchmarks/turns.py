@@ -32,8 +32,8 @@ def use_threads(inter_op=THREADS, intra_op=THREADS):
 
 
 @contextlib.contextmanager
-def processes(script, programs, environments=None):
-    """Starts a process of `script` for each program; a dict of them by name."""
+def processes(script, contenders, environments=None):
+    """Starts a process of `script` for each contender; a dict of them by name."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(THREADS),
@@ -50,7 +50,7 @@ def processes(script, programs, environments=None):
             text=True,
             env={**environment, **(environments or {}).get(name, {})},
         )
-        for name in programs
+        for name in contenders
     }
     try:
         yield started
@@ -60,23 +60,21 @@ def processes(script, programs, environments=None):
             process.wait()
 
 
-def take_turns(started, programs, job, rounds):
+def take_turns(started, job, rounds):
     """Seconds of each contender, in each round."""
-    seconds = {name: [] for names in programs.values() for name in names}
+    seconds = {name: [] for name in started}
     # In the first round contenders load, compile and warm up.
     for number in range(rounds + 1):
-        for program, names in programs.items():
-            for name in names:
-                # Until the threads of the contender before have stopped to spin.
-                time.sleep(0.3)
-                process = started[program]
-                process.stdin.write(json.dumps([name, job]) + "\n")
-                process.stdin.flush()
-                answer = process.stdout.readline()
-                if not answer:
-                    raise RuntimeError(f"{name} ended with {process.wait()}")
-                if number:
-                    seconds[name].append(float(answer))
+        for name, process in started.items():
+            # Until the threads of the contender before have stopped to spin.
+            time.sleep(0.3)
+            process.stdin.write(json.dumps([name, job]) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            if not answer:
+                raise RuntimeError(f"{name} ended with {process.wait()}")
+            if number:
+                seconds[name].append(float(answer))
     return seconds
 
 
