@@ -109,9 +109,7 @@ def top_k(values, k):
     if k == 1 or size < 4 * k * _PIECE:
         best, indices = ops.top_k(values, k)
         return best, ops.cast(indices, "int32")
-    outer = [n if n is not None else -1 for n in values.shape[:-1]]
-    if outer.count(-1) > 1:
-        outer = ops.shape(values)[:-1]
+    outer = ops.shape(values)[:-1]
     count = -(-size // _PIECE)
     rows = ops.reshape(values, (-1, size))
     if size % _PIECE:

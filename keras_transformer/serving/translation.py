@@ -48,7 +48,7 @@ class TranslationSignatures(SearchSignatures):
         self._num_hypotheses = num_hypotheses
         self._parallel_searches = parallel_searches
         self._buckets = [
-            (*bucket, self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
+            (*bucket, *self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
         ]
         self.translate = self._with_options()
 
@@ -91,9 +91,14 @@ class TranslationSignatures(SearchSignatures):
         }
 
     def _compiled_search(self, batch_size, source_length):
-        """The search for one shape, compiled by XLA; in equal parts if it is large."""
+        """The search for one shape, compiled by XLA; in equal parts if it is large.
+
+        Returns:
+            The number of rows that these parts have together, and the search.
+        """
         count = min(self._parallel_searches, batch_size // _SENTENCES_PER_SEARCH)
-        size = -(-batch_size // max(count, 1))
+        count = max(count, 1)
+        size = -(-batch_size // count)
         spec = tf.TensorSpec([size, source_length], tf.int32)
 
         @graph(input_signature=[spec], jit_compile=True)
@@ -101,28 +106,24 @@ class TranslationSignatures(SearchSignatures):
             return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
         def search(source_ids):
-            starts = range(0, batch_size, size)
-            room = [[0, len(starts) * size - batch_size], [0, 0]]
-            padded = tf.pad(source_ids, room)
-            found = _joined([compiled(padded[i : i + size]) for i in starts])
-            return {name: value[:batch_size] for name, value in found.items()}
+            return _joined([compiled(part) for part in tf.split(source_ids, count)])
 
-        return search
+        return count * size, search
 
     def _best_compiled(self, source_ids):
         """The search in the first bucket that is large enough, or without XLA."""
         batch, length = tf.unstack(tf.shape(source_ids))
 
-        def padded(batch_size, source_length, compiled):
-            room = [[0, batch_size - batch], [0, source_length - length]]
+        def padded(batch_size, source_length, rows, compiled):
+            room = [[0, rows - batch], [0, source_length - length]]
             found = compiled(
-                tf.ensure_shape(tf.pad(source_ids, room), [batch_size, source_length])
+                tf.ensure_shape(tf.pad(source_ids, room), [rows, source_length])
             )
             return {name: value[:batch] for name, value in found.items()}
 
         fits = [
             (batch <= batch_size) & (length <= source_length)
-            for batch_size, source_length, _ in self._buckets
+            for batch_size, source_length, *_ in self._buckets
         ]
         first = tf.argmax(tf.cast([*fits, True], tf.int32), output_type=tf.int32)
         branches = [lambda bucket=bucket: padded(*bucket) for bucket in self._buckets]

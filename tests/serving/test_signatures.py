@@ -212,12 +212,13 @@ def test_answers_of_parallel_searches_are_as_long_as_the_longest(
     )
     lengths = np.ones(32, "int32")
     lengths[-1] = 8
-    answers = tf.saved_model.load(path).signatures["token_ids"](
+    token_ids = tf.saved_model.load(path).signatures["token_ids"]
+    answers = token_ids(
         source_ids=tf.fill([32, 8], 5), source_length=tf.constant(lengths)
     )["output_ids"]
-    alone = tf.saved_model.load(path).signatures["token_ids"](
-        source_ids=tf.fill([1, 8], 5), source_length=tf.constant([8])
-    )["output_ids"]
+    alone = token_ids(source_ids=tf.fill([1, 8], 5), source_length=tf.constant([8]))[
+        "output_ids"
+    ]
     assert answers.shape[0] == 32
     found = answers.numpy()[-1]
     expected = alone.numpy()[0]
