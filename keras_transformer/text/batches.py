@@ -11,6 +11,7 @@ from keras_transformer.text.corpus import read_pairs
 
 _CHUNK = 1024
 _IN_MEMORY_PAIRS = 2_000_000
+_GRAPH_SEED = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def make_batches(
     5.1). Lengths are rounded up to few distinct ones, so few distinct shapes reach
     the model. The corpus is read once to check it all before training starts, and
     streamed afterwards; up to two million pairs are kept tokenized in memory.
-    The order depends on `seed` alone.
+    The order depends on `seed` alone; without `repeat` on that of TensorFlow too.
 
     Args:
         source: Path, TSV or dataset, as `read_pairs` takes it.
@@ -194,12 +195,15 @@ def _repeated(pairs, shuffle_buffer, seed):
     """
     if not shuffle_buffer:
         return pairs.repeat()
-    epochs = tf.data.Dataset.range(2**40)
-    return epochs.flat_map(
-        lambda epoch: pairs.shuffle(
+
+    def shuffled(epoch):
+        # Of this function's graph alone: the process's own seed would count as well.
+        tf.random.set_seed(_GRAPH_SEED)
+        return pairs.shuffle(
             shuffle_buffer, seed=seed + epoch, reshuffle_each_iteration=False
         )
-    )
+
+    return tf.data.Dataset.range(2**40).flat_map(shuffled)
 
 
 def _weighted(batches, count):

@@ -1,5 +1,6 @@
 import gzip
 
+import keras
 import numpy as np
 import pytest
 
@@ -82,6 +83,19 @@ def test_order_depends_on_the_seed_alone(corpus, tokenizer):
         return [labels.numpy().tolist() for _, labels in batches.take(3)]
 
     assert first(1) == first(1) != first(2)
+
+
+@pytest.mark.parametrize("process_seed", [0, 7])
+def test_order_does_not_depend_on_the_seed_of_the_process(
+    corpus, tokenizer, process_seed
+):
+    def first():
+        batches = make_batches(*corpus, source_tokenizer=tokenizer)
+        return [labels.numpy().tolist() for _, labels in batches.take(3)]
+
+    expected = first()
+    keras.utils.set_random_seed(process_seed)
+    assert first() == expected
 
 
 def test_dropped_pairs_are_counted_and_reported(tmp_path, tokenizer):
