@@ -44,7 +44,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     train_step.INTER_OP_THREADS = 1
-    step = train_step.CONTENDERS[arguments.contender]({"size": arguments.size})
+    job = {**train_step.JOB, "size": arguments.size}
+    step = train_step.CONTENDERS[arguments.contender](job)
     for _ in range(3):
         step()
     with tempfile.TemporaryDirectory() as folder:

@@ -2,15 +2,20 @@
 
     pip install -e ".[parity]"
     python benchmarks/train_step.py --size small --size base
+    python benchmarks/train_step.py --gpu --size base --size big --batch 256
 
 Each contender runs in a process of its own and waits for its turn: rounds are
 interleaved, medians are printed. All train an encoder-decoder of the same shape on the
-same batch, 64 pairs of 32 tokens, with dropout 0.1, tied embeddings, label smoothing
-0.1 and Adam. Keras's contenders go through `compile` and `train_on_batch`, the step
-that `fit` runs; KerasHub's is given our loss, as Keras has none with label smoothing
-from integer labels. The floor is the products of matrices alone, forward and backward,
-with the step's own shapes, in TensorFlow. The first step's time holds building and
-tracing, not imports; memory is the process's peak.
+same batch, 64 pairs of 32 tokens if nothing else is said, with dropout 0.1, tied
+embeddings, label smoothing 0.1 and Adam. Keras's contenders go through `compile` and
+`fit`'s step; KerasHub's is given our loss, as Keras has none with label smoothing from
+integer labels. The floor is the products of matrices alone, forward and backward, with
+the step's own shapes. The first step's time holds building, tracing and compiling, not
+imports; memory is the process's peak.
+
+With --gpu the contenders are those of JAX and PyTorch, on its first GPU, and TensorFlow
+isn't needed. The peak is as many operations as the step's products have, in products as
+large as a GPU likes best; memory is the peak of what PyTorch and JAX took on the GPU.
 """
 
 import argparse
@@ -18,6 +23,8 @@ import importlib
 import json
 import pathlib
 import resource
+import statistics
+import sys
 import tempfile
 import time
 
@@ -31,8 +38,13 @@ from turns import (
     use_threads,
 )
 
-BATCH, LENGTH, DROPOUT, SMOOTHING = 64, 32, 0.1, 0.1
-PEER = "KerasHub"
+DROPOUT, SMOOTHING = 0.1, 0.1
+JOB = {"size": "small", "batch": 64, "length": 32, "steps": 1}
+JAX = {
+    "KERAS_BACKEND": "jax",
+    # Several processes share a GPU's memory.
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
 # Operations of a graph that TensorFlow runs at the same time.
 INTER_OP_THREADS = THREADS
 
@@ -40,6 +52,10 @@ INTER_OP_THREADS = THREADS
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", action="append", choices=SIZES, default=[])
+    parser.add_argument("--gpu", action="store_true", help="compare on a GPU")
+    parser.add_argument("--batch", type=int, default=JOB["batch"], help="pairs")
+    parser.add_argument("--length", type=int, default=JOB["length"], help="tokens")
+    parser.add_argument("--steps", type=int, default=2, help="steps a turn")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", choices=CONTENDERS)
     parser.add_argument("--take-turns", action="store_true", help=argparse.SUPPRESS)
@@ -47,31 +63,47 @@ def main():
     if arguments.take_turns:
         serve_turns(CONTENDERS)
         return
-    names = arguments.only or CONTENDERS
-    jax = {"KERAS_BACKEND": "jax"}
-    environments = {name: jax for name in names if name.endswith("JAX")}
+    names = arguments.only or (GPU_CONTENDERS if arguments.gpu else CPU_CONTENDERS)
     for size in arguments.size or ["small"]:
-        with tempfile.TemporaryDirectory() as folder:
-            with processes(__file__, names, environments) as started:
-                job = {"size": size, "answers": folder}
-                seconds = take_turns(started, job, arguments.rounds)
-            peer = PEER if PEER in seconds else next(iter(seconds))
-            print_table(f"{size}, a training step", seconds, peer)
-            print("\n| | first step, s | peak memory, MB |\n| --- | --- | --- |")
-            for name in seconds:
-                found = json.loads(pathlib.Path(folder, f"{name}.json").read_text())
-                print(f"| {name} | {found['first']:.1f} | {found['memory']:.0f} |")
+        compare(names, size, arguments)
 
 
-def batch(size):
+def compare(names, size, arguments):
+    """Prints what one size costs each contender."""
+    batch, length, steps = arguments.batch, arguments.length, arguments.steps
+    job = {"size": size, "batch": batch, "length": length, "steps": steps}
+    environments = {name: JAX for name in names if "JAX" in name}
+    with tempfile.TemporaryDirectory() as folder:
+        with processes(__file__, names, environments) as started:
+            job["answers"] = folder
+            turns = take_turns(started, job, arguments.rounds)
+        answers = {
+            name: json.loads(pathlib.Path(folder, f"{name}.json").read_text())
+            for name in names
+        }
+    seconds = {name: [turn / steps for turn in turns[name]] for name in names}
+    peers = [name for name in PEERS if name in names]
+    peer = peers[0] if peers else names[0]
+    print_table(f"{size}, a step of {batch} x {length} tokens", seconds, peer)
+    print("\n| | target tokens/s | first step, s | peak memory, MB |")
+    print("| --- | --- | --- | --- |")
+    for name, found in answers.items():
+        speed = batch * length / statistics.median(seconds[name])
+        print(
+            f"| {name} | {speed:,.0f} | {found['first']:.1f} | {found['memory']:.0f} |"
+        )
+
+
+def token_ids(job):
     import numpy as np
 
-    shape = BATCH, LENGTH
-    return np.random.default_rng(1).integers(4, size["words"], shape, dtype="int32")
+    words = SIZES[job["size"]]["words"]
+    shape = job["batch"], job["length"]
+    return np.random.default_rng(1).integers(4, words, shape, dtype="int32")
 
 
 def measured(start, *modules):
-    """A contender from a function that builds it and returns its step.
+    """A contender from a function that builds it and returns `run(steps)`.
 
     The modules are imported before the clock of the first step starts.
     """
@@ -80,16 +112,40 @@ def measured(start, *modules):
         for module in modules:
             importlib.import_module(module)
         began = time.perf_counter()
-        step = start(SIZES[job["size"]])
+        run = start(job, SIZES[job["size"]])
+        run(1)
+        first = time.perf_counter() - began
 
         def work():
-            step()
-            usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            return {"first": time.perf_counter() - began, "memory": usage / 1024}
+            run(job["steps"])
+            return {"first": first, "memory": peak_memory() / 2**20}
 
         return work
 
     return contender
+
+
+def peak_memory():
+    """Most bytes that this process took: of the GPU's memory, where it uses one."""
+    for name, peak in GPU_MEMORY.items():
+        if name in sys.modules and (taken := peak()):
+            return taken
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def torch_memory():
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.max_memory_allocated()
+
+
+def jax_memory():
+    import jax
+
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+
+GPU_MEMORY = {"torch": torch_memory, "jax": jax_memory}
 
 
 # Keras.
@@ -102,17 +158,31 @@ def use_keras_threads():
         use_threads(INTER_OP_THREADS)
 
 
-def keras_step(model, optimizer, size):
+def keras_run(model, optimizer, job):
+    import keras
+    import numpy as np
+
     import keras_transformer as kt
 
     model.compile(optimizer, kt.training.MaskedCrossentropy(SMOOTHING))
-    ids = batch(size)
-    inputs = {"source_ids": ids, "target_ids": ids}
-    return lambda: model.train_on_batch(inputs, ids)
+    ids = token_ids(job)
+
+    def train_on_batch(steps):
+        for _ in range(steps):
+            model.train_on_batch({"source_ids": ids, "target_ids": ids}, ids)
+
+    def fit(steps):
+        labels = np.tile(ids, (steps, 1))
+        inputs = {"source_ids": labels, "target_ids": labels}
+        model.fit(inputs, labels, batch_size=len(ids), shuffle=False, verbose=0)
+
+    # JAX's `train_on_batch` hands all weights over after each step, its `fit` after
+    # an epoch. TensorFlow's are one step, but the end of `fit` can wait for a second.
+    return fit if keras.backend.backend() == "jax" else train_on_batch
 
 
 def ours(dtype):
-    def start(size):
+    def start(job, size):
         use_keras_threads()
         import keras_transformer as kt
 
@@ -125,13 +195,13 @@ def ours(dtype):
             dropout=DROPOUT,
             dtype=dtype,
         )
-        return keras_step(model, kt.training.Adam(1e-4), size)
+        return keras_run(model, kt.training.Adam(1e-4), job)
 
     return measured(start, "keras_transformer")
 
 
 def keras_hub(dtype):
-    def start(size):
+    def start(job, size):
         use_keras_threads()
         import keras
         import keras_hub
@@ -162,7 +232,7 @@ def keras_hub(dtype):
         logits = embedding(x, reverse=True)
         inputs = {"source_ids": source_ids, "target_ids": target_ids}
         optimizer = keras.optimizers.Adam(1e-4, beta_2=0.98, epsilon=1e-9)
-        return keras_step(keras.Model(inputs, logits), optimizer, size)
+        return keras_run(keras.Model(inputs, logits), optimizer, job)
 
     return measured(start, "keras_transformer", "keras_hub")
 
@@ -170,33 +240,41 @@ def keras_hub(dtype):
 # PyTorch.
 
 
-def torch_step(model, logits_of, size):
+def torch_device():
+    import torch
+
+    torch.set_num_threads(THREADS)
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def torch_run(model, logits_of, job):
     import torch
     from torch.nn import functional
 
-    torch.set_num_threads(THREADS)
-    ids = torch.tensor(batch(size)).long()
+    ids = torch.tensor(token_ids(job), device=torch_device()).long()
     optimizer = torch.optim.Adam(model.parameters(), 1e-4, betas=(0.9, 0.98))
     model.train()
 
-    def step():
-        logits = logits_of(ids)
-        loss = functional.cross_entropy(
-            logits.flatten(0, 1).float(),
-            ids.flatten(),
-            ignore_index=0,
-            label_smoothing=SMOOTHING,
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    def run(steps):
+        for _ in range(steps):
+            logits = logits_of(ids)
+            loss = functional.cross_entropy(
+                logits.flatten(0, 1).float(),
+                ids.flatten(),
+                ignore_index=0,
+                label_smoothing=SMOOTHING,
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        # A GPU has done its work when it is read.
         return float(loss.detach())
 
-    return step
+    return run
 
 
-def torch_transformer(dtype):
-    def start(size):
+def torch_transformer(dtype, compiled=False):
+    def start(job, size):
         import torch
 
         class Model(torch.nn.Module):
@@ -213,12 +291,13 @@ def torch_transformer(dtype):
                     batch_first=True,
                 )
                 self.dropout = torch.nn.Dropout(DROPOUT)
-                self.mask = self.body.generate_square_subsequent_mask(LENGTH)
-                position = torch.arange(LENGTH)[:, None]
+                position = torch.arange(job["length"])[:, None]
                 rate = 1e4 ** (torch.arange(0, size["hidden"], 2) / size["hidden"])
                 angles = position / rate
                 signal = torch.stack([angles.sin(), angles.cos()], dim=-1)
-                self.position = signal.flatten(1)
+                self.register_buffer("position", signal.flatten(1))
+                mask = self.body.generate_square_subsequent_mask(job["length"])
+                self.register_buffer("mask", mask)
 
             def forward(self, ids):
                 x = self.embedding(ids) * size["hidden"] ** 0.5 + self.position
@@ -226,18 +305,20 @@ def torch_transformer(dtype):
                 x = self.body(x, x, tgt_mask=self.mask, tgt_is_causal=True)
                 return x @ self.embedding.weight.T
 
-        model = Model()
+        device = torch_device()
+        model = Model().to(device)
+        forward = torch.compile(model) if compiled else model
 
         def logits_of(ids):
-            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
-                return model(ids)
+            with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+                return forward(ids)
 
-        return torch_step(model, logits_of, size)
+        return torch_run(model, logits_of, job)
 
     return measured(start, "torch")
 
 
-def transformers_marian(size):
+def transformers_marian(job, size):
     import torch
     import transformers
 
@@ -255,41 +336,47 @@ def transformers_marian(size):
             activation_function="relu",
             scale_embedding=True,
             pad_token_id=size["words"],
-            max_position_embeddings=LENGTH,
+            max_position_embeddings=job["length"],
         )
-    )
-    mask = torch.ones((BATCH, LENGTH), dtype=torch.long)
+    ).to(torch_device())
+    shape = job["batch"], job["length"]
+    mask = torch.ones(shape, dtype=torch.long, device=model.device)
 
     def logits_of(ids):
         return model(
             input_ids=ids, attention_mask=mask, decoder_input_ids=ids, use_cache=False
         ).logits
 
-    return torch_step(model, logits_of, size)
+    return torch_run(model, logits_of, job)
 
 
-# The floor.
+# The floor and the peak.
+
+
+def weight_shapes(size):
+    """Input and output width of each product with weights."""
+    width, inner = size["hidden"], size["inner"]
+    encoder = [(width, 3 * width), (width, width), (width, inner), (inner, width)]
+    decoder = [*encoder, (width, width), (width, 2 * width), (width, width)]
+    return size["layers"] * (encoder + decoder) + [(width, size["words"])]
 
 
 def floor(dtype):
-    def start(size):
+    def start(job, size):
         use_keras_threads()
         import tensorflow as tf
 
-        width, inner, rows = size["hidden"], size["inner"], BATCH * LENGTH
-        heads, length = size["heads"], LENGTH
-        # (rows, in, out) of each product with weights.
-        encoder = [(width, 3 * width), (width, width), (width, inner), (inner, width)]
-        decoder = [*encoder, (width, width), (width, 2 * width), (width, width)]
-        shapes = size["layers"] * (encoder + decoder) + [(width, size["words"])]
+        rows, length, heads = job["batch"] * job["length"], job["length"], size["heads"]
+        shapes = weight_shapes(size)
         weights = [tf.cast(tf.random.normal(shape), dtype) for shape in shapes]
         inputs = {
             shape: tf.cast(tf.random.normal((rows, shape)), dtype)
             for shape in {s for pair in shapes for s in pair}
         }
-        keys = tf.random.normal((BATCH, heads, length, width // heads))
+        keys = tf.random.normal((job["batch"], heads, length, size["hidden"] // heads))
         keys = tf.cast(keys, dtype)
-        scores = tf.cast(tf.random.normal((BATCH, heads, length, length)), dtype)
+        scores = tf.random.normal((job["batch"], heads, length, length))
+        scores = tf.cast(scores, dtype)
 
         @tf.function
         def step():
@@ -309,12 +396,60 @@ def floor(dtype):
                     total += tf.matmul(scores + product * 0, touched)[0, 0, 0, 0]
             return total
 
-        return lambda: step().numpy()
+        return lambda steps: [step().numpy() for _ in range(steps)]
 
     return measured(start, "tensorflow")
 
 
-CONTENDERS = {
+def torch_floor(job, size):
+    """The floor on a GPU: the same products, one by one, in bfloat16."""
+    import torch
+
+    def normal(*shape):
+        return torch.randn(shape, dtype=torch.bfloat16, device=torch_device())
+
+    rows, length, heads = job["batch"] * job["length"], job["length"], size["heads"]
+    shapes = weight_shapes(size)
+    weights = [normal(*shape) for shape in shapes]
+    inputs = {width: normal(rows, width) for shape in shapes for width in shape}
+    keys = normal(job["batch"] * heads, length, size["hidden"] // heads)
+    scores = normal(job["batch"] * heads, length, length)
+
+    def run(steps):
+        for _ in range(steps):
+            for weight, (into, out) in zip(weights, shapes):
+                x, gradient = inputs[into], inputs[out]
+                products = x @ weight, gradient @ weight.T, x.T @ gradient
+            for _ in range(3 * size["layers"] * 3):
+                products = keys @ keys.mT, scores @ keys
+        return [float(product.flatten()[0]) for product in products]
+
+    return run
+
+
+def torch_peak(job, size, width=8192):
+    """As many operations as the step's products have, in large square products."""
+    import torch
+
+    rows, length = job["batch"] * job["length"], job["length"]
+    weights = sum(into * out for into, out in weight_shapes(size))
+    positions = 3 * size["layers"] * 2 * length * size["hidden"]
+    count = 3 * rows * (weights + positions) / width**2
+    heights = [width] * int(count // width) + [int(count % width)]
+    x, weight = torch.randn(
+        (2, width, width), dtype=torch.bfloat16, device=torch_device()
+    )
+
+    def run(steps):
+        for _ in range(steps):
+            for height in heights:
+                product = x[:height] @ weight
+        return float(product.sum())
+
+    return run
+
+
+CPU_CONTENDERS = {
     "floor": floor("float32"),
     "floor, bfloat16": floor("bfloat16"),
     "ours": ours("float32"),
@@ -324,9 +459,22 @@ CONTENDERS = {
     "KerasHub, mixed_bfloat16": keras_hub("mixed_bfloat16"),
     "KerasHub, JAX": keras_hub("float32"),
     "PyTorch": torch_transformer("float32"),
+    "PyTorch, compiled": torch_transformer("float32", compiled=True),
     "PyTorch, bfloat16": torch_transformer("bfloat16"),
+    "PyTorch, bfloat16, compiled": torch_transformer("bfloat16", compiled=True),
     "Transformers": measured(transformers_marian, "transformers.models.marian"),
 }
+GPU_CONTENDERS = {
+    "peak, bfloat16": measured(torch_peak, "torch"),
+    "floor, PyTorch, bfloat16": measured(torch_floor, "torch"),
+    "ours, JAX, mixed_bfloat16": ours("mixed_bfloat16"),
+    "KerasHub, JAX, mixed_bfloat16": keras_hub("mixed_bfloat16"),
+    "PyTorch, bfloat16": torch_transformer("bfloat16"),
+    "PyTorch, bfloat16, compiled": torch_transformer("bfloat16", compiled=True),
+}
+CONTENDERS = CPU_CONTENDERS | GPU_CONTENDERS
+# Whom ratios are to: the first that takes part.
+PEERS = "KerasHub", "PyTorch, bfloat16, compiled"
 
 
 if __name__ == "__main__":

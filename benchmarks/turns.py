@@ -20,6 +20,7 @@ SHORTEST_TURN = 0.5  # seconds
 SIZES = {
     "small": {"layers": 4, "hidden": 256, "heads": 4, "inner": 1024, "words": 8000},
     "base": {"layers": 6, "hidden": 512, "heads": 8, "inner": 2048, "words": 32_000},
+    "big": {"layers": 6, "hidden": 1024, "heads": 16, "inner": 4096, "words": 32_000},
 }
 
 
