@@ -9,8 +9,9 @@
 Each program runs in a process of its own and waits for its turn: rounds are
 interleaved, medians are printed. All have the same random weights; the end token is
 made improbable, so that all write 32 tokens for 32. Ours is what TF Serving would run:
-the signature `token_ids` of an export with two parallel searches, read back, on two
-inter-op threads with one intra-op thread each. The floor is the products of matrices
+the signature `token_ids` of an export with two parallel searches, read back, with the
+threads that `server-config` gives it: two inter-op threads with one intra-op thread
+each, or for XLA two that they share. The floor is the products of matrices
 alone, of the same shapes, in TensorFlow. CTranslate2 is measured with MKL, which it
 takes by itself, and with oneDNN (`CT2_USE_MKL=0`), which is the faster by far on some
 processors; ratios are to the latter.
@@ -159,19 +160,21 @@ def tensorflow(**threads):
     return tf
 
 
-def server():
-    """TensorFlow as our exports are served."""
-    return tensorflow(inter_op=THREADS, intra_op=1)
+def server(xla=False):
+    """TensorFlow as our exports are served, see `write_server_config`."""
+    return tensorflow(inter_op=THREADS, intra_op=THREADS if xla else 1)
 
 
 @functools.cache
 def load(path):
-    return server().saved_model.load(path)
+    import tensorflow as tf
+
+    return tf.saved_model.load(path)
 
 
 def ours(weights, suffix=""):
     def start(job):
-        tf = server()
+        tf = server(xla=bool(suffix))
         path = job["paths"][f"{weights}, beam {job['beam_size']}"]
         signature = load(path).signatures[f"token_ids{suffix}"]
         ids = tf.constant(source_ids(job))

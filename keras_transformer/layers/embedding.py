@@ -101,9 +101,11 @@ class TokenEmbedding(keras.layers.Layer):
             rows = ops.reshape(
                 ops.cast(inputs, self.compute_dtype), (-1, self.hidden_dim)
             )
-            logits = ops.matmul(rows, kernel)
-            logits = ops.cast(ops.reshape(logits, shape), "float32")
-            return logits + ops.cast(self.bias, "float32") if self.use_bias else logits
+            logits = ops.cast(ops.matmul(rows, kernel), "float32")
+            if self.use_bias:
+                # Before the shape changes: product and sum are then one operation.
+                logits = logits + ops.cast(self.bias, "float32")
+            return ops.reshape(logits, shape)
         embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
         vectors = ops.take(embeddings, ops.cast(inputs, "int32"), axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors

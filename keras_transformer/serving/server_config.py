@@ -22,8 +22,8 @@ services:
       - --model_config_file_poll_wait_seconds=60
       - --enable_batching=true
       - --batching_parameters_file=/models/batching.config
-      # Operations of a search are small: one thread each, several at a time.
-      - --tensorflow_intra_op_parallelism=1
+      # {reason}
+      - --tensorflow_intra_op_parallelism={intra_op}
       - --tensorflow_inter_op_parallelism={threads}{xla}
     entrypoint:
       - /usr/bin/tensorflow_model_server
@@ -32,6 +32,11 @@ services:
     ports: ["8500:8500", "8501:8501"]
     volumes: [".:/models:ro"]
 """
+
+_REASONS = {
+    False: "Operations of a search are small: one thread each, several at a time.",
+    True: "Compiled searches run side by side if there is a thread for each.",
+}
 
 
 def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
@@ -44,7 +49,9 @@ def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
         max_batch_size: Most sentences that the server answers together.
         threads: Number of operations that the server runs at a time, each in a thread
             of its own; where exports have `parallel_searches`, the same number.
-        xla: Whether the server compiles with XLA, for the `_xla` signatures.
+        xla: Whether the server compiles with XLA, for the `_xla` signatures. Operations
+            then share that number of threads: compiled searches would wait for each
+            other in a single one.
 
     Returns:
         The names of the models.
@@ -75,7 +82,10 @@ def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
         _BATCHING.format(max_batch_size=max_batch_size, threads=threads)
     )
     flag = "\n      - --xla_cpu_compilation_enabled=true" if xla else ""
+    intra_op = threads if xla else 1
     (folder / "docker-compose.yml").write_text(
-        _COMPOSE.format(threads=threads, xla=flag)
+        _COMPOSE.format(
+            threads=threads, xla=flag, intra_op=intra_op, reason=_REASONS[xla]
+        )
     )
     return names
