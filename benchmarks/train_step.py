@@ -82,16 +82,14 @@ def compare(names, size, arguments):
             for name in names
         }
     seconds = {name: [turn / steps for turn in turns[name]] for name in names}
-    peers = [name for name in PEERS if name in names]
-    peer = peers[0] if peers else names[0]
+    peer = next((name for name in PEERS if name in names), next(iter(names)))
     print_table(f"{size}, a step of {batch} x {length} tokens", seconds, peer)
     print("\n| | target tokens/s | first step, s | peak memory, MB |")
     print("| --- | --- | --- | --- |")
     for name, found in answers.items():
         speed = batch * length / statistics.median(seconds[name])
-        print(
-            f"| {name} | {speed:,.0f} | {found['first']:.1f} | {found['memory']:.0f} |"
-        )
+        first, memory = found["first"], found["memory"]
+        print(f"| {name} | {speed:,.0f} | {first:.1f} | {memory:.0f} |")
 
 
 def token_ids(job):
@@ -468,7 +466,6 @@ GPU_CONTENDERS = {
     "peak, bfloat16": measured(torch_peak, "torch"),
     "floor, PyTorch, bfloat16": measured(torch_floor, "torch"),
     "ours, JAX, mixed_bfloat16": ours("mixed_bfloat16"),
-    "KerasHub, JAX, mixed_bfloat16": keras_hub("mixed_bfloat16"),
     "PyTorch, bfloat16": torch_transformer("bfloat16"),
     "PyTorch, bfloat16, compiled": torch_transformer("bfloat16", compiled=True),
 }
