@@ -1,11 +1,48 @@
-"""Keras's own layers, with less to do for TensorFlow in a training step.
+"""Keras's own layers, with less to do for TensorFlow.
 
 Weights, arguments, files and results are Keras's; other backends compile operations
 into one and use Keras's as they are.
 """
 
+import contextlib
+import contextvars
+import functools
+import operator
+
 import keras
 from keras import ops
+
+# Kernels with fewer weights aren't worth the operations that cutting them takes.
+_LARGE_KERNEL = 2**19
+_num_parts = contextvars.ContextVar("num_parts", default=1)
+
+
+@contextlib.contextmanager
+def products_in_parts(count):
+    """A scope in which a product with a large kernel is a sum of `count` products.
+
+    Nothing connects these, so that TensorFlow computes them at the same time, an
+    operation in one thread each. That is for a few rows, whose products take as long as
+    reading the kernel does.
+    """
+    token = _num_parts.set(count)
+    try:
+        yield
+    finally:
+        _num_parts.reset(token)
+
+
+def product(rows, kernel):
+    """`rows @ kernel`, in the parts that `products_in_parts` asks for."""
+    count, (size, width) = _num_parts.get(), kernel.shape
+    if count == 1 or size * width < _LARGE_KERNEL or size < count:
+        return ops.matmul(rows, kernel)
+    cuts = [size * i // count for i in range(count + 1)]
+    parts = [
+        ops.matmul(rows[:, start:end], kernel[start:end])
+        for start, end in zip(cuts, cuts[1:])
+    ]
+    return functools.reduce(operator.add, parts)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -18,7 +55,11 @@ class Dense(keras.layers.Dense):
 
     def call(self, inputs, training=None):
         rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
-        outputs = super().call(rows, training=training)
+        outputs = product(rows, self.kernel)
+        if self.bias is not None:
+            outputs = ops.add(outputs, self.bias)
+        if self.activation is not None:
+            outputs = self.activation(outputs)
         shape = [-1 if size is None else size for size in inputs.shape[:-1]]
         if shape.count(-1) > 1:
             shape = ops.shape(inputs)[:-1]

@@ -4,6 +4,10 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.arguments import check_positive
+from keras_transformer.layers.core import product
+
+# Rows of a matrix begin at multiples of 64 bytes.
+_COLUMNS = 32
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -89,24 +93,33 @@ class TokenEmbedding(keras.layers.Layer):
             )
 
     def output_kernel(self):
-        """The matrix of the output projection `(D, V)`, to be used many times."""
-        embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
-        return ops.transpose(embeddings)
+        """The matrix of the output projection, to be used many times.
+
+        Returns:
+            A tensor `(D, V)`, filled up with zeros to a number of columns that
+            products of matrices are faster with; the call leaves those out again.
+        """
+        kernel = ops.transpose(
+            ops.convert_to_tensor(self.embeddings, self.compute_dtype)
+        )
+        room = -self.vocabulary_size % _COLUMNS
+        return ops.pad(kernel, ((0, 0), (0, room))) if room else kernel
 
     def call(self, inputs, reverse=False, kernel=None):
+        embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
         if reverse:
-            kernel = self.output_kernel() if kernel is None else kernel
-            length = inputs.shape[1] or ops.shape(inputs)[1]
-            shape = (-1, length, self.vocabulary_size)
-            rows = ops.reshape(
-                ops.cast(inputs, self.compute_dtype), (-1, self.hidden_dim)
-            )
-            logits = ops.cast(ops.matmul(rows, kernel), "float32")
+            kernel = ops.transpose(embeddings) if kernel is None else kernel
+            rows = ops.cast(inputs, self.compute_dtype)
+            rows = ops.reshape(rows, (-1, self.hidden_dim))
+            logits = ops.cast(product(rows, kernel), "float32")
+            room = kernel.shape[1] - self.vocabulary_size
             if self.use_bias:
                 # Before the shape changes: product and sum are then one operation.
-                logits = logits + ops.cast(self.bias, "float32")
-            return ops.reshape(logits, shape)
-        embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
+                bias = ops.cast(self.bias, "float32")
+                logits = logits + (ops.pad(bias, ((0, room),)) if room else bias)
+            logits = logits[:, : self.vocabulary_size] if room else logits
+            length = inputs.shape[1] or ops.shape(inputs)[1]
+            return ops.reshape(logits, (-1, length, self.vocabulary_size))
         vectors = ops.take(embeddings, ops.cast(inputs, "int32"), axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_transformer.decoding.explain import explain
+from keras_transformer.layers.core import products_in_parts
 from keras_transformer.layers.pooling import MaskedPooling
 from keras_transformer.serving.signatures import TEXT, SearchSignatures, graph
 
@@ -63,7 +64,9 @@ class TranslationSignatures(SearchSignatures):
 
     @graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
     def _best_of_one(self, source_ids):
-        return self._find(source_ids, num_hypotheses=1)
+        # Too little to be shared out, but what it reads isn't.
+        with products_in_parts(self._parallel_searches):
+            return self._find(source_ids, num_hypotheses=1)
 
     def _shared_out(self, source_ids, search):
         """A search of each part of the batch, and their answers in one.
