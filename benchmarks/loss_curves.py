@@ -55,7 +55,8 @@ def main():
         curves[policy].append(curve)
         print(f"{policy}, seed {seed}: {curve[-1]:.3f}", flush=True)
     ends = np.arange(1, len(curve) + 1) * arguments.window
-    print_curves(ends, {policy: np.array(curves[policy]) for policy in POLICIES})
+    curves = {policy: np.array(curves[policy]) for policy in POLICIES}
+    print_curves(ends, curves)
     draw(ends, curves, arguments.picture)
 
 

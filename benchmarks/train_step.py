@@ -71,11 +71,16 @@ def main():
 def compare(names, size, arguments):
     """Prints what one size costs each contender."""
     batch, length, steps = arguments.batch, arguments.length, arguments.steps
-    job = {"size": size, "batch": batch, "length": length, "steps": steps}
     environments = {name: JAX for name in names if "JAX" in name}
     with tempfile.TemporaryDirectory() as folder:
+        job = {
+            "size": size,
+            "batch": batch,
+            "length": length,
+            "steps": steps,
+            "answers": folder,
+        }
         with processes(__file__, names, environments) as started:
-            job["answers"] = folder
             turns = take_turns(started, job, arguments.rounds)
         answers = {
             name: json.loads(pathlib.Path(folder, f"{name}.json").read_text())

@@ -58,6 +58,22 @@ def test_gives_tensorflow_s_numbers(backend, tensorflow_numbers, tmp_path):
         np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
 
 
+def test_layers_models_and_decoding_import_no_tensorflow():
+    code = (
+        "import sys, keras_transformer\n"
+        "from keras_transformer import decoding, layers, models, training\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    backend = "jax" if importlib.util.find_spec("jax") else "torch"
+    if importlib.util.find_spec(backend) is None:
+        backend = "numpy"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+    )
+
+
 def test_trains_and_decodes_where_tensorflow_is_not_installed():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed: pip install -e '.[parity,jax]'")

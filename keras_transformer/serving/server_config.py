@@ -33,11 +33,6 @@ services:
     volumes: [".:/models:ro"]
 """
 
-_REASONS = {
-    False: "Operations of a search are small: one thread each, several at a time.",
-    True: "Compiled searches run side by side if there is a thread for each.",
-}
-
 
 def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
     """Writes `models.config`, `batching.config` and `docker-compose.yml`.
@@ -81,11 +76,12 @@ def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
     (folder / "batching.config").write_text(
         _BATCHING.format(max_batch_size=max_batch_size, threads=threads)
     )
-    flag = "\n      - --xla_cpu_compilation_enabled=true" if xla else ""
-    intra_op = threads if xla else 1
+    intra_op, flag = 1, ""
+    reason = "Operations of a search are small: one thread each, several at a time."
+    if xla:
+        intra_op, flag = threads, "\n      - --xla_cpu_compilation_enabled=true"
+        reason = "Compiled searches run side by side if there is a thread for each."
     (folder / "docker-compose.yml").write_text(
-        _COMPOSE.format(
-            threads=threads, xla=flag, intra_op=intra_op, reason=_REASONS[xla]
-        )
+        _COMPOSE.format(threads=threads, xla=flag, intra_op=intra_op, reason=reason)
     )
     return names
