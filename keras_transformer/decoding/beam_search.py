@@ -45,7 +45,6 @@ class BeamSearch:
         beam_size: Number of live hypotheses per sentence.
         num_hypotheses: Number of answers per sentence, at most `beam_size`; an integer
             or a scalar tensor.
-        alpha: Exponent of the length penalty: a number, or a tensor `(B, 1)`.
         penalty_form: `"gnmt"` or `"power"`, see `length_penalty`.
         stop_when: When a sentence with a full finished set is done. `"certain"`: when
             no live hypothesis can still enter the `num_hypotheses` best of it, even if
@@ -60,17 +59,15 @@ class BeamSearch:
         self,
         beam_size,
         num_hypotheses=1,
-        alpha=0.6,
         penalty_form="gnmt",
         stop_when="certain",
     ):
         self.width = beam_size
         self.num_hypotheses = num_hypotheses
-        self.alpha = alpha
         self.penalty_form = penalty_form
         self.stop_when = stop_when
 
-    def start(self, batch, longest, max_lengths):
+    def start(self, batch, longest):
         """The values that the loop keeps, before the first step."""
         # Only the first hypothesis lives at first: the others would be its copies.
         others = ops.cast(ops.arange(self.width) > 0, "float32")
@@ -83,17 +80,17 @@ class BeamSearch:
             "finished_scores": ops.full((batch, self.width), IMPOSSIBLE, "float32"),
         }
 
-    def mask(self, values):
+    def mask(self, values, index):
         """Which steps of all hypotheses belong to each, `(B, N, L N)`."""
         places = ops.arange(self.width, dtype="int32")
-        paths = write_token(values["paths"], values["index"], places[None])
+        paths = write_token(values["paths"], index, places[None])
         chosen = ops.equal(paths[..., None], places)
         length = ops.shape(paths)[2]
         return ops.reshape(chosen, (-1, self.width, length * self.width))
 
-    def extend(self, values, logits, normalizer, max_lengths, end_id):
+    def extend(self, values, logits, normalizer, index, sentences, end_id):
         """The values after one more token."""
-        width, index = self.width, values["index"]
+        width, max_lengths = self.width, sentences["max_lengths"][:, None]
         scores = values["scores"][..., None] - normalizer
         scores, place, tokens = self._best_extensions(logits, scores)
         length = index + 1
@@ -106,13 +103,13 @@ class BeamSearch:
         live_scores, order = ops.top_k(ops.where(ends, IMPOSSIBLE, scores), width)
         live_ids = take_rows(ids, order, 2 * width)
         live_place = ops.take_along_axis(place, order, axis=1)
-        at_limit = length >= max_lengths[:, None]
+        at_limit = length >= max_lengths
 
         # Those that end, and at the maximum length all others, join the finished.
         first = ops.arange(2 * width, dtype="int32") < width
         ending = ends & first & (scores > IMPOSSIBLE / 2)
         cut_off = at_limit & (live_scores > IMPOSSIBLE / 2)
-        penalty = length_penalty(length, self.alpha, self.penalty_form)
+        penalty = self._penalty(length, sentences)
         candidate_scores = [
             values["finished_scores"],
             ops.where(ending, scores / penalty, IMPOSSIBLE),
@@ -129,9 +126,7 @@ class BeamSearch:
         if self.stop_when == "likely":
             done = done & (finished_scores[:, -1:] >= best_live / penalty)
         elif self.stop_when == "certain":
-            penalty = length_penalty(
-                max_lengths[:, None], self.alpha, self.penalty_form
-            )
+            penalty = self._penalty(max_lengths, sentences)
             rank = ops.reshape(self.num_hypotheses, (1,)) - 1
             last_answer = ops.take(finished_scores, rank, axis=1)
             done = done & (last_answer >= best_live / penalty)
@@ -158,7 +153,10 @@ class BeamSearch:
         tokens = ops.take_along_axis(tokens, chosen, axis=1)
         return best, chosen // count, tokens
 
-    def answers(self, values):
+    def _penalty(self, length, sentences):
+        return length_penalty(length, sentences["length_penalty"], self.penalty_form)
+
+    def answers(self, values, sentences):
         """The best of the finished hypotheses."""
         return {
             "ids": values["finished_ids"][:, : self.num_hypotheses],

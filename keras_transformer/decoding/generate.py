@@ -137,58 +137,55 @@ def generate(
         longest = least(longest, limit)
         max_lengths = ops.minimum(max_lengths, limit)
 
-    if ops.is_tensor(length_penalty):
-        length_penalty = ops.reshape(ops.cast(length_penalty, "float32"), (-1, 1))
     if sample:
         selection = Sampling(
-            num_hypotheses,
-            temperature,
-            top_k,
-            top_p,
-            seed,
-            length_penalty,
-            penalty_form,
+            num_hypotheses, temperature, top_k, top_p, seed, penalty_form
         )
     elif beam_size == 1:
-        selection = Sampling(
-            1, temperature=0, alpha=length_penalty, penalty_form=penalty_form
-        )
+        selection = Sampling(temperature=0, penalty_form=penalty_form)
     else:
-        selection = BeamSearch(
-            beam_size, num_hypotheses, length_penalty, penalty_form, stop_when
-        )
+        selection = BeamSearch(beam_size, num_hypotheses, penalty_form, stop_when)
+
+    if fixed_shapes is None:
+        fixed_shapes = keras.backend.backend() != "tensorflow"
+    cache_length = longest * selection.width if fixed_shapes else 1
+    caches = model.start_decoding(source_ids, cache_length)
+    # Only what a step changes travels through the loop.
+    state = [cache.pop("self") for cache in caches]
+    if not fixed_shapes:
+        # A bound that isn't known beforehand, so that the caches may grow in the loop.
+        none = ops.minimum(ops.min(ops.abs(source_ids), initial=0), 0)
+        state = keras.tree.map_structure(lambda x: x[:, :, :none], state)
+    penalty = ops.reshape(ops.cast(length_penalty, "float32"), (-1, 1))
+    sentences = {
+        "source_ids": source_ids,
+        "max_lengths": max_lengths,
+        "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
+        "caches": caches,
+    }
     applied = [rules.ban({0, start_id, *banned_ids})]
     if min_length is not None:
         applied.append(rules.at_least(min_length, end_id))
     if no_repeat_ngram_size is not None:
         applied.append(rules.no_repeat(no_repeat_ngram_size))
     if allowed_tokens is not None:
-        applied.append(rules.only(allowed_tokens, source_ids))
+        applied.append(rules.only(allowed_tokens))
     if target_prefix is not None:
-        prefix = ops.convert_to_tensor(target_prefix, "int32")
-        applied.append(rules.begin_with(prefix))
+        sentences["prefix"] = ops.convert_to_tensor(target_prefix, "int32")
+        applied.append(rules.begin_with("prefix"))
     if model.decoder_only:
-        applied.append(rules.begin_with(source_ids, free=True))
+        applied.append(rules.begin_with("source_ids", free=True))
     if force_end:
-        applied.append(rules.end_by(max_lengths, end_id))
-
-    if fixed_shapes is None:
-        fixed_shapes = keras.backend.backend() != "tensorflow"
-    cache_length = longest * selection.width if fixed_shapes else 1
-    state = model.start_decoding(source_ids, cache_length)
-    # Only what a step changes travels through the loop.
-    changing = [cache["self"] for cache in state]
-    if not fixed_shapes:
-        # A bound that isn't known beforehand, so that the caches may grow in the loop.
-        none = ops.minimum(ops.min(ops.abs(source_ids), initial=0), 0)
-        changing = keras.tree.map_structure(lambda x: x[:, :, :none], changing)
+        applied.append(rules.force_end(end_id))
 
     # Variables are read once, and the output projection's is transposed once.
     weights = [(v, ops.convert_to_tensor(v)) for v in model.trainable_variables]
     kernel = model.target_embedding.output_kernel()
 
-    def step(ids, index, changing, mask):
-        caches = [{**cache, "self": own} for cache, own in zip(state, changing)]
+    def step(ids, index, state, sentences, mask):
+        caches = [
+            {**cache, "self": own} for cache, own in zip(sentences["caches"], state)
+        ]
         if mask is not None and not fixed_shapes:
             mask = mask[:, :, : (index + 1) * selection.width]
         with keras.StatelessScope(state_mapping=weights):
@@ -204,10 +201,10 @@ def generate(
 
     return search(
         step,
-        changing,
+        state,
+        sentences,
         selection,
         applied,
-        max_lengths=max_lengths,
         longest=longest,
         start_id=start_id,
         end_id=end_id,

@@ -1,8 +1,8 @@
 """What may not come next: rules that the search lets each step's scores go through.
 
 A rule takes logits `(B, N, V)`, what to subtract from them to have log-probabilities
-`(B, N, 1)`, the step's index and the tokens so far `(B, N, L)`, and lowers what it
-forbids to `IMPOSSIBLE`.
+`(B, N, 1)`, the step's index, the tokens so far `(B, N, L)` and what is known of each
+sentence (see `search`), and lowers what it forbids to `IMPOSSIBLE`.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ def ban(token_ids):
     """Some tokens never come."""
     token_ids = sorted({int(i) for i in token_ids})
 
-    def rule(logits, normalizer, index, ids):
+    def rule(logits, normalizer, index, ids, sentences):
         banned = np.zeros(logits.shape[-1], "float32")
         banned[token_ids] = IMPOSSIBLE
         return logits + ops.convert_to_tensor(banned)
@@ -23,11 +23,11 @@ def ban(token_ids):
     return rule
 
 
-def only(allowed_tokens, source_ids):
+def only(allowed_tokens):
     """What comes is what `allowed_tokens(ids, index, source_ids)` allows."""
 
-    def rule(logits, normalizer, index, ids):
-        allowed = allowed_tokens(ids, index, source_ids)
+    def rule(logits, normalizer, index, ids, sentences):
+        allowed = allowed_tokens(ids, index, sentences["source_ids"])
         return ops.where(allowed, logits, IMPOSSIBLE)
 
     return rule
@@ -36,7 +36,7 @@ def only(allowed_tokens, source_ids):
 def at_least(min_length, end_id):
     """The end token doesn't come before an answer has `min_length` tokens with it."""
 
-    def rule(logits, normalizer, index, ids):
+    def rule(logits, normalizer, index, ids, sentences):
         is_end = ops.arange(logits.shape[-1]) == end_id
         too_early = index + 1 < min_length
         return ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, logits)
@@ -44,26 +44,27 @@ def at_least(min_length, end_id):
     return rule
 
 
-def end_by(max_lengths, end_id):
+def force_end(end_id):
     """An answer's last possible token is the end token, at no cost."""
 
-    def rule(logits, normalizer, index, ids):
+    def rule(logits, normalizer, index, ids, sentences):
         is_end = ops.arange(logits.shape[-1]) == end_id
-        last = (index + 1 >= max_lengths)[:, None, None]
+        last = (index + 1 >= sentences["max_lengths"])[:, None, None]
         forced = ops.where(is_end, normalizer, IMPOSSIBLE)
         return ops.where(last, forced, logits)
 
     return rule
 
 
-def begin_with(prefix, free=False):
-    """Answers begin with the tokens of `prefix`, int `(B, P)`, where it isn't 0.
+def begin_with(name, free=False):
+    """Answers begin with each sentence's tokens `name`, int `(B, P)`, but not with 0.
 
     The log-probabilities of forced tokens still count in the scores, unless they are
     `free`: a prompt's.
     """
 
-    def rule(logits, normalizer, index, ids):
+    def rule(logits, normalizer, index, ids, sentences):
+        prefix = sentences[name]
         width = ops.shape(prefix)[1]
         # Past its end the prefix says nothing, as padding does.
         padded = ops.pad(prefix, [[0, 0], [0, 1]])
@@ -80,7 +81,7 @@ def no_repeat(ngram_size):
     """No n tokens in a row come twice in an answer."""
     before = ngram_size - 1
 
-    def rule(logits, normalizer, index, ids):
+    def rule(logits, normalizer, index, ids, sentences):
         length = ops.shape(ids)[-1]
         starts = ops.arange(length, dtype="int32")
         # An n-gram that starts at `start` ends before the token to come.

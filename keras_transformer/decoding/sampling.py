@@ -20,7 +20,6 @@ class Sampling:
         top_k: Number of tokens to draw from, the most probable; all by default.
         top_p: Draws from the fewest tokens whose probabilities sum up to this or more.
         seed: Integer or scalar integer tensor.
-        alpha: Exponent of the length penalty of the scores.
         penalty_form: `"gnmt"` or `"power"`, see `length_penalty`.
 
     Reference: [The Curious Case of Neural Text Degeneration](https://arxiv.org/abs/1904.09751),
@@ -34,7 +33,6 @@ class Sampling:
         top_k=None,
         top_p=1.0,
         seed=0,
-        alpha=0.6,
         penalty_form="gnmt",
     ):
         self.width = num_hypotheses
@@ -42,10 +40,9 @@ class Sampling:
         self.top_k = top_k
         self.top_p = top_p
         self.seed = seed
-        self.alpha = alpha
         self.penalty_form = penalty_form
 
-    def start(self, batch, longest, max_lengths):
+    def start(self, batch, longest):
         """The values that the loop keeps, before the first step."""
         return {
             "ids": ops.zeros((batch, self.width, longest), "int32"),
@@ -54,25 +51,25 @@ class Sampling:
             "ended": ops.zeros((batch, self.width), "bool"),
         }
 
-    def mask(self, values):
+    def mask(self, values, index):
         """Which steps of all hypotheses belong to each, `(B, N, L N)`."""
         if self.width == 1:
             return None
         own = ops.eye(self.width, dtype="bool")[None, :, None, :]
         batch, _, length = ops.shape(values["ids"])
-        written = ops.arange(length, dtype="int32") <= values["index"]
+        written = ops.arange(length, dtype="int32") <= index
         own = ops.logical_and(own, written[None, None, :, None])
         own = ops.reshape(own, (1, self.width, length * self.width))
         return ops.broadcast_to(own, (batch, self.width, length * self.width))
 
-    def extend(self, values, logits, normalizer, max_lengths, end_id):
+    def extend(self, values, logits, normalizer, index, sentences, end_id):
         """The values after one more token."""
-        index, ended = values["index"], values["ended"]
+        ended = values["ended"]
         chosen, tokens = self._choose(logits, index)
         gained = chosen - normalizer[..., 0]
         tokens = ops.where(ended, 0, ops.cast(tokens, "int32"))
         lengths = values["lengths"] + ops.cast(ops.logical_not(ended), "int32")
-        at_limit = index + 1 >= max_lengths[:, None]
+        at_limit = index + 1 >= sentences["max_lengths"][:, None]
         now_ended = ended | (tokens == end_id) | at_limit
         return {
             "tokens": tokens,
@@ -103,10 +100,10 @@ class Sampling:
             for some in (best, tokens)
         )
 
-    def answers(self, values):
+    def answers(self, values, sentences):
         """All hypotheses, best first."""
         scores = values["scores"] / length_penalty(
-            values["lengths"], self.alpha, self.penalty_form
+            values["lengths"], sentences["length_penalty"], self.penalty_form
         )
         if self.width == 1:
             return {"ids": values["ids"], "scores": scores}

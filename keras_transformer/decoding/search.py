@@ -7,15 +7,17 @@ from keras import ops
 IMPOSSIBLE = -1e9
 # Of a vocabulary, see `top_k`.
 _PIECE = 64
+# Of four sentences, how many still live when the others leave the batch.
+_MOST_LIVE = 3
 
 
 def search(
     step,
     state,
+    sentences,
     selection,
     rules=(),
     *,
-    max_lengths,
     longest,
     start_id,
     end_id,
@@ -27,18 +29,25 @@ def search(
     `BeamSearch` or `Sampling`, of which greedy search is a case. Log-probabilities are
     logits less their normalizer, and only computed of tokens that are chosen.
 
+    Where the number of sentences isn't fixed, in a graph of TensorFlow, those that are
+    done leave the batch, and the others go on without them.
+
     Args:
-        step: Function `(ids (B N, 1), index, state, mask) -> (logits (B N, V),
-            state)`. N is the number of hypotheses of a sentence, `index` counts from
-            0. `mask` is None, or a bool tensor `(B, N, L N)`: which of a sentence's
-            earlier steps, N of them at each position, are those of a hypothesis.
-        state: Nested structure of tensors that `step` keeps.
+        step: Function `(ids (B N, 1), index, state, sentences, mask) -> (logits
+            (B N, V), state)`. N is the number of hypotheses of a sentence, `index`
+            counts from 0. `mask` is None, or a bool tensor `(B, N, L N)`: which of a
+            sentence's earlier steps, N of them at each position, are those of a
+            hypothesis.
+        state: Nested structure of tensors `(B, ...)` that `step` updates.
+        sentences: Dict of nested structures of tensors `(B, ...)`, what is known of
+            each sentence: `"max_lengths"` int32 `(B,)`, most tokens of an answer, end
+            token included; `"length_penalty"` float32 `(B, 1)`, its exponent; and what
+            `step` and `rules` look at.
         selection: A `BeamSearch` or a `Sampling`.
-        rules: Functions `(logits (B, N, V), normalizer (B, N, 1), index, ids (B, N, L))
-            -> logits` that lower what may not come next to `IMPOSSIBLE`.
-        max_lengths: Integer `(B,)`, most tokens of an answer, end token included.
-        longest: Their maximum or more: an integer, or where the backend has dynamic
-            shapes a scalar tensor.
+        rules: Functions `(logits (B, N, V), normalizer (B, N, 1), index, ids (B, N, L),
+            sentences) -> logits` that lower what may not come next to `IMPOSSIBLE`.
+        longest: The maximum of `max_lengths` or more: an integer, or where the backend
+            has dynamic shapes a scalar tensor.
         start_id: Token that every sequence starts with.
         end_id: Token that ends a sequence.
 
@@ -47,43 +56,69 @@ def search(
         first, and `"scores"` float32 `(B, n)`, log-probabilities divided by the length
         penalty.
     """
-    batch = ops.shape(max_lengths)[0]
-    max_lengths = ops.cast(max_lengths, "int32")
-    loop = {
-        "index": ops.convert_to_tensor(0, "int32"),
+    batch = ops.shape(sentences["max_lengths"])[0]
+    values = {
         "tokens": ops.full((batch, selection.width), start_id, "int32"),
         "done": ops.zeros((batch,), "bool"),
-        **selection.start(batch, longest, max_lengths),
+        **selection.start(batch, longest),
     }
-    names = list(loop)
 
-    def unpack(values):
-        flat = values[len(names) :]
-        return dict(zip(names, values)), keras.tree.pack_sequence_as(state, flat)
-
-    def go_on(*values):
-        values, _ = unpack(values)
-        return ops.logical_and(
-            values["index"] < longest, ops.logical_not(ops.all(values["done"]))
-        )
-
-    def extend(*values):
-        values, state = unpack(values)
-        index = values["index"]
+    def extend(index, values, state, sentences):
         tokens = ops.reshape(values["tokens"], (-1, 1))
-        logits, state = step(tokens, index, state, selection.mask(values))
+        mask = selection.mask(values, index)
+        logits, state = step(tokens, index, state, sentences, mask)
         shape = (-1, selection.width, logits.shape[-1])
         logits = ops.reshape(ops.cast(logits, "float32"), shape)
         normalizer = ops.logsumexp(logits, axis=-1, keepdims=True)
         for rule in rules:
-            logits = rule(logits, normalizer, index, values["ids"])
-        updated = selection.extend(values, logits, normalizer, max_lengths, end_id)
-        updated["index"] = index + 1
-        shaped = [ops.reshape(updated[name], ops.shape(values[name])) for name in names]
-        return (*shaped, *keras.tree.flatten(state))
+            logits = rule(logits, normalizer, index, values["ids"], sentences)
+        updated = selection.extend(values, logits, normalizer, index, sentences, end_id)
+        values = {
+            name: ops.reshape(updated[name], ops.shape(value))
+            for name, value in values.items()
+        }
+        return index + 1, values, state
 
-    values = ops.while_loop(go_on, extend, (*loop.values(), *keras.tree.flatten(state)))
-    return selection.answers(dict(zip(names, values)))
+    def extend_until(most_live, index, values, state, sentences):
+        """Goes on until so few sentences live, or fewer."""
+
+        def go_on(index, values, state):
+            live = ops.sum(ops.cast(ops.logical_not(values["done"]), "int32"))
+            return ops.logical_and(index < longest, live > most_live)
+
+        return ops.while_loop(
+            go_on,
+            lambda *changing: extend(*changing, sentences),
+            (index, values, state),
+        )
+
+    index = ops.convert_to_tensor(0, "int32")
+    if sentences["max_lengths"].shape[0] is not None:
+        _, values, _ = extend_until(0, index, values, state, sentences)
+        return selection.answers(values, sentences)
+
+    def some_live(index, answers, rows, *of_rows):
+        return ops.logical_and(index < longest, ops.shape(rows)[0] > 0)
+
+    def extend_and_leave(index, answers, rows, values, state, sentences):
+        most_live = _MOST_LIVE * ops.shape(rows)[0] // 4
+        index, values, state = extend_until(most_live, index, values, state, sentences)
+        found = selection.answers(values, sentences)
+        answers = {
+            name: ops.scatter_update(answers[name], rows[:, None], found[name])
+            for name in answers
+        }
+        (live,) = ops.nonzero(ops.logical_not(values["done"]))
+        of_rows = keras.tree.map_structure(
+            lambda value: ops.take(value, live, axis=0),
+            (rows, values, state, sentences),
+        )
+        return index, answers, *of_rows
+
+    answers = selection.answers(values, sentences)
+    rows = ops.arange(batch, dtype="int32")
+    everything = (index, answers, rows, values, state, sentences)
+    return ops.while_loop(some_live, extend_and_leave, everything)[1]
 
 
 def write_token(ids, index, tokens):

@@ -256,6 +256,45 @@ def test_maximum_lengths_may_differ_in_a_batch():
         assert_same(found[i], alone[0])
 
 
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_sentences_that_are_done_leave_the_batch(beam_size):
+    model, lengths = tiny(), np.array([2, 1, 7, 4, 5, 2, 3, 2, 2], "int32")
+    batches = []
+
+    def remember(ids, index, source_ids):
+        batch = tf.numpy_function(
+            lambda rows: batches.append(rows) or np.int32(len(rows)),
+            [source_ids],
+            tf.int32,
+        )
+        return tf.fill([batch, beam_size, 12], True)
+
+    def run(source_ids, max_length, allowed_tokens=None):
+        return generate(
+            model,
+            source_ids,
+            max_length=max_length,
+            longest=7,
+            allowed_tokens=allowed_tokens,
+            beam_size=beam_size,
+            banned_ids=(END,),
+        )
+
+    signature = [tf.TensorSpec(shape, tf.int32) for shape in ((None, None), (None,))]
+    leaving = tf.function(
+        lambda *inputs: run(*inputs, remember), input_signature=signature
+    )
+    found = answers(leaving(SOURCES, lengths))
+    sizes = [len(rows) for rows in batches]
+    assert sizes[0] == 9 and sorted(sizes, reverse=True) == sizes
+    # In the last two steps only the longest is left, and its own source is looked at.
+    for rows in batches[-2:]:
+        np.testing.assert_array_equal(rows, SOURCES[2:3])
+    # In a batch of fixed size all stay.
+    for sentence, right in zip(found, answers(run(SOURCES, lengths))):
+        assert_same(sentence, right)
+
+
 POSITIONS = ["sinusoidal", "learned", "rotary", "relative", "t5", "alibi", None]
 
 
