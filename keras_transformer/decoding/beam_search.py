@@ -2,12 +2,8 @@
 
 from keras import ops
 
-from keras_transformer.decoding.search import (
-    IMPOSSIBLE,
-    take_rows,
-    top_k,
-    write_token,
-)
+from keras_transformer.decoding.search import write_token
+from keras_transformer.decoding.vocabulary import IMPOSSIBLE, best_tokens, take_rows
 
 
 def length_penalty(length, alpha, form="gnmt"):
@@ -88,20 +84,21 @@ class BeamSearch:
         length = ops.shape(paths)[2]
         return ops.reshape(chosen, (-1, self.width, length * self.width))
 
-    def extend(self, values, logits, normalizer, index, sentences, end_id):
+    def extend(self, values, logits, normalizer, index, sentences, banned_ids, end_id):
         """The values after one more token."""
         width, max_lengths = self.width, sentences["max_lengths"][:, None]
         scores = values["scores"][..., None] - normalizer
-        scores, place, tokens = self._best_extensions(logits, scores)
+        count = min(2 * width, width * logits.shape[-1])
+        scores, place, tokens = best_tokens(logits, count, scores, banned_ids)
         length = index + 1
-        ids = write_token(take_rows(values["ids"], place, width), index, tokens)
+        ids = write_token(take_rows(values["ids"], place), index, tokens)
         places = ops.arange(width, dtype="int32")[None]
         paths = write_token(values["paths"], index, places)
 
         # The best that don't end live on.
         ends = tokens == end_id
         live_scores, order = ops.top_k(ops.where(ends, IMPOSSIBLE, scores), width)
-        live_ids = take_rows(ids, order, 2 * width)
+        live_ids = take_rows(ids, order)
         live_place = ops.take_along_axis(place, order, axis=1)
         at_limit = length >= max_lengths
 
@@ -119,7 +116,7 @@ class BeamSearch:
         finished_scores, best = ops.top_k(
             ops.concatenate(candidate_scores, axis=1), width
         )
-        finished_ids = take_rows(candidate_ids, best, 4 * width)
+        finished_ids = take_rows(candidate_ids, best)
 
         done = finished_scores[:, -1:] > IMPOSSIBLE / 2
         best_live = ops.max(live_scores, axis=1, keepdims=True)
@@ -134,24 +131,12 @@ class BeamSearch:
         return {
             "tokens": ops.take_along_axis(tokens, order, axis=1),
             "ids": live_ids,
-            "paths": take_rows(paths, live_place, width),
+            "paths": take_rows(paths, live_place),
             "scores": ops.where(done[:, None], IMPOSSIBLE, live_scores),
             "finished_ids": finished_ids,
             "finished_scores": finished_scores,
             "done": done,
         }
-
-    def _best_extensions(self, logits, scores):
-        """Scores, places and tokens, each (B, 2 N), of the best continuations."""
-        count = min(2 * self.width, logits.shape[-1])
-        # The best of all hypotheses are among the best of each.
-        best, tokens = top_k(logits, count)
-        best = ops.reshape(best + scores, (-1, self.width * count))
-        tokens = ops.reshape(tokens, (-1, self.width * count))
-        best, chosen = ops.top_k(best, min(2 * self.width, self.width * count))
-        chosen = ops.cast(chosen, "int32")
-        tokens = ops.take_along_axis(tokens, chosen, axis=1)
-        return best, chosen // count, tokens
 
     def _penalty(self, length, sentences):
         return length_penalty(length, sentences["length_penalty"], self.penalty_form)

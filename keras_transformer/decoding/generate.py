@@ -163,24 +163,28 @@ def generate(
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
-    applied = [rules.ban({0, start_id, *banned_ids})]
+    banned = {0, start_id, *banned_ids}
+    applied = []
     if min_length is not None:
         applied.append(rules.at_least(min_length, end_id))
     if no_repeat_ngram_size is not None:
         applied.append(rules.no_repeat(no_repeat_ngram_size))
     if allowed_tokens is not None:
-        applied.append(rules.only(allowed_tokens))
+        applied.append(
+            rules.only(allowed_tokens, model.target_embedding.vocabulary_size)
+        )
     if target_prefix is not None:
         sentences["prefix"] = ops.convert_to_tensor(target_prefix, "int32")
         applied.append(rules.begin_with("prefix"))
     if model.decoder_only:
         applied.append(rules.begin_with("source_ids", free=True))
     if force_end:
-        applied.append(rules.force_end(end_id))
+        applied.append(rules.force_end(end_id, banned=end_id in banned))
+        banned -= {end_id}
 
     # Variables are read once, and the output projection's is transposed once.
     weights = [(v, ops.convert_to_tensor(v)) for v in model.trainable_variables]
-    kernel = model.target_embedding.output_kernel()
+    projection = model.target_embedding.output_projection()
 
     def step(ids, index, state, sentences, mask):
         caches = [
@@ -195,7 +199,7 @@ def generate(
                 caches,
                 mask=mask,
                 fixed_shapes=fixed_shapes,
-                output_kernel=kernel,
+                output_projection=projection,
             )
         return logits, [cache["self"] for cache in caches]
 
@@ -205,6 +209,7 @@ def generate(
         sentences,
         selection,
         applied,
+        sorted(banned),
         longest=longest,
         start_id=start_id,
         end_id=end_id,

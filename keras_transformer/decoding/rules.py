@@ -5,29 +5,19 @@ A rule takes logits `(B, N, V)`, what to subtract from them to have log-probabil
 sentence (see `search`), and lowers what it forbids to `IMPOSSIBLE`.
 """
 
-import numpy as np
 from keras import ops
 
-from keras_transformer.decoding.search import IMPOSSIBLE
+from keras_transformer.decoding.vocabulary import IMPOSSIBLE
 
 
-def ban(token_ids):
-    """Some tokens never come."""
-    token_ids = sorted({int(i) for i in token_ids})
-
-    def rule(logits, normalizer, index, ids, sentences):
-        banned = np.zeros(logits.shape[-1], "float32")
-        banned[token_ids] = IMPOSSIBLE
-        return logits + ops.convert_to_tensor(banned)
-
-    return rule
-
-
-def only(allowed_tokens):
+def only(allowed_tokens, vocabulary_size):
     """What comes is what `allowed_tokens(ids, index, source_ids)` allows."""
 
     def rule(logits, normalizer, index, ids, sentences):
         allowed = allowed_tokens(ids, index, sentences["source_ids"])
+        room = logits.shape[-1] - vocabulary_size
+        if room:
+            allowed = ops.pad(allowed, ((0, 0), (0, 0), (0, room)))
         return ops.where(allowed, logits, IMPOSSIBLE)
 
     return rule
@@ -44,13 +34,18 @@ def at_least(min_length, end_id):
     return rule
 
 
-def force_end(end_id):
-    """An answer's last possible token is the end token, at no cost."""
+def force_end(end_id, banned=False):
+    """An answer's last possible token is the end token, at no cost.
+
+    Before it the end token doesn't come where it is `banned`.
+    """
 
     def rule(logits, normalizer, index, ids, sentences):
         is_end = ops.arange(logits.shape[-1]) == end_id
         last = (index + 1 >= sentences["max_lengths"])[:, None, None]
         forced = ops.where(is_end, normalizer, IMPOSSIBLE)
+        if banned:
+            logits = ops.where(is_end, IMPOSSIBLE, logits)
         return ops.where(last, forced, logits)
 
     return rule

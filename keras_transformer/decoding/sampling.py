@@ -3,7 +3,8 @@
 from keras import ops
 
 from keras_transformer.decoding.beam_search import length_penalty
-from keras_transformer.decoding.search import IMPOSSIBLE, top_k, write_token
+from keras_transformer.decoding.search import write_token
+from keras_transformer.decoding.vocabulary import IMPOSSIBLE, best_tokens
 
 
 class Sampling:
@@ -62,10 +63,10 @@ class Sampling:
         own = ops.reshape(own, (1, self.width, length * self.width))
         return ops.broadcast_to(own, (batch, self.width, length * self.width))
 
-    def extend(self, values, logits, normalizer, index, sentences, end_id):
+    def extend(self, values, logits, normalizer, index, sentences, banned_ids, end_id):
         """The values after one more token."""
         ended = values["ended"]
-        chosen, tokens = self._choose(logits, index)
+        chosen, tokens = self._choose(logits, index, banned_ids)
         gained = chosen - normalizer[..., 0]
         tokens = ops.where(ended, 0, ops.cast(tokens, "int32"))
         lengths = values["lengths"] + ops.cast(ops.logical_not(ended), "int32")
@@ -80,13 +81,18 @@ class Sampling:
             "done": ops.all(now_ended, axis=1),
         }
 
-    def _choose(self, logits, index):
+    def _choose(self, logits, index, banned_ids):
         """The next token of each hypothesis, its logit first; each `(B, N)`."""
-        if not ops.is_tensor(self.temperature) and self.temperature == 0:
-            best, tokens = top_k(logits, 1)
-            return best[..., 0], tokens[..., 0]
         size = logits.shape[-1]
-        best, tokens = top_k(logits, min(self.top_k or size, size))
+        greedy = not ops.is_tensor(self.temperature) and self.temperature == 0
+        count = 1 if greedy else min(self.top_k or size, size)
+        best, _, tokens = best_tokens(
+            ops.reshape(logits, (-1, 1, size)), count, banned_ids=banned_ids
+        )
+        shape = (-1, self.width, count)
+        best, tokens = ops.reshape(best, shape), ops.reshape(tokens, shape)
+        if greedy:
+            return best[..., 0], tokens[..., 0]
         probabilities = ops.softmax(best / self.temperature, axis=-1)
         probabilities = ops.where(best > IMPOSSIBLE / 2, probabilities, 0.0)
         total = ops.cumsum(probabilities, axis=-1)

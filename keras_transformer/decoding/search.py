@@ -3,10 +3,8 @@
 import keras
 from keras import ops
 
-# The score of what doesn't exist: finite, so that arithmetic on it stays finite.
-IMPOSSIBLE = -1e9
-# Of a vocabulary, see `top_k`.
-_PIECE = 64
+from keras_transformer.decoding.vocabulary import log_normalizer
+
 # Of four sentences, how many still live when the others leave the batch.
 _MOST_LIVE = 3
 
@@ -17,6 +15,7 @@ def search(
     sentences,
     selection,
     rules=(),
+    banned_ids=(),
     *,
     longest,
     start_id,
@@ -46,6 +45,7 @@ def search(
         selection: A `BeamSearch` or a `Sampling`.
         rules: Functions `(logits (B, N, V), normalizer (B, N, 1), index, ids (B, N, L),
             sentences) -> logits` that lower what may not come next to `IMPOSSIBLE`.
+        banned_ids: Tokens that never come.
         longest: The maximum of `max_lengths` or more: an integer, or where the backend
             has dynamic shapes a scalar tensor.
         start_id: Token that every sequence starts with.
@@ -69,10 +69,12 @@ def search(
         logits, state = step(tokens, index, state, sentences, mask)
         shape = (-1, selection.width, logits.shape[-1])
         logits = ops.reshape(ops.cast(logits, "float32"), shape)
-        normalizer = ops.logsumexp(logits, axis=-1, keepdims=True)
+        normalizer = log_normalizer(logits)
         for rule in rules:
             logits = rule(logits, normalizer, index, values["ids"], sentences)
-        updated = selection.extend(values, logits, normalizer, index, sentences, end_id)
+        updated = selection.extend(
+            values, logits, normalizer, index, sentences, banned_ids, end_id
+        )
         values = {
             name: ops.reshape(updated[name], ops.shape(value))
             for name, value in values.items()
@@ -125,45 +127,3 @@ def write_token(ids, index, tokens):
     """`ids` (B, N, L) with `tokens` (B, N) at position `index`."""
     positions = ops.arange(ops.shape(ids)[-1], dtype="int32")
     return ops.where(positions == index, tokens[..., None], ids)
-
-
-def top_k(values, k):
-    """`ops.top_k`, several times as fast over a vocabulary.
-
-    The axis is cut into pieces: the k best values are in the k pieces whose maxima are
-    the best, and maxima are cheap. Equal values come lowest index first.
-
-    Args:
-        values: Float tensor `(..., V)`, above twice `IMPOSSIBLE`.
-        k: Number of values, at most V.
-
-    Returns:
-        The values `(..., k)`, largest first, and their int32 indices.
-    """
-    size = values.shape[-1]
-    if k == 1 or size < 4 * k * _PIECE:
-        best, indices = ops.top_k(values, k)
-        return best, ops.cast(indices, "int32")
-    outer = ops.shape(values)[:-1]
-    count = -(-size // _PIECE)
-    rows = ops.reshape(values, (-1, size))
-    if size % _PIECE:
-        room = ((0, 0), (0, count * _PIECE - size))
-        rows = ops.pad(rows, room, constant_values=2 * IMPOSSIBLE)
-    pieces = ops.reshape(rows, (-1, count, _PIECE))
-    _, chosen = ops.top_k(ops.max(pieces, axis=-1), k)
-    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
-    few = take_rows(pieces, chosen, count)
-    best, places = ops.top_k(ops.reshape(few, (-1, k * _PIECE)), k)
-    places = ops.cast(places, "int32")
-    piece = take_rows(chosen[..., None], places // _PIECE, k)[..., 0]
-    indices = piece * _PIECE + places % _PIECE
-    return ops.reshape(best, (*outer, k)), ops.reshape(indices, (*outer, k))
-
-
-def take_rows(values, places, count):
-    """Rows `places` (B, n) of `values` (B, count, L)."""
-    batch, length = ops.shape(values)[0], ops.shape(values)[2]
-    firsts = ops.arange(batch, dtype="int32")[:, None] * count
-    rows = firsts + ops.cast(places, "int32")
-    return ops.take(ops.reshape(values, (-1, length)), rows, axis=0)

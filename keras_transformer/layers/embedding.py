@@ -6,8 +6,10 @@ from keras import ops
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.core import product
 
-# Rows of a matrix begin at multiples of 64 bytes.
-_COLUMNS = 32
+# The output projection's columns are filled up to a multiple of this, so that rows
+# begin at multiples of 64 bytes, with columns whose logits are of no account.
+_COLUMNS = 64
+_NO_LOGIT = -2e9
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -32,8 +34,8 @@ class TokenEmbedding(keras.layers.Layer):
         inputs: Integer ids of shape `(B, T)`, or with `reverse=True` float
             vectors of shape `(B, T, D)`.
         reverse: Whether to project vectors to logits.
-        kernel: With `reverse=True`: the transposed matrix, from `output_kernel`, where
-            it is at hand.
+        projection: With `reverse=True`: what `output_projection` gave, where it is at
+            hand; logits have as many columns then.
 
     Returns:
         Vectors of shape `(B, T, D)` in the compute dtype, or with `reverse=True`
@@ -92,34 +94,45 @@ class TokenEmbedding(keras.layers.Layer):
                 name="bias", shape=(self.vocabulary_size,), initializer="zeros"
             )
 
-    def output_kernel(self):
-        """The matrix of the output projection, to be used many times.
+    def output_projection(self):
+        """The output projection, to be used many times.
 
         Returns:
-            A tensor `(D, V)`, filled up with zeros to a number of columns that
-            products of matrices are faster with; the call leaves those out again.
+            A tuple of its kernel `(D, V')` and its bias `(V',)` or None, in the compute
+            dtype. V' is V or a little more, a number of columns that products are
+            faster with; the logits past V are far below all others.
         """
         kernel = ops.transpose(
             ops.convert_to_tensor(self.embeddings, self.compute_dtype)
         )
-        room = -self.vocabulary_size % _COLUMNS
-        return ops.pad(kernel, ((0, 0), (0, room))) if room else kernel
+        bias = None
+        if self.use_bias:
+            bias = ops.convert_to_tensor(self.bias, self.compute_dtype)
+        if room := -self.vocabulary_size % _COLUMNS:
+            if bias is None:
+                bias = ops.zeros((self.vocabulary_size,), self.compute_dtype)
+            kernel = ops.pad(kernel, ((0, 0), (0, room)))
+            bias = ops.pad(bias, ((0, room),), constant_values=_NO_LOGIT)
+        return kernel, bias
 
-    def call(self, inputs, reverse=False, kernel=None):
+    def call(self, inputs, reverse=False, projection=None):
         embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
         if reverse:
-            kernel = ops.transpose(embeddings) if kernel is None else kernel
             rows = ops.cast(inputs, self.compute_dtype)
             rows = ops.reshape(rows, (-1, self.hidden_dim))
-            logits = ops.cast(product(rows, kernel), "float32")
-            room = kernel.shape[1] - self.vocabulary_size
-            if self.use_bias:
-                # Before the shape changes: product and sum are then one operation.
-                bias = ops.cast(self.bias, "float32")
-                logits = logits + (ops.pad(bias, ((0, room),)) if room else bias)
-            logits = logits[:, : self.vocabulary_size] if room else logits
+            # Before the shape changes: product and sum are then one operation.
+            if projection is not None:
+                kernel, bias = projection
+                logits = product(rows, kernel)
+                logits = logits if bias is None else logits + bias
+                logits = ops.cast(logits, "float32")
+            else:
+                logits = product(rows, ops.transpose(embeddings))
+                logits = ops.cast(logits, "float32")
+                if self.use_bias:
+                    logits = logits + ops.cast(self.bias, "float32")
             length = inputs.shape[1] or ops.shape(inputs)[1]
-            return ops.reshape(logits, (-1, length, self.vocabulary_size))
+            return ops.reshape(logits, (-1, length, logits.shape[-1]))
         vectors = ops.take(embeddings, ops.cast(inputs, "int32"), axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
 
@@ -129,9 +142,10 @@ class TokenEmbedding(keras.layers.Layer):
             return mask
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
-    def compute_output_spec(self, inputs, reverse=False, kernel=None):
+    def compute_output_spec(self, inputs, reverse=False, projection=None):
         if reverse:
-            shape = tuple(inputs.shape[:-1]) + (self.vocabulary_size,)
+            columns = projection[0].shape[1] if projection else self.vocabulary_size
+            shape = tuple(inputs.shape[:-1]) + (columns,)
             return keras.KerasTensor(shape, "float32")
         shape = tuple(inputs.shape) + (self.hidden_dim,)
         return keras.KerasTensor(shape, self.compute_dtype)

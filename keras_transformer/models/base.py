@@ -113,7 +113,7 @@ class TransformerModel(keras.Model):
         caches,
         mask=None,
         fixed_shapes=False,
-        output_kernel=None,
+        output_projection=None,
     ):
         """One step of decoding.
 
@@ -125,8 +125,8 @@ class TransformerModel(keras.Model):
             mask: Bool `(B, N, L)`, which cached positions each hypothesis descends
                 from, if N is more than 1; see `kt.layers.MultiHeadAttention`.
             fixed_shapes: Whether the caches have a fixed length.
-            output_kernel: `target_embedding.output_kernel()`, computed once for all
-                steps.
+            output_projection: `target_embedding.output_projection()`, computed once for
+                all steps. Logits then have its number of columns.
 
         Returns:
             A tuple of the logits `(B N, T, V)` and the next caches.
@@ -142,7 +142,7 @@ class TransformerModel(keras.Model):
             )
             next_caches.append(cache)
         x = self.decoder_norm(x) if self.decoder_norm else x
-        logits = self.target_embedding(x, reverse=True, kernel=output_kernel)
+        logits = self.target_embedding(x, reverse=True, projection=output_projection)
         return logits, next_caches
 
     def save_own_variables(self, store):

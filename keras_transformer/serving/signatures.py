@@ -18,8 +18,9 @@ class Signatures:
 
     Args:
         text_model: A `kt.Translator`, `kt.TextGenerator` or `kt.TextEncoder`.
-        weights: `"float32"`: the weights as they are; `"bfloat16"`; or `"int8"`, with
-            a scale for each row or column, multiplied out once a request.
+        weights: `"float32"` or `"bfloat16"`, what the graph computes in, whatever the
+            model was trained in; or `"int8"`, with a scale for each row or column,
+            multiplied out once a request to compute in bfloat16.
     """
 
     names = ()
@@ -27,8 +28,9 @@ class Signatures:
     def __init__(self, text_model, weights="float32"):
         self._text_model = text_model
         self._model = text_model.model
-        if weights != "float32":
-            config = {**self._model.get_config(), "dtype": "bfloat16"}
+        dtype = "float32" if weights == "float32" else "bfloat16"
+        if self._model.dtype_policy.name != dtype:
+            config = {**self._model.get_config(), "dtype": dtype}
             self._model = type(self._model).from_config(config)
             self._model.set_weights(text_model.model.get_weights())
         self._whole, self._quantized = [], []

@@ -1,0 +1,107 @@
+"""What a search computes over the whole vocabulary, at each step.
+
+Its axis is cut into pieces: maxima of pieces are cheap, and only the pieces with the
+best maxima are looked at closer.
+"""
+
+import numpy as np
+from keras import ops
+
+# The score of what doesn't exist: finite, so that arithmetic on it stays finite.
+IMPOSSIBLE = -1e9
+_PIECE = 64
+
+
+def log_normalizer(logits):
+    """`ops.logsumexp` over the last axis, a third faster.
+
+    The softmax of the greatest logit is `1 / sum(exp(logits - greatest))`, and a
+    softmax is a single pass where its parts are several.
+
+    Args:
+        logits: Float tensor `(B, N, V)`.
+
+    Returns:
+        What to subtract from logits to have log-probabilities, `(B, N, 1)`.
+    """
+    size, outer = logits.shape[-1], ops.shape(logits)[:-1]
+    maxima = ops.max(_pieces(logits), axis=-1)
+    probabilities = _pieces(ops.softmax(ops.reshape(logits, (-1, size)))[:, None])
+    best = ops.argmax(maxima, axis=-1)
+    best = ops.reshape(ops.cast(best, "int32"), (-1, 1))
+    greatest = ops.max(_take_pieces(probabilities, best), axis=(1, 2))
+    greatest = ops.reshape(greatest, (*outer, 1))
+    return ops.max(maxima, axis=-1, keepdims=True) - ops.log(greatest)
+
+
+def best_tokens(logits, k, scores=0.0, banned_ids=()):
+    """The k best continuations of each sentence, of any of its hypotheses.
+
+    Args:
+        logits: Float tensor `(B, N, V)`, above four times `IMPOSSIBLE`.
+        k: Number of continuations, at most `N V`.
+        scores: What to add to a hypothesis's logits, `(B, N, 1)`.
+        banned_ids: Tokens whose logits are lowered by `IMPOSSIBLE`.
+
+    Returns:
+        A tuple of their values, float `(B, k)`, largest first, their hypotheses and
+        their tokens, both int32 `(B, k)`. Of equal values the first comes first.
+    """
+    _, width, size = logits.shape
+    banned = np.zeros(-(-size // _PIECE) * _PIECE, "float32")
+    banned[list(banned_ids)] = IMPOSSIBLE
+    if width * size < 4 * k * _PIECE:
+        values = ops.reshape(logits + scores + banned[:size], (-1, width * size))
+        values, places = ops.top_k(values, k)
+        places = ops.cast(places, "int32")
+        return values, places // size, places % size
+
+    pieces, banned = _pieces(logits), banned.reshape(-1, _PIECE)
+    count = len(banned)
+    maxima = ops.max(pieces, axis=-1)
+    if len(banned_ids):
+        # Those of pieces with banned tokens anew.
+        (touched,) = np.nonzero(banned.any(axis=-1))
+        few = ops.take(pieces, touched, axis=2) + banned[touched]
+        source = np.arange(count)
+        source[touched] = count + np.arange(len(touched))
+        maxima = ops.concatenate([maxima, ops.max(few, axis=-1)], axis=-1)
+        maxima = ops.take(maxima, source, axis=-1)
+    maxima = ops.reshape(maxima + scores, (-1, width * count))
+
+    # The best continuations are in the pieces with the best maxima.
+    _, chosen = ops.top_k(maxima, k)
+    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
+    values = _take_pieces(pieces, chosen)
+    scores = ops.broadcast_to(scores, (*ops.shape(logits)[:2], 1))
+    values = values + take_rows(scores, chosen // count)
+    if len(banned_ids):
+        values = values + ops.take(banned, chosen % count, axis=0)
+    values, places = ops.top_k(ops.reshape(values, (-1, k * _PIECE)), k)
+    places = ops.cast(places, "int32")
+    piece = take_rows(chosen[..., None], places // _PIECE)[..., 0]
+    return values, piece // count, piece % count * _PIECE + places % _PIECE
+
+
+def take_rows(values, places):
+    """Rows `places` (B, n) of `values` (B, count, L)."""
+    batch, count, length = ops.shape(values)
+    firsts = ops.arange(batch, dtype="int32")[:, None] * count
+    rows = firsts + ops.cast(places, "int32")
+    return ops.take(ops.reshape(values, (-1, length)), rows, axis=0)
+
+
+def _pieces(values):
+    """`(B, N, V)` -> `(B, N, V / piece, piece)`, filled up with what isn't chosen."""
+    _, width, size = values.shape
+    if room := -size % _PIECE:
+        values = ops.pad(
+            values, ((0, 0), (0, 0), (0, room)), constant_values=4 * IMPOSSIBLE
+        )
+    return ops.reshape(values, (-1, width, (size + room) // _PIECE, _PIECE))
+
+
+def _take_pieces(pieces, places):
+    """Of pieces `(B, N, count, piece)` those at `places` (B, n) of the N count."""
+    _, width, count, length = pieces.shape
+    return take_rows(ops.reshape(pieces, (-1, width * count, length)), places)
