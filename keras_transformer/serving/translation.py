@@ -68,25 +68,19 @@ class TranslationSignatures(SearchSignatures):
         with products_in_parts(self._parallel_searches):
             return self._find(source_ids, num_hypotheses=1)
 
-    def _shared_out(self, source_ids, search):
-        """A search of each part of the batch, and their answers in one.
-
-        Nothing connects the parts, so TensorFlow runs them at the same time. The last
-        parts of a small batch are empty.
-        """
-        batch = tf.shape(source_ids)[0]
-        most = self._parallel_searches
-        count = tf.clip_by_value(batch // _SENTENCES_PER_SEARCH, 1, most)
-        size = -(-batch // count)
-        parts = [source_ids[i * size : (i + 1) * size] for i in range(most)]
-        return _joined([search(part) for part in parts])
+    def _best_of_parts(self, source_ids):
+        """As many searches as keep their threads busy."""
+        count = tf.shape(source_ids)[0] // _SENTENCES_PER_SEARCH
+        count = tf.clip_by_value(count, 1, self._parallel_searches)
+        searches = [self._best_of_many] * self._parallel_searches
+        return _shared_out(source_ids, count, searches)
 
     def _best(self, source_ids):
         """The search; attention has a faster way where there is one sentence only."""
         found = tf.cond(
             tf.shape(source_ids)[0] == 1,
             lambda: self._best_of_one(source_ids[:1]),
-            lambda: self._shared_out(source_ids, self._best_of_many),
+            lambda: self._best_of_parts(source_ids),
         )
         return {
             "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
@@ -109,7 +103,10 @@ class TranslationSignatures(SearchSignatures):
             return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
         def search(source_ids):
-            return _joined([compiled(part) for part in tf.split(source_ids, count)])
+            return _shared_out(source_ids, count, [search_part] * count)
+
+        def search_part(source_ids):
+            return compiled(tf.ensure_shape(source_ids, spec.shape))
 
         return count * size, search
 
@@ -295,15 +292,24 @@ class TranslationSignatures(SearchSignatures):
         return self._answer_ids(source_ids, source_length, self._best_compiled)
 
 
-def _joined(found):
-    """The answers of several searches as those of one, padded to the longest."""
+def _shared_out(source_ids, count, searches):
+    """The answers of the first `count` searches, each to a part of the batch.
+
+    Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
+    take turns, as neighbours are often of like length. The other searches get none.
+    """
+    rows = tf.range(tf.shape(source_ids)[0])
+    turns = rows % count, len(searches)
+    parts = tf.dynamic_partition(source_ids, *turns)
+    found = [search(part) for search, part in zip(searches, parts)]
     lengths = [tf.shape(part["ids"])[2] for part in found]
     longest = tf.reduce_max(tf.stack(lengths))
     ids = [
         tf.pad(part["ids"], [[0, 0], [0, 0], [0, longest - length]])
         for part, length in zip(found, lengths)
     ]
+    places = tf.dynamic_partition(rows, *turns)
     return {
-        "ids": tf.concat(ids, axis=0),
-        "scores": tf.concat([part["scores"] for part in found], axis=0),
+        "ids": tf.dynamic_stitch(places, ids),
+        "scores": tf.dynamic_stitch(places, [part["scores"] for part in found]),
     }

@@ -1,5 +1,7 @@
 """What each signature answers, by value."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -106,6 +108,17 @@ def test_smaller_weights_answer_in_a_clean_process(small_translator, tmp_path, w
         TEXTS, beam_size=2, max_length=5, num_hypotheses=2, return_scores=True
     )
     np.testing.assert_allclose(found["scores"], whole[1], rtol=0.05)
+
+
+def test_float32_is_what_the_graph_computes_in(tokenizer, tmp_path):
+    sizes = {"hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "num_layers": 1}
+    model = kt.Transformer(320, **sizes, dtype="mixed_bfloat16")
+    translator = kt.Translator(model, tokenizer)
+    path = export_saved_model(translator, tmp_path, beam_size=1, signatures=[])
+    graph = tf.saved_model.load(path).signatures["serving_default"].graph
+    types = set(re.findall("DT_[A-Z0-9]+", str(graph.as_graph_def())))
+    assert "DT_FLOAT" in types
+    assert "DT_BFLOAT16" not in types
 
 
 def test_int8_variables_are_a_quarter(small_translator, tmp_path):
