@@ -5,7 +5,7 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_transformer.decoding.search import IMPOSSIBLE
+from keras_transformer.decoding.vocabulary import IMPOSSIBLE
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "silu": "SWISH"}
