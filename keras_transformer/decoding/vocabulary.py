@@ -24,6 +24,8 @@ def log_normalizer(logits):
     Returns:
         What to subtract from logits to have log-probabilities, `(B, N, 1)`.
     """
+    if _is_one_row(logits):
+        return ops.logsumexp(logits, axis=-1, keepdims=True)
     size, outer = logits.shape[-1], ops.shape(logits)[:-1]
     maxima = ops.max(_pieces(logits), axis=-1)
     probabilities = _pieces(ops.softmax(ops.reshape(logits, (-1, size)))[:, None])
@@ -50,7 +52,7 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
     _, width, size = logits.shape
     banned = np.zeros(-(-size // _PIECE) * _PIECE, "float32")
     banned[list(banned_ids)] = IMPOSSIBLE
-    if width * size < 4 * k * _PIECE:
+    if _is_one_row(logits) or width * size < 4 * k * _PIECE:
         values = ops.reshape(logits + scores + banned[:size], (-1, width * size))
         values, places = ops.top_k(values, k)
         places = ops.cast(places, "int32")
@@ -89,6 +91,11 @@ def take_rows(values, places):
     firsts = ops.arange(batch, dtype="int32")[:, None] * count
     rows = firsts + ops.cast(places, "int32")
     return ops.take(ops.reshape(values, (-1, length)), rows, axis=0)
+
+
+def _is_one_row(logits):
+    """Whether there is so little to compute that the fewest operations count."""
+    return logits.shape[:2] == (1, 1)
 
 
 def _pieces(values):

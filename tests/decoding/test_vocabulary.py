@@ -42,6 +42,7 @@ def test_the_best_tokens_are_those_of_a_sort(width, size, k, banned_ids):
     logits[..., list(banned_ids)] += 9.0
     assert_best(logits, k, scores=scores, banned_ids=banned_ids)
     assert_best(logits, k, banned_ids=banned_ids)
+    assert_best(logits[:1], k, banned_ids=banned_ids)
 
 
 def test_a_small_vocabulary_needs_no_pieces():
@@ -79,3 +80,5 @@ def test_the_normalizer_is_that_of_keras(size, scale):
     expected = ops.logsumexp(logits, axis=-1, keepdims=True)
     assert found.shape == (3, 2, 1)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
+    one_row = log_normalizer(ops.convert_to_tensor(logits[:1, :1]))
+    np.testing.assert_allclose(one_row, expected[:1, :1], rtol=1e-6, atol=1e-5)
