@@ -14,11 +14,13 @@ threads that `server-config` gives it: two inter-op threads with one intra-op th
 each, or for XLA two that they share. The floor is the products of matrices
 alone, of the same shapes, in TensorFlow. CTranslate2 is measured with MKL, which it
 takes by itself, and with oneDNN (`CT2_USE_MKL=0`), which is the faster by far on some
-processors; ratios are to the latter.
+processors; ratios are to the latter. It too can share a batch out, to two workers with
+a thread each.
 
 With --translator whole texts are translated by a trained model, beam 4, tokenizers
-included, and scored. With --marian all three load the same Marian checkpoint, each by
-its own means; `--marian random` makes one.
+included, and scored: by ours 256 at a time, by the others 64, which suits each best.
+With --marian all three load the same Marian checkpoint, each by its own means;
+`--marian random` makes one.
 """
 
 import argparse
@@ -52,8 +54,10 @@ PROGRAMS = (
     "ours, bfloat16, XLA",
     "ours, int8",
     "CTranslate2",
-    "CTranslate2, int8",
     "CTranslate2, oneDNN",
+    "CTranslate2, oneDNN, two workers",
+    "CTranslate2, oneDNN, int8",
+    "CTranslate2, oneDNN, int8, two workers",
     "Transformers",
 )
 TEXT_PROGRAMS = (
@@ -62,6 +66,7 @@ TEXT_PROGRAMS = (
     "texts, ours, int8",
     "texts, CTranslate2",
     "texts, CTranslate2, oneDNN",
+    "texts, CTranslate2, oneDNN, two workers",
 )
 MARIAN_PROGRAMS = (
     "texts, ours",
@@ -190,17 +195,21 @@ def ours(weights, suffix=""):
 
 
 @functools.cache
-def ctranslate2_engine(folder, compute_type="default"):
+def ctranslate2_engine(folder, compute_type="default", workers=1):
     import ctranslate2
 
     return ctranslate2.Translator(
-        folder, compute_type=compute_type, intra_threads=THREADS
+        folder,
+        compute_type=compute_type,
+        inter_threads=workers,
+        intra_threads=THREADS // workers,
     )
 
 
-def ctranslate2(compute_type):
+def ctranslate2(compute_type, workers=1):
     def start(job):
-        engine = ctranslate2_engine(job["paths"]["ctranslate2"], compute_type)
+        path = job["paths"]["ctranslate2"]
+        engine = ctranslate2_engine(path, compute_type, workers)
         tokens = [[f"t{i}" for i in row] for row in source_ids(job)]
 
         def work():
@@ -208,7 +217,7 @@ def ctranslate2(compute_type):
                 tokens,
                 beam_size=job["beam_size"],
                 max_decoding_length=LENGTH,
-                max_batch_size=job["batch_size"],
+                max_batch_size=-(-job["batch_size"] // workers),
             )
             assert all(len(one.hypotheses[0]) == LENGTH for one in found)
 
@@ -293,20 +302,20 @@ def our_texts(weights):
             return [answer.decode() for answer in found]
 
         def work():
-            return by_length(texts, translate)
+            return by_length(texts, translate, batch_size=256)
 
         return work
 
     return start
 
 
-def ctranslate2_texts(model):
+def ctranslate2_texts(model, workers=1):
     """With a leading space where our own tokenizer puts one."""
 
     def start(job):
         import sentencepiece
 
-        engine = ctranslate2_engine(job["paths"][model])
+        engine = ctranslate2_engine(job["paths"][model], workers=workers)
         spm = pathlib.Path(job["paths"]["sentencepiece"])
         source, target = (
             sentencepiece.SentencePieceProcessor(model_file=str(spm / f"{side}.spm"))
@@ -378,14 +387,19 @@ CONTENDERS = {
     "ours, bfloat16, XLA": ours("bfloat16", "_xla"),
     "ours, int8": ours("int8"),
     "CTranslate2": ctranslate2("float32"),
-    "CTranslate2, int8": ctranslate2("int8"),
     "CTranslate2, oneDNN": ctranslate2("float32"),
+    "CTranslate2, oneDNN, two workers": ctranslate2("float32", workers=2),
+    "CTranslate2, oneDNN, int8": ctranslate2("int8"),
+    "CTranslate2, oneDNN, int8, two workers": ctranslate2("int8", workers=2),
     "Transformers": transformers,
     "texts, ours": our_texts("float32"),
     "texts, ours, bfloat16": our_texts("bfloat16"),
     "texts, ours, int8": our_texts("int8"),
     "texts, CTranslate2": ctranslate2_texts("ctranslate2"),
     "texts, CTranslate2, oneDNN": ctranslate2_texts("ctranslate2"),
+    "texts, CTranslate2, oneDNN, two workers": ctranslate2_texts(
+        "ctranslate2", workers=2
+    ),
     "Marian, CTranslate2": ctranslate2_texts("marian, ctranslate2"),
     "Marian, CTranslate2, oneDNN": ctranslate2_texts("marian, ctranslate2"),
     "Marian, Transformers": marian_transformers,
