@@ -94,12 +94,17 @@ def search(
             (index, values, state),
         )
 
-    index = ops.convert_to_tensor(0, "int32")
-    if sentences["max_lengths"].shape[0] is not None:
-        _, values, _ = extend_until(0, index, values, state, sentences)
-        return selection.answers(values, sentences)
+    start = ops.convert_to_tensor(0, "int32"), values, state, sentences
+    if sentences["max_lengths"].shape[0] is None:
+        return _search_leaving(extend_until, selection, longest, *start)
+    _, values, _ = extend_until(0, *start)
+    return selection.answers(values, sentences)
 
-    def some_live(index, answers, rows, *of_rows):
+
+def _search_leaving(extend_until, selection, longest, *start):
+    """The answers of a search whose sentences leave the batch when they are done."""
+
+    def some_live(index, answers, rows, values, state, sentences):
         return ops.logical_and(index < longest, ops.shape(rows)[0] > 0)
 
     def extend_and_leave(index, answers, rows, values, state, sentences):
@@ -117,8 +122,9 @@ def search(
         )
         return index, answers, *of_rows
 
+    index, values, state, sentences = start
     answers = selection.answers(values, sentences)
-    rows = ops.arange(batch, dtype="int32")
+    rows = ops.arange(ops.shape(sentences["max_lengths"])[0], dtype="int32")
     everything = (index, answers, rows, values, state, sentences)
     return ops.while_loop(some_live, extend_and_leave, everything)[1]
 
