@@ -18,9 +18,36 @@ class _Client:
         self.timeout = timeout
         self.retries = retries
 
-    def translate(self, texts):
-        """A list of strings -> a list of strings."""
-        return self.ask(text=list(texts))["translation"] if texts else []
+    def translate(self, texts, batch_size=32):
+        """Translates any number of texts, those of like length in one request.
+
+        Args:
+            texts: List of strings, or one string.
+            batch_size: Most texts of a request. A server that joins requests refuses
+                more than its `max_batch_size`, see `write_server_config`.
+
+        Returns:
+            A list of strings in the order of `texts`; a string for a string.
+
+        Raises:
+            ValueError: If `batch_size` isn't positive.
+            ServingError: As `ask`.
+        """
+        if batch_size < 1:
+            raise ValueError(
+                f"batch_size must be positive; received batch_size={batch_size}."
+            )
+        if isinstance(texts, str):
+            return self.translate([texts])[0]
+        texts = list(texts)
+        answers = [None] * len(texts)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(texts), batch_size):
+            rows = order[start : start + batch_size]
+            found = self.ask(text=[texts[i] for i in rows])["translation"]
+            for i, answer in zip(rows, found):
+                answers[i] = answer
+        return answers
 
 
 class RestClient(_Client):

@@ -169,6 +169,24 @@ def test_rest_client_tries_again_and_then_answers(signatures):
         assert client.translate([]) == []
 
 
+def test_client_sends_no_more_texts_at_a_time_than_a_server_takes(monkeypatch):
+    requests = []
+
+    def ask(self, text):
+        requests.append(text)
+        return {"translation": [one.upper() for one in text]}
+
+    monkeypatch.setattr(RestClient, "ask", ask)
+    client = RestClient("http://localhost:8501", "small")
+    texts = [chr(97 + i % 26) * (1 + 7 * i % 10) for i in range(70)]
+    assert client.translate(iter(texts)) == [text.upper() for text in texts]
+    assert [len(request) for request in requests] == [32, 32, 6]
+    assert len(requests[0][-1]) <= len(requests[1][0])
+    assert client.translate("one", batch_size=1) == "ONE"
+    with pytest.raises(ValueError, match="batch_size=0"):
+        client.translate(texts, batch_size=0)
+
+
 def test_rest_client_says_what_is_wrong(signatures):
     with RestServer(signatures) as server:
         with pytest.raises(ServingError, match="HTTP 404: no such model"):
