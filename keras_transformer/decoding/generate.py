@@ -163,16 +163,20 @@ def generate(
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
-    banned = {0, start_id, *banned_ids}
+    vocabulary_size = model.target_embedding.vocabulary_size
+    if unknown := [i for i in banned_ids if not 0 <= i < vocabulary_size]:
+        raise ValueError(
+            f"banned_ids must be between 0 and {vocabulary_size - 1}; received "
+            f"{unknown}."
+        )
+    banned = {0, start_id, *map(int, banned_ids)}
     applied = []
     if min_length is not None:
         applied.append(rules.at_least(min_length, end_id))
     if no_repeat_ngram_size is not None:
         applied.append(rules.no_repeat(no_repeat_ngram_size))
     if allowed_tokens is not None:
-        applied.append(
-            rules.only(allowed_tokens, model.target_embedding.vocabulary_size)
-        )
+        applied.append(rules.only(allowed_tokens, vocabulary_size))
     if target_prefix is not None:
         sentences["prefix"] = ops.convert_to_tensor(target_prefix, "int32")
         applied.append(rules.begin_with("prefix"))

@@ -60,29 +60,32 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
 
     pieces, banned = _pieces(logits), banned.reshape(-1, _PIECE)
     count = len(banned)
-    maxima = ops.max(pieces, axis=-1)
-    if len(banned_ids):
-        # Those of pieces with banned tokens anew.
-        (touched,) = np.nonzero(banned.any(axis=-1))
-        few = ops.take(pieces, touched, axis=2) + banned[touched]
-        source = np.arange(count)
-        source[touched] = count + np.arange(len(touched))
-        maxima = ops.concatenate([maxima, ops.max(few, axis=-1)], axis=-1)
-        maxima = ops.take(maxima, source, axis=-1)
-    maxima = ops.reshape(maxima + scores, (-1, width * count))
-
+    maxima = ops.reshape(_maxima(pieces, banned) + scores, (-1, width * count))
     # The best continuations are in the pieces with the best maxima.
     _, chosen = ops.top_k(maxima, k)
     chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
     values = _take_pieces(pieces, chosen)
     scores = ops.broadcast_to(scores, (*ops.shape(logits)[:2], 1))
     values = values + take_rows(scores, chosen // count)
-    if len(banned_ids):
+    if banned.any():
         values = values + ops.take(banned, chosen % count, axis=0)
     values, places = ops.top_k(ops.reshape(values, (-1, k * _PIECE)), k)
     places = ops.cast(places, "int32")
     piece = take_rows(chosen[..., None], places // _PIECE)[..., 0]
     return values, piece // count, piece % count * _PIECE + places % _PIECE
+
+
+def _maxima(pieces, banned):
+    """The maxima of the sums of `pieces` (B, N, count, piece) and `banned`."""
+    maxima = ops.max(pieces, axis=-1)
+    (touched,) = np.nonzero(banned.any(axis=-1))
+    if not len(touched):
+        return maxima
+    # Only a few pieces have banned tokens: theirs are computed anew.
+    few = ops.max(ops.take(pieces, touched, axis=2) + banned[touched], axis=-1)
+    source = np.arange(len(banned))
+    source[touched] = len(banned) + np.arange(len(touched))
+    return ops.take(ops.concatenate([maxima, few], axis=-1), source, axis=-1)
 
 
 def take_rows(values, places):

@@ -114,6 +114,14 @@ def test_a_forced_end_costs_nothing(beam_size):
             assert score == pytest.approx(cut_off, abs=1e-4)
 
 
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_banned_end_can_be_forced_all_the_same(beam_size):
+    options = {"banned_ids": (END,), "force_end": True, "max_length": 5}
+    for ((tokens, score),) in search(tiny(), SOURCES, beam_size=beam_size, **options):
+        assert len(tokens) == 5 and tokens.index(END) == 4
+        assert score > -100
+
+
 @pytest.mark.parametrize("name", ["penalty_form", "stop_when"])
 def test_unknown_names_are_errors(name):
     with pytest.raises(ValueError, match=f"{name} must be one of .*'else'"):
@@ -345,6 +353,7 @@ def test_learned_positions_end_the_answers():
         ({"beam_size": 0}, "beam_size=0"),
         ({"beam_size": 2, "num_hypotheses": 3}, "num_hypotheses=3"),
         ({"max_length": 0}, "max_length=0"),
+        ({"banned_ids": (3, 12)}, r"between 0 and 11; received \[12\]"),
         ({"allowed_tokens": [4, 5]}, r"allowed_tokens=\[4, 5\]"),
         ({"max_length": 3, "min_length": 4}, "min_length=4"),
         ({"length_penalty": -1.0}, "length_penalty=-1.0"),
