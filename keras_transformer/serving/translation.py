@@ -68,19 +68,22 @@ class TranslationSignatures(SearchSignatures):
         with products_in_parts(self._parallel_searches):
             return self._find(source_ids, num_hypotheses=1)
 
-    def _best_of_parts(self, source_ids):
-        """As many searches as keep their threads busy."""
-        count = tf.shape(source_ids)[0] // _SENTENCES_PER_SEARCH
+    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def _n_best_of_many(self, source_ids):
+        return self._find(source_ids, num_hypotheses=self._num_hypotheses)
+
+    def _in_parts(self, search, *inputs):
+        """As many searches side by side as keep their threads busy."""
+        count = tf.shape(inputs[0])[0] // _SENTENCES_PER_SEARCH
         count = tf.clip_by_value(count, 1, self._parallel_searches)
-        searches = [self._best_of_many] * self._parallel_searches
-        return _shared_out(source_ids, count, searches)
+        return _shared_out(inputs, count, [search] * self._parallel_searches)
 
     def _best(self, source_ids):
         """The search; attention has a faster way where there is one sentence only."""
         found = tf.cond(
             tf.shape(source_ids)[0] == 1,
             lambda: self._best_of_one(source_ids[:1]),
-            lambda: self._best_of_parts(source_ids),
+            lambda: self._in_parts(self._best_of_many, source_ids),
         )
         return {
             "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
@@ -103,7 +106,7 @@ class TranslationSignatures(SearchSignatures):
             return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
         def search(source_ids):
-            return _shared_out(source_ids, count, [search_part] * count)
+            return _shared_out([source_ids], count, [search_part] * count)
 
         def search_part(source_ids):
             return compiled(tf.ensure_shape(source_ids, spec.shape))
@@ -156,7 +159,7 @@ class TranslationSignatures(SearchSignatures):
     def n_best(self, text):
         source_ids, truncated = self._text_model.encode(text)
         count = self._num_hypotheses
-        found = self._find(source_ids.to_tensor(), num_hypotheses=count)
+        found = self._in_parts(self._n_best_of_many, source_ids.to_tensor())
         return {
             "translations": tf.ensure_shape(self._texts(found["ids"]), [None, count]),
             "scores": found["scores"],
@@ -179,6 +182,28 @@ class TranslationSignatures(SearchSignatures):
         # A tensor as a default becomes the signature's, which the server fills in.
         defaults = [tf.constant(value) for value in ([1], [penalty], [limit], [""])]
 
+        @graph(
+            input_signature=[
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.float32),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([None, None], tf.int32),
+            ]
+        )
+        def search(
+            count, longest, source_ids, length_penalty, max_length, target_prefix
+        ):
+            return self._find(
+                source_ids,
+                num_hypotheses=count,
+                length_penalty=length_penalty,
+                max_length=max_length,
+                longest=longest,
+                target_prefix=target_prefix,
+            )
+
         @graph(input_signature=specs)
         def translate(
             text,
@@ -196,14 +221,13 @@ class TranslationSignatures(SearchSignatures):
             own = tf.cast(source_ids.row_lengths(), tf.int32) + 50
             asked = tf.broadcast_to(max_length, rows)
             lengths = tf.where(asked > 0, tf.minimum(asked, longest), own)
-            prefix = tf.broadcast_to(target_prefix, rows)
-            found = self._find(
+            most = tf.reduce_max(tf.concat([lengths, [1]], axis=0))
+            found = self._in_parts(
+                lambda *inputs: search(count, most, *inputs),
                 source_ids.to_tensor(),
-                num_hypotheses=count,
-                length_penalty=tf.broadcast_to(tf.maximum(length_penalty, 0.0), rows),
-                max_length=lengths,
-                longest=tf.reduce_max(tf.concat([lengths, [1]], axis=0)),
-                target_prefix=self._prefix(prefix, longest),
+                tf.broadcast_to(tf.maximum(length_penalty, 0.0), rows),
+                lengths,
+                self._prefix(tf.broadcast_to(target_prefix, rows), longest),
             )
             asked_for = tf.range(count) < counts[:, None]
             return {
@@ -292,16 +316,21 @@ class TranslationSignatures(SearchSignatures):
         return self._answer_ids(source_ids, source_length, self._best_compiled)
 
 
-def _shared_out(source_ids, count, searches):
+def _shared_out(inputs, count, searches):
     """The answers of the first `count` searches, each to a part of the batch.
 
     Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
     take turns, as neighbours are often of like length. The other searches get none.
+
+    Args:
+        inputs: Tensors with a row for each sentence.
+        count: Number of parts, an integer or a scalar tensor.
+        searches: Functions of a part of each input.
     """
-    rows = tf.range(tf.shape(source_ids)[0])
+    rows = tf.range(tf.shape(inputs[0])[0])
     turns = rows % count, len(searches)
-    parts = tf.dynamic_partition(source_ids, *turns)
-    found = [search(part) for search, part in zip(searches, parts)]
+    parts = zip(*(tf.dynamic_partition(each, *turns) for each in inputs))
+    found = [search(*part) for search, part in zip(searches, parts)]
     lengths = [tf.shape(part["ids"])[2] for part in found]
     longest = tf.reduce_max(tf.stack(lengths))
     ids = [

@@ -199,7 +199,7 @@ def test_parallel_searches_give_the_same_answers(
                 tmp_path / str(count),
                 beam_size=2,
                 max_length=5,
-                signatures=["token_ids", "token_ids_xla"],
+                signatures=["token_ids", "token_ids_xla", "n_best", "translate"],
                 xla_buckets=[(35, 8)],
                 parallel_searches=count,
                 warmup_batch_sizes=(),
@@ -220,6 +220,24 @@ def test_parallel_searches_give_the_same_answers(
             found = two[name](**inputs)
             np.testing.assert_array_equal(found["output_ids"], expected["output_ids"])
             np.testing.assert_allclose(found["score"], expected["score"], atol=1e-4)
+        # Options of its own for each row.
+        texts = [f"dog {i} " * (i % 5) for i in range(batch_size)]
+        inputs = {"text": tf.constant(texts, tf.string)}
+        row = tf.range(batch_size)
+        options = {
+            "num_hypotheses": row % 2 + 1,
+            "length_penalty": tf.cast(row, tf.float32) / 20.0,
+            "max_length": row % 5,
+            "target_prefix": tf.where(row % 2 == 0, "a ", ""),
+        }
+        for name in ("n_best", "translate"):
+            if name == "translate":
+                inputs |= options
+            expected, found = one[name](**inputs), two[name](**inputs)
+            np.testing.assert_array_equal(
+                found["translations"], expected["translations"]
+            )
+            np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-4)
 
 
 def test_answers_of_parallel_searches_are_as_long_as_the_longest(
