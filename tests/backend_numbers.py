@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_transformer import EncoderModel, LanguageModel, Transformer, layers
 from keras_transformer.decoding import generate
+from keras_transformer.decoding.vocabulary import best_tokens, log_normalizer
 from keras_transformer.training import MaskedCrossentropy
 
 rng = np.random.default_rng(0)
@@ -61,6 +62,11 @@ def numbers():
         answers = generate(model, ids, beam_size=2, max_length=4)
         for part, value in answers.items():
             found[f"{name}_{part}"] = value
+    # A vocabulary of many pieces.
+    logits, scores = tensor(3, 2, 2000), tensor(3, 2, 1)
+    found["normalizer"] = log_normalizer(logits)
+    best = best_tokens(logits, 4, scores=scores, banned_ids=(0, 70, 1999))
+    found |= dict(zip(("best_values", "best_hypotheses", "best_tokens"), best))
     sizes = {"num_layers": 1, "hidden_dim": 8, "num_heads": 2, "intermediate_dim": 16}
     ids = np.array([[5, 6, 7, 8], [9, 4, 0, 0]])
     for pooling in ("mean", "max", "first"):

@@ -169,7 +169,10 @@ def generate(
             f"banned_ids must be between 0 and {vocabulary_size - 1}; received "
             f"{unknown}."
         )
-    banned = {0, start_id, *map(int, banned_ids)}
+    projection = model.target_embedding.output_projection()
+    # Columns past the vocabulary are no tokens.
+    room = range(vocabulary_size, projection[0].shape[1])
+    banned = {0, start_id, *map(int, banned_ids), *room}
     applied = []
     if min_length is not None:
         applied.append(rules.at_least(min_length, end_id))
@@ -186,9 +189,8 @@ def generate(
         applied.append(rules.force_end(end_id, banned=end_id in banned))
         banned -= {end_id}
 
-    # Variables are read once, and the output projection's is transposed once.
+    # Variables are read once.
     weights = [(v, ops.convert_to_tensor(v)) for v in model.trainable_variables]
-    projection = model.target_embedding.output_projection()
 
     def step(ids, index, state, sentences, mask):
         caches = [

@@ -53,7 +53,8 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
     banned = np.zeros(-(-size // _PIECE) * _PIECE, "float32")
     banned[list(banned_ids)] = IMPOSSIBLE
     if _is_one_row(logits) or width * size < 4 * k * _PIECE:
-        values = ops.reshape(logits + scores + banned[:size], (-1, width * size))
+        values = logits + scores + ops.convert_to_tensor(banned[:size])
+        values = ops.reshape(values, (-1, width * size))
         values, places = ops.top_k(values, k)
         places = ops.cast(places, "int32")
         return values, places // size, places % size
@@ -68,6 +69,7 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
     scores = ops.broadcast_to(scores, (*ops.shape(logits)[:2], 1))
     values = values + take_rows(scores, chosen // count)
     if banned.any():
+        banned = ops.convert_to_tensor(banned)
         values = values + ops.take(banned, chosen % count, axis=0)
     values, places = ops.top_k(ops.reshape(values, (-1, k * _PIECE)), k)
     places = ops.cast(places, "int32")
@@ -82,7 +84,8 @@ def _maxima(pieces, banned):
     if not len(touched):
         return maxima
     # Only a few pieces have banned tokens: theirs are computed anew.
-    few = ops.max(ops.take(pieces, touched, axis=2) + banned[touched], axis=-1)
+    few = ops.take(pieces, touched, axis=2) + ops.convert_to_tensor(banned[touched])
+    few = ops.max(few, axis=-1)
     source = np.arange(len(banned))
     source[touched] = len(banned) + np.arange(len(touched))
     return ops.take(ops.concatenate([maxima, few], axis=-1), source, axis=-1)
