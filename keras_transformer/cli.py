@@ -197,7 +197,8 @@ def _train(options):
 def _translate(options):
     texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
     for answer in _load(options.folder).translate(texts, **_search(options)):
-        print(answer)
+        # A line for each answer, even if the model wrote line breaks.
+        print(*answer.splitlines())
 
 
 def _evaluate(options):

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+import keras_transformer as kt
 from keras_transformer.cli import main
 
 
@@ -19,7 +20,18 @@ def test_translates_the_lines_of_standard_input(folder, translator):
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
     expected = translator.translate(["the dog", "a cat"], max_length=4)
-    assert done.stdout.splitlines() == expected
+    expected = [" ".join(answer.splitlines()) for answer in expected]
+    assert done.stdout == "".join(f"{answer}\n" for answer in expected)
+
+
+def test_every_answer_is_one_line(folder, monkeypatch, capsys):
+    monkeypatch.setattr(
+        kt.Translator,
+        "translate",
+        lambda self, texts, **_: ["one\ntwo\x1d", "", "three"],
+    )
+    main(["translate", folder, "a", "b", "c"])
+    assert capsys.readouterr().out == "one two\n\nthree\n"
 
 
 def test_evaluates_exports_and_plots(folder, corpus, tmp_path, capsys):
