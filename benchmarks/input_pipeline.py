@@ -7,33 +7,23 @@ tokenized, shuffled, put in buckets while the model trains) and once held in mem
 Epochs of both are interleaved; medians count.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
 
 import tensorflow as tf
+from corpus import corpus_parser, read_corpus
 from turns import use_threads
 
 import keras_transformer as kt
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("source", help="a text file")
-    parser.add_argument("target", help="its translation")
-    parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--vocabulary-size", type=int, default=8000)
-    parser.add_argument("--steps", type=int, default=40)
+    parser = corpus_parser(__doc__.split("\n")[0], preset="tiny", steps=40)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     use_threads()
-    tokenizer = kt.text.train_tokenizer(
-        [arguments.source, arguments.target], arguments.vocabulary_size
-    )
-    streamed = kt.text.make_batches(
-        arguments.source, arguments.target, source_tokenizer=tokenizer
-    )
+    tokenizer, streamed = read_corpus(arguments)
     model = kt.Transformer.from_preset(arguments.preset, tokenizer.vocabulary_size)
     model.compile(kt.training.Adam(1e-4), kt.training.MaskedCrossentropy())
     with tempfile.TemporaryDirectory() as folder:

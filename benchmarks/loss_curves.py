@@ -8,12 +8,12 @@ chooses a model's first weights and its dropout; how far the curves of two seeds
 apart is the noise that the difference of the policies is set beside.
 """
 
-import argparse
 import itertools
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+from corpus import corpus_parser, read_corpus
 from turns import use_threads
 
 import keras_transformer as kt
@@ -22,13 +22,8 @@ POLICIES = "float32", "mixed_bfloat16"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("source", help="a text file")
-    parser.add_argument("target", help="its translation")
-    parser.add_argument("--preset", default="small")
-    parser.add_argument("--vocabulary-size", type=int, default=8000)
+    parser = corpus_parser(__doc__.split("\n")[0], preset="small", steps=500)
     parser.add_argument("--tokens-per-batch", type=int, default=2048)
-    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--window", type=int, default=50, help="steps a point")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--picture", default="loss_curves.png")
@@ -36,14 +31,8 @@ def main():
     if arguments.seeds < 2:
         parser.error("--seeds must be at least 2: their difference is the noise")
     use_threads()
-    tokenizer = kt.text.train_tokenizer(
-        [arguments.source, arguments.target], arguments.vocabulary_size
-    )
-    batches = kt.text.make_batches(
-        arguments.source,
-        arguments.target,
-        source_tokenizer=tokenizer,
-        tokens_per_batch=arguments.tokens_per_batch,
+    tokenizer, batches = read_corpus(
+        arguments, tokens_per_batch=arguments.tokens_per_batch
     )
     curves = {policy: [] for policy in POLICIES}
     for seed, policy in itertools.product(range(arguments.seeds), POLICIES):

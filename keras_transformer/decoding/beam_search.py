@@ -88,8 +88,7 @@ class BeamSearch:
         """The values after one more token."""
         width, max_lengths = self.width, sentences["max_lengths"][:, None]
         scores = values["scores"][..., None] - normalizer
-        count = min(2 * width, width * logits.shape[-1])
-        scores, place, tokens = best_tokens(logits, count, scores, banned_ids)
+        scores, place, tokens = best_tokens(logits, 2 * width, scores, banned_ids)
         length = index + 1
         ids = write_token(take_rows(values["ids"], place), index, tokens)
         places = ops.arange(width, dtype="int32")[None]

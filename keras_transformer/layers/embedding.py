@@ -102,9 +102,7 @@ class TokenEmbedding(keras.layers.Layer):
             dtype. V' is V or a little more, a number of columns that products are
             faster with; the logits past V are far below all others.
         """
-        kernel = ops.transpose(
-            ops.convert_to_tensor(self.embeddings, self.compute_dtype)
-        )
+        kernel = ops.transpose(self._matrix())
         bias = None
         if self.use_bias:
             bias = ops.convert_to_tensor(self.bias, self.compute_dtype)
@@ -115,8 +113,10 @@ class TokenEmbedding(keras.layers.Layer):
             bias = ops.pad(bias, ((0, room),), constant_values=_NO_LOGIT)
         return kernel, bias
 
+    def _matrix(self):
+        return ops.convert_to_tensor(self.embeddings, self.compute_dtype)
+
     def call(self, inputs, reverse=False, projection=None):
-        embeddings = ops.convert_to_tensor(self.embeddings, self.compute_dtype)
         if reverse:
             rows = ops.cast(inputs, self.compute_dtype)
             rows = ops.reshape(rows, (-1, self.hidden_dim))
@@ -127,13 +127,13 @@ class TokenEmbedding(keras.layers.Layer):
                 logits = logits if bias is None else logits + bias
                 logits = ops.cast(logits, "float32")
             else:
-                logits = product(rows, ops.transpose(embeddings))
+                logits = product(rows, ops.transpose(self._matrix()))
                 logits = ops.cast(logits, "float32")
                 if self.use_bias:
                     logits = logits + ops.cast(self.bias, "float32")
             length = inputs.shape[1] or ops.shape(inputs)[1]
             return ops.reshape(logits, (-1, length, logits.shape[-1]))
-        vectors = ops.take(embeddings, ops.cast(inputs, "int32"), axis=0)
+        vectors = ops.take(self._matrix(), ops.cast(inputs, "int32"), axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
 
     def compute_mask(self, inputs, mask=None):

@@ -6,6 +6,8 @@ import time
 import urllib.error
 import urllib.request
 
+from keras_transformer.layers.arguments import check_positive
+
 
 class ServingError(RuntimeError):
     """The server couldn't be reached, or refused the request; it says why."""
@@ -30,13 +32,10 @@ class _Client:
             A list of strings in the order of `texts`; a string for a string.
 
         Raises:
-            ValueError: If `batch_size` isn't positive.
+            ValueError: If `batch_size` isn't a positive integer.
             ServingError: As `ask`.
         """
-        if batch_size < 1:
-            raise ValueError(
-                f"batch_size must be positive; received batch_size={batch_size}."
-            )
+        check_positive("batch_size", batch_size)
         if isinstance(texts, str):
             return self.translate([texts])[0]
         texts = list(texts)

@@ -76,7 +76,7 @@ class TranslationSignatures(SearchSignatures):
         """As many searches side by side as keep their threads busy."""
         count = tf.shape(inputs[0])[0] // _SENTENCES_PER_SEARCH
         count = tf.clip_by_value(count, 1, self._parallel_searches)
-        return _shared_out(inputs, count, [search] * self._parallel_searches)
+        return _shared_out(search, inputs, count, self._parallel_searches)
 
     def _best(self, source_ids):
         """The search; attention has a faster way where there is one sentence only."""
@@ -105,11 +105,11 @@ class TranslationSignatures(SearchSignatures):
         def compiled(source_ids):
             return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
-        def search(source_ids):
-            return _shared_out([source_ids], count, [search_part] * count)
-
         def search_part(source_ids):
             return compiled(tf.ensure_shape(source_ids, spec.shape))
+
+        def search(source_ids):
+            return _shared_out(search_part, [source_ids], count, count)
 
         return count * size, search
 
@@ -316,21 +316,23 @@ class TranslationSignatures(SearchSignatures):
         return self._answer_ids(source_ids, source_length, self._best_compiled)
 
 
-def _shared_out(inputs, count, searches):
-    """The answers of the first `count` searches, each to a part of the batch.
+def _shared_out(search, inputs, count, most):
+    """The answers of `count` searches, each to a part of the batch.
 
     Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
-    take turns, as neighbours are often of like length. The other searches get none.
+    take turns, as neighbours are often of like length.
 
     Args:
+        search: Function of a part of each input.
         inputs: Tensors with a row for each sentence.
         count: Number of parts, an integer or a scalar tensor.
-        searches: Functions of a part of each input.
+        most: Its maximum, an integer: the number of searches in the graph, of which
+            those past `count` get no sentence.
     """
     rows = tf.range(tf.shape(inputs[0])[0])
-    turns = rows % count, len(searches)
+    turns = rows % count, most
     parts = zip(*(tf.dynamic_partition(each, *turns) for each in inputs))
-    found = [search(*part) for search, part in zip(searches, parts)]
+    found = [search(*part) for part in parts]
     lengths = [tf.shape(part["ids"])[2] for part in found]
     longest = tf.reduce_max(tf.stack(lengths))
     ids = [
