@@ -30,6 +30,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.seeds < 2:
         parser.error("--seeds must be at least 2: their difference is the noise")
+    if arguments.window < 1 or arguments.steps % arguments.window:
+        parser.error("--steps must be a multiple of --window")
     use_threads()
     tokenizer, batches = read_corpus(
         arguments, tokens_per_batch=arguments.tokens_per_batch
