@@ -158,26 +158,25 @@ def _graphs(
     text_model, weights, xla_buckets, parallel_searches, num_hypotheses, **search
 ):
     """The signatures of what is exported."""
-    for_translators = {
-        "xla_buckets": xla_buckets,
-        "parallel_searches": parallel_searches if parallel_searches > 1 else None,
-        "num_hypotheses": num_hypotheses,
-    }
+    for_translators = {"xla_buckets": xla_buckets, "num_hypotheses": num_hypotheses}
     if isinstance(text_model, TextEncoder):
-        _refuse(text_model, {**for_translators, **search})
+        searches = parallel_searches if parallel_searches > 1 else None
+        _refuse(
+            text_model, {**for_translators, "parallel_searches": searches, **search}
+        )
         return EncodingSignatures(text_model, weights)
     search = text_model.options(**search)
+    common = {"weights": weights, "parallel_searches": parallel_searches}
     if isinstance(text_model, TextGenerator):
         _refuse(text_model, for_translators)
-        return GenerationSignatures(text_model, weights=weights, **search)
+        return GenerationSignatures(text_model, **common, **search)
     num_hypotheses = num_hypotheses or search["beam_size"]
     check_search(**search, num_hypotheses=num_hypotheses)
     return TranslationSignatures(
         text_model,
         num_hypotheses,
-        weights=weights,
         xla_buckets=xla_buckets,
-        parallel_searches=parallel_searches,
+        **common,
         **search,
     )
 

@@ -29,7 +29,7 @@ class GenerationSignatures(SearchSignatures):
 
     def _answer(self, text, **options):
         prompt_ids, truncated = self._text_model.encode(text)
-        found = self._find(prompt_ids.to_tensor(), num_hypotheses=1, **options)
+        found = self._best_search(**options)(prompt_ids.to_tensor())
         return {
             "generated": self._texts(found["ids"])[:, 0],
             "score": found["scores"][:, 0],

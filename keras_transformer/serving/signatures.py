@@ -6,11 +6,15 @@ import functools
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers.core import products_in_parts
+
 WEIGHTS = ("float32", "bfloat16", "int8")
 
 # Nothing here needs Python's ifs and loops translated, which takes long.
 graph = functools.partial(tf.function, autograph=False)
 TEXT = tf.TensorSpec([None], tf.string, name="text")
+# Fewer sentences than this don't keep a thread busy enough to share them out.
+SENTENCES_PER_SEARCH = 16
 
 
 class Signatures:
@@ -78,17 +82,55 @@ class SearchSignatures(Signatures):
     Args:
         text_model: A `kt.Translator` or `kt.TextGenerator`.
         weights: See `Signatures`.
+        parallel_searches: Number of searches that a batch is shared out to.
         **search: Options of the search.
     """
 
-    def __init__(self, text_model, weights="float32", **search):
+    def __init__(self, text_model, weights="float32", parallel_searches=1, **search):
         super().__init__(text_model, weights)
+        self._parallel_searches = parallel_searches
         self._search = search
 
     def _find(self, source_ids, **options):
         options = {**self._search, **options}
         with self._model_in_use():
             return self._text_model.search(source_ids, model=self._model, **options)
+
+    def _best_search(self, **options):
+        """A function of source ids `(B, S)`: the search for one answer each.
+
+        It may be called several times; they share one copy of the search.
+        """
+
+        @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+        def of_many(source_ids):
+            return self._find(source_ids, num_hypotheses=1, **options)
+
+        @graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
+        def of_one(source_ids):
+            # Too little to be shared out, but what it reads isn't.
+            with products_in_parts(self._parallel_searches):
+                return self._find(source_ids, num_hypotheses=1, **options)
+
+        def best(source_ids):
+            # Attention has a faster way where there is one sentence only.
+            found = tf.cond(
+                tf.shape(source_ids)[0] == 1,
+                lambda: of_one(source_ids[:1]),
+                lambda: self._in_parts(of_many, source_ids),
+            )
+            return {
+                "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
+                "scores": tf.ensure_shape(found["scores"], [None, 1]),
+            }
+
+        return best
+
+    def _in_parts(self, search, *inputs):
+        """As many searches side by side as keep their threads busy."""
+        count = tf.shape(inputs[0])[0] // SENTENCES_PER_SEARCH
+        count = tf.clip_by_value(count, 1, self._parallel_searches)
+        return shared_out(search, inputs, count, self._parallel_searches)
 
     def _texts(self, ids):
         """Ids `(B, n, L)` -> strings `(B, n)`."""
@@ -97,6 +139,36 @@ class SearchSignatures(Signatures):
         # REST takes valid UTF-8 only; byte fallback can spell other bytes.
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         return tf.reshape(texts, tf.shape(ids)[:2])
+
+
+def shared_out(search, inputs, count, most):
+    """The answers of `count` searches, each to a part of the batch.
+
+    Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
+    take turns, as neighbours are often of like length.
+
+    Args:
+        search: Function of a part of each input.
+        inputs: Tensors with a row for each sentence.
+        count: Number of parts, an integer or a scalar tensor.
+        most: Its maximum, an integer: the number of searches in the graph, of which
+            those past `count` get no sentence.
+    """
+    rows = tf.range(tf.shape(inputs[0])[0])
+    turns = rows % count, most
+    parts = zip(*(tf.dynamic_partition(each, *turns) for each in inputs))
+    found = [search(*part) for part in parts]
+    lengths = [tf.shape(part["ids"])[2] for part in found]
+    longest = tf.reduce_max(tf.stack(lengths))
+    ids = [
+        tf.pad(part["ids"], [[0, 0], [0, 0], [0, longest - length]])
+        for part, length in zip(found, lengths)
+    ]
+    places = tf.dynamic_partition(rows, *turns)
+    return {
+        "ids": tf.dynamic_stitch(places, ids),
+        "scores": tf.dynamic_stitch(places, [part["scores"] for part in found]),
+    }
 
 
 def _quantize(variable):

@@ -4,15 +4,18 @@ import tensorflow as tf
 from keras import ops
 
 from keras_transformer.decoding.explain import explain
-from keras_transformer.layers.core import products_in_parts
 from keras_transformer.layers.pooling import MaskedPooling
-from keras_transformer.serving.signatures import TEXT, SearchSignatures, graph
+from keras_transformer.serving.signatures import (
+    SENTENCES_PER_SEARCH,
+    TEXT,
+    SearchSignatures,
+    graph,
+    shared_out,
+)
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
 _REFERENCE = tf.TensorSpec([None], tf.string, name="reference")
-# Fewer sentences than this don't keep a thread busy enough to share them out.
-_SENTENCES_PER_SEARCH = 16
 
 
 class TranslationSignatures(SearchSignatures):
@@ -22,7 +25,6 @@ class TranslationSignatures(SearchSignatures):
         translator: A `kt.Translator`.
         num_hypotheses: Number n of answers of `n_best`.
         xla_buckets: Pairs `(batch_size, source_length)`.
-        parallel_searches: Number of searches that a batch is shared out to.
         **options: See `SearchSignatures`.
     """
 
@@ -37,17 +39,10 @@ class TranslationSignatures(SearchSignatures):
     )
     xla_names = ("serving_default_xla", "token_ids_xla")
 
-    def __init__(
-        self,
-        translator,
-        num_hypotheses,
-        xla_buckets=(),
-        parallel_searches=1,
-        **options,
-    ):
+    def __init__(self, translator, num_hypotheses, xla_buckets=(), **options):
         super().__init__(translator, **options)
         self._num_hypotheses = num_hypotheses
-        self._parallel_searches = parallel_searches
+        self._best = self._best_search()
         self._buckets = [
             (*bucket, *self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
         ]
@@ -57,38 +52,9 @@ class TranslationSignatures(SearchSignatures):
         names = self.names + self.xla_names if self._buckets else self.names
         return {name: getattr(self, name) for name in names}
 
-    # Functions of their own, so that several signatures share one copy of the search.
-    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def _best_of_many(self, source_ids):
-        return self._find(source_ids, num_hypotheses=1)
-
-    @graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
-    def _best_of_one(self, source_ids):
-        # Too little to be shared out, but what it reads isn't.
-        with products_in_parts(self._parallel_searches):
-            return self._find(source_ids, num_hypotheses=1)
-
     @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def _n_best_of_many(self, source_ids):
         return self._find(source_ids, num_hypotheses=self._num_hypotheses)
-
-    def _in_parts(self, search, *inputs):
-        """As many searches side by side as keep their threads busy."""
-        count = tf.shape(inputs[0])[0] // _SENTENCES_PER_SEARCH
-        count = tf.clip_by_value(count, 1, self._parallel_searches)
-        return _shared_out(search, inputs, count, self._parallel_searches)
-
-    def _best(self, source_ids):
-        """The search; attention has a faster way where there is one sentence only."""
-        found = tf.cond(
-            tf.shape(source_ids)[0] == 1,
-            lambda: self._best_of_one(source_ids[:1]),
-            lambda: self._in_parts(self._best_of_many, source_ids),
-        )
-        return {
-            "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
-            "scores": tf.ensure_shape(found["scores"], [None, 1]),
-        }
 
     def _compiled_search(self, batch_size, source_length):
         """The search for one shape, compiled by XLA; in equal parts if it is large.
@@ -96,7 +62,7 @@ class TranslationSignatures(SearchSignatures):
         Returns:
             The number of rows that these parts have together, and the search.
         """
-        count = min(self._parallel_searches, batch_size // _SENTENCES_PER_SEARCH)
+        count = min(self._parallel_searches, batch_size // SENTENCES_PER_SEARCH)
         count = max(count, 1)
         size = -(-batch_size // count)
         spec = tf.TensorSpec([size, source_length], tf.int32)
@@ -109,7 +75,7 @@ class TranslationSignatures(SearchSignatures):
             return compiled(tf.ensure_shape(source_ids, spec.shape))
 
         def search(source_ids):
-            return _shared_out(search_part, [source_ids], count, count)
+            return shared_out(search_part, [source_ids], count, count)
 
         return count * size, search
 
@@ -314,33 +280,3 @@ class TranslationSignatures(SearchSignatures):
     @graph(input_signature=[_IDS, _LENGTHS])
     def token_ids_xla(self, source_ids, source_length):
         return self._answer_ids(source_ids, source_length, self._best_compiled)
-
-
-def _shared_out(search, inputs, count, most):
-    """The answers of `count` searches, each to a part of the batch.
-
-    Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
-    take turns, as neighbours are often of like length.
-
-    Args:
-        search: Function of a part of each input.
-        inputs: Tensors with a row for each sentence.
-        count: Number of parts, an integer or a scalar tensor.
-        most: Its maximum, an integer: the number of searches in the graph, of which
-            those past `count` get no sentence.
-    """
-    rows = tf.range(tf.shape(inputs[0])[0])
-    turns = rows % count, most
-    parts = zip(*(tf.dynamic_partition(each, *turns) for each in inputs))
-    found = [search(*part) for part in parts]
-    lengths = [tf.shape(part["ids"])[2] for part in found]
-    longest = tf.reduce_max(tf.stack(lengths))
-    ids = [
-        tf.pad(part["ids"], [[0, 0], [0, 0], [0, longest - length]])
-        for part, length in zip(found, lengths)
-    ]
-    places = tf.dynamic_partition(rows, *turns)
-    return {
-        "ids": tf.dynamic_stitch(places, ids),
-        "scores": tf.dynamic_stitch(places, [part["scores"] for part in found]),
-    }

@@ -46,6 +46,35 @@ def test_generator_answers_in_a_clean_process(generator, tmp_path):
     assert expected.encode() in drawn
 
 
+def test_parallel_searches_generate_the_same(generator, tmp_path):
+    one, two = (
+        tf.saved_model.load(
+            export_saved_model(
+                generator,
+                tmp_path / str(count),
+                parallel_searches=count,
+                warmup_batch_sizes=(),
+            )
+        ).signatures
+        for count in (1, 2)
+    )
+    options = {
+        "max_new_tokens": tf.constant([6]),
+        "temperature": tf.constant([1.0]),
+        "top_p": tf.constant([1.0]),
+        "seed": tf.constant([1]),
+    }
+    for batch_size in (0, 1, 31, 33):
+        # Of unequal length, so that the searches' answers are too.
+        texts = [f"dog {i} " * (i % 5) for i in range(batch_size)]
+        texts = tf.constant(texts, tf.string)
+        for name, inputs in (("serving_default", {}), ("generate", options)):
+            expected = one[name](text=texts, **inputs)
+            found = two[name](text=texts, **inputs)
+            np.testing.assert_array_equal(found["generated"], expected["generated"])
+            np.testing.assert_allclose(found["score"], expected["score"], atol=1e-4)
+
+
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 def test_encoder_answers_in_a_clean_process(encoder, tmp_path, weights):
     path = export_saved_model(encoder, tmp_path, weights=weights, verify=True)
@@ -64,4 +93,6 @@ def test_options_without_use_are_errors(generator, encoder, tmp_path):
         export_saved_model(generator, tmp_path, xla_buckets=[(1, 8)])
     with pytest.raises(ValueError, match="TextEncoder.*beam_size=2"):
         export_saved_model(encoder, tmp_path, beam_size=2)
+    with pytest.raises(ValueError, match="TextEncoder.*parallel_searches=2"):
+        export_saved_model(encoder, tmp_path, parallel_searches=2)
     assert not list(tmp_path.iterdir())
