@@ -4,7 +4,12 @@ from keras import ops
 
 from keras_transformer.decoding.beam_search import length_penalty
 from keras_transformer.decoding.search import write_token
-from keras_transformer.decoding.vocabulary import IMPOSSIBLE, best_tokens
+from keras_transformer.decoding.vocabulary import IMPOSSIBLE, ban, best_tokens, draw
+
+# A logit whose probability is zero at any temperature.
+_NEVER = -1e30
+# Numbers of further attempts follow those of so many steps.
+_STEPS = 2**16
 
 
 class Sampling:
@@ -19,7 +24,8 @@ class Sampling:
         temperature: What logits are divided by: below 1 the likely become likelier; 0
             takes the most probable token.
         top_k: Number of tokens to draw from, the most probable; all by default.
-        top_p: Draws from the fewest tokens whose probabilities sum up to this or more.
+        top_p: Draws from the fewest tokens whose probabilities sum up to this or more,
+            and those as probable as the last of them.
         seed: Integer or scalar integer tensor.
         penalty_form: `"gnmt"` or `"power"`, see `length_penalty`.
 
@@ -84,27 +90,38 @@ class Sampling:
     def _choose(self, logits, index, banned_ids):
         """The next token of each hypothesis, its logit first; each `(B, N)`."""
         size = logits.shape[-1]
+        rows = ops.reshape(logits, (-1, 1, size))
         greedy = not ops.is_tensor(self.temperature) and self.temperature == 0
-        count = 1 if greedy else min(self.top_k or size, size)
-        best, _, tokens = best_tokens(
-            ops.reshape(logits, (-1, 1, size)), count, banned_ids=banned_ids
-        )
-        shape = (-1, self.width, count)
-        best, tokens = ops.reshape(best, shape), ops.reshape(tokens, shape)
-        if greedy:
-            return best[..., 0], tokens[..., 0]
-        probabilities = ops.softmax(best / self.temperature, axis=-1)
-        probabilities = ops.where(best > IMPOSSIBLE / 2, probabilities, 0.0)
-        total = ops.cumsum(probabilities, axis=-1)
-        kept = ops.where(total - probabilities < self.top_p, probabilities, 0.0)
-        total = ops.cumsum(kept, axis=-1)
-        draw = uniform(self.seed, index, self.width)[None, :, None] * total[..., -1:]
-        chosen = ops.sum(ops.cast(total <= draw, "int32"), axis=-1, keepdims=True)
-        chosen = ops.minimum(chosen, ops.shape(best)[-1] - 1)
-        return tuple(
-            ops.take_along_axis(some, chosen, axis=-1)[..., 0]
-            for some in (best, tokens)
-        )
+        if greedy or self.top_k == 1:
+            best, _, tokens = best_tokens(rows, 1, banned_ids=banned_ids)
+        elif self.top_k:
+            count = min(self.top_k, size)
+            best, _, tokens = best_tokens(rows, count, banned_ids=banned_ids)
+            places = self._draw(best, index)
+            best, tokens = (
+                ops.take_along_axis(some, places, axis=1) for some in (best, tokens)
+            )
+        else:
+            logits = ban(rows[:, 0], banned_ids)
+            tokens = self._draw(logits, index)
+            best = ops.take_along_axis(logits, tokens, axis=1)
+        shape = (-1, self.width)
+        return ops.reshape(best, shape), ops.reshape(tokens, shape)
+
+    def _draw(self, logits, index):
+        """A place of each row of logits `(B N, n)`, drawn by its probability."""
+        possible = logits > IMPOSSIBLE / 2
+        logits = ops.where(possible, logits / self.temperature, _NEVER)
+        return draw(ops.softmax(logits), self.top_p, self._numbers(index))
+
+    def _numbers(self, index):
+        """The random numbers of a step: a function `(rows, attempt) -> (rows, 1)`."""
+
+        def numbers(rows, attempt):
+            found = uniform(self.seed, index + attempt * _STEPS, self.width)
+            return ops.tile(found[:, None], (rows // self.width, 1))
+
+        return numbers
 
     def answers(self, values, sentences):
         """All hypotheses, best first."""

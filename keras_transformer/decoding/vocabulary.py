@@ -77,6 +77,81 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
     return values, piece // count, piece % count * _PIECE + places % _PIECE
 
 
+def ban(logits, banned_ids):
+    """Logits `(..., V)` with those of some tokens lowered by `IMPOSSIBLE`."""
+    if not len(banned_ids):
+        return logits
+    banned = np.zeros(logits.shape[-1], "float32")
+    banned[list(banned_ids)] = IMPOSSIBLE
+    return logits + ops.convert_to_tensor(banned)
+
+
+def draw(probabilities, top_p, numbers):
+    """Draws a token of each row, from the nucleus, without sorting.
+
+    The nucleus are the fewest tokens whose probabilities sum up to `top_p` or more,
+    and those as probable as the last of them. A token drawn from all is one of them if
+    what is more probable than it sums up to less than `top_p`. If it isn't one, none of
+    the less probable is either: the next attempt draws from what is more probable. A
+    few attempts are enough, as each leaves a random part of the rest.
+
+    Args:
+        probabilities: Float tensor `(R, V)`, whose rows sum up to 1.
+        top_p: Float or scalar tensor, above 0.
+        numbers: Function `(R, attempt) -> (R, 1)` of random numbers in [0, 1).
+
+    Returns:
+        Tokens, int32 `(R, 1)`.
+    """
+    rows, size = ops.shape(probabilities)[0], probabilities.shape[1]
+    room = -size % _PIECE
+    pieces = ops.pad(probabilities, ((0, 0), (0, room))) if room else probabilities
+    pieces = ops.reshape(pieces, (-1, (size + room) // _PIECE, _PIECE))
+
+    def above(floor):
+        """Of each piece the sum of what is more probable."""
+        return ops.sum(ops.where(pieces > floor[:, :, None], pieces, 0.0), axis=-1)
+
+    def attempt_draw(attempt, found, tokens, floor, sums):
+        total = ops.sum(sums, axis=-1, keepdims=True)
+        piece, rest = _passed(sums, numbers(rows, attempt) * total)
+        values = take_rows(pieces, piece)[:, 0]
+        place, _ = _passed(ops.where(values > floor, values, 0.0), rest)
+        probability = ops.take_along_axis(values, place, axis=1)
+        higher = above(probability)
+        mass = ops.sum(higher, axis=-1, keepdims=True)
+        # With all tokens in the nucleus, rounding mustn't leave any out.
+        inside = ops.logical_or(mass < top_p, ops.convert_to_tensor(top_p) >= 1.0)
+        tokens = ops.where(found, tokens, piece * _PIECE + place)
+        found = ops.logical_or(found, inside)
+        floor = ops.where(found, floor, probability)
+        return attempt + 1, found, tokens, floor, ops.where(found, sums, higher)
+
+    def some_missing(attempt, found, *_):
+        return ops.logical_not(ops.all(found))
+
+    floor = ops.zeros_like(probabilities[:, :1])
+    found, tokens = ops.zeros_like(floor, "bool"), ops.zeros_like(floor, "int32")
+    start = ops.convert_to_tensor(0, "int32"), found, tokens, floor, above(floor)
+    return ops.while_loop(some_missing, attempt_draw, start)[2]
+
+
+def _passed(weights, target):
+    """Where the sums of weights `(R, n)` up to each place first exceed a target.
+
+    Returns:
+        A tuple of that place, int32 `(R, 1)`, whose weight isn't zero, and what the
+        weights before it leave of the target `(R, 1)`.
+    """
+    sums = ops.cumsum(weights, axis=-1)
+    # Below the last sum, whatever was rounded.
+    target = ops.minimum(target, sums[:, -1:] * (1 - 2**-22))
+    before = sums <= target
+    place = ops.sum(ops.cast(before, "int32"), axis=-1, keepdims=True)
+    rest = target - ops.max(ops.where(before, sums, 0.0), axis=-1, keepdims=True)
+    return place, rest
+
+
 def _maxima(pieces, banned):
     """The maxima of the sums of `pieces` (B, N, count, piece) and `banned`."""
     maxima = ops.max(pieces, axis=-1)

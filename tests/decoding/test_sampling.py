@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_transformer.decoding import generate
 from keras_transformer.decoding.sampling import uniform
+from keras_transformer.decoding.vocabulary import draw
 from tests.decoding import reference
 from tests.decoding.test_beam_search import SOURCES, search, tiny
 
@@ -43,6 +45,38 @@ def test_only_the_most_probable_tokens_are_drawn(options):
     size = options.get("top_k") or int((total < 0.6).sum()) + 1
     drawn = set(np.asarray(found["ids"]).ravel().tolist())
     assert drawn == set(order[:size].tolist())
+
+
+def drawn(probabilities, top_p, count=20_000):
+    """How often each token is drawn, of all draws."""
+    rows = np.tile(np.asarray(probabilities, "float32"), (count, 1))
+
+    def numbers(rows, attempt):
+        return uniform(7, attempt, count)[:, None]
+
+    tokens = np.asarray(draw(ops.convert_to_tensor(rows), top_p, numbers))[:, 0]
+    return np.bincount(tokens, minlength=len(probabilities)) / count
+
+
+@pytest.mark.parametrize("size", [5, 64, 150])
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.4, 1e-6])
+def test_the_nucleus_is_drawn_from_as_if_sorted(size, top_p):
+    probabilities = np.random.default_rng(size).dirichlet(np.full(size, 0.3))
+    order = np.argsort(-probabilities)
+    before = np.cumsum(probabilities[order]) - probabilities[order]
+    nucleus = order[before < top_p]
+    expected = np.zeros(size)
+    expected[nucleus] = probabilities[nucleus] / probabilities[nucleus].sum()
+    found = drawn(probabilities, top_p)
+    deviation = np.sqrt(expected * (1 - expected) / 20_000)
+    assert (np.abs(found - expected) <= 4 * deviation + 2 / 20_000).all()
+    assert set(np.flatnonzero(found)) <= set(nucleus)
+
+
+def test_tokens_as_probable_as_the_last_of_the_nucleus_are_in_it():
+    found = drawn([0.1, 0.0, 0.3, 0.3, 0.3], top_p=0.5)
+    assert found[[0, 1]].tolist() == [0, 0]
+    np.testing.assert_allclose(found[2:], 1 / 3, atol=0.02)
 
 
 def test_a_seed_gives_the_same_answers_in_any_batch():
