@@ -75,6 +75,9 @@ def numbers():
     half = with_fixed_weights(LanguageModel(12, position_encoding="rotary", **sizes))
     for part, value in half.generate(ids, beam_size=2, max_length=7).items():
         found[f"generated_{part}"] = value
+    options = {"sample": True, "num_hypotheses": 2, "top_p": 0.9, "seed": 3}
+    for part, value in half.generate(ids, max_length=7, **options).items():
+        found[f"sampled_{part}"] = value
     model = with_fixed_weights(
         Transformer(
             12, num_layers=2, hidden_dim=8, num_heads=2, intermediate_dim=16, dropout=0
