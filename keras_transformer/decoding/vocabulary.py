@@ -120,10 +120,11 @@ def draw(probabilities, top_p, numbers):
         probability = ops.take_along_axis(values, place, axis=1)
         higher = above(probability)
         mass = ops.sum(higher, axis=-1, keepdims=True)
-        # With all tokens in the nucleus, rounding mustn't leave any out.
-        inside = ops.logical_or(mass < top_p, ops.convert_to_tensor(top_p) >= 1.0)
+        # With all tokens in the nucleus, rounding mustn't leave any out; and what isn't
+        # a number must end too.
+        outside = ops.logical_and(mass >= top_p, ops.convert_to_tensor(top_p) < 1.0)
         tokens = ops.where(found, tokens, piece * _PIECE + place)
-        found = ops.logical_or(found, inside)
+        found = ops.logical_or(found, ops.logical_not(outside))
         floor = ops.where(found, floor, probability)
         return attempt + 1, found, tokens, floor, ops.where(found, sums, higher)
 
@@ -148,6 +149,7 @@ def _passed(weights, target):
     target = ops.minimum(target, sums[:, -1:] * (1 - 2**-22))
     before = sums <= target
     place = ops.sum(ops.cast(before, "int32"), axis=-1, keepdims=True)
+    place = ops.minimum(place, weights.shape[-1] - 1)
     rest = target - ops.max(ops.where(before, sums, 0.0), axis=-1, keepdims=True)
     return place, rest
 

@@ -79,6 +79,10 @@ def test_tokens_as_probable_as_the_last_of_the_nucleus_are_in_it():
     np.testing.assert_allclose(found[2:], 1 / 3, atol=0.02)
 
 
+def test_drawing_ends_where_probabilities_are_not_numbers():
+    assert drawn([np.nan] * 150, top_p=0.5, count=10).sum() == 1
+
+
 def test_a_seed_gives_the_same_answers_in_any_batch():
     model = tiny()
     options = {"sample": True, "num_hypotheses": 3, "max_length": 8}
