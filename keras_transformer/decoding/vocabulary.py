@@ -50,17 +50,16 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
         their tokens, both int32 `(B, k)`. Of equal values the first comes first.
     """
     _, width, size = logits.shape
-    banned = np.zeros(-(-size // _PIECE) * _PIECE, "float32")
-    banned[list(banned_ids)] = IMPOSSIBLE
     if _is_one_row(logits) or width * size < 4 * k * _PIECE:
-        values = logits + scores + ops.convert_to_tensor(banned[:size])
+        values = ban(logits + scores, banned_ids)
         values = ops.reshape(values, (-1, width * size))
         values, places = ops.top_k(values, k)
         places = ops.cast(places, "int32")
         return values, places // size, places % size
 
-    pieces, banned = _pieces(logits), banned.reshape(-1, _PIECE)
-    count = len(banned)
+    pieces = _pieces(logits)
+    count = pieces.shape[2]
+    banned = _banned(count * _PIECE, banned_ids).reshape(count, _PIECE)
     maxima = ops.reshape(_maxima(pieces, banned) + scores, (-1, width * count))
     # The best continuations are in the pieces with the best maxima.
     _, chosen = ops.top_k(maxima, k)
@@ -81,9 +80,14 @@ def ban(logits, banned_ids):
     """Logits `(..., V)` with those of some tokens lowered by `IMPOSSIBLE`."""
     if not len(banned_ids):
         return logits
-    banned = np.zeros(logits.shape[-1], "float32")
+    return logits + ops.convert_to_tensor(_banned(logits.shape[-1], banned_ids))
+
+
+def _banned(size, banned_ids):
+    """What to add to the logits of `size` tokens: `IMPOSSIBLE` to those banned."""
+    banned = np.zeros(size, "float32")
     banned[list(banned_ids)] = IMPOSSIBLE
-    return logits + ops.convert_to_tensor(banned)
+    return banned
 
 
 def draw(probabilities, top_p, numbers):
@@ -103,10 +107,8 @@ def draw(probabilities, top_p, numbers):
     Returns:
         Tokens, int32 `(R, 1)`.
     """
-    rows, size = ops.shape(probabilities)[0], probabilities.shape[1]
-    room = -size % _PIECE
-    pieces = ops.pad(probabilities, ((0, 0), (0, room))) if room else probabilities
-    pieces = ops.reshape(pieces, (-1, (size + room) // _PIECE, _PIECE))
+    rows = ops.shape(probabilities)[0]
+    pieces = _pieces(probabilities[:, None], filling=0.0)[:, 0]
 
     def above(floor):
         """Of each piece the sum of what is more probable."""
@@ -181,13 +183,11 @@ def _is_one_row(logits):
     return logits.shape[:2] == (1, 1)
 
 
-def _pieces(values):
+def _pieces(values, filling=4 * IMPOSSIBLE):
     """`(B, N, V)` -> `(B, N, V / piece, piece)`, filled up with what isn't chosen."""
     _, width, size = values.shape
     if room := -size % _PIECE:
-        values = ops.pad(
-            values, ((0, 0), (0, 0), (0, room)), constant_values=4 * IMPOSSIBLE
-        )
+        values = ops.pad(values, ((0, 0), (0, 0), (0, room)), constant_values=filling)
     return ops.reshape(values, (-1, width, (size + room) // _PIECE, _PIECE))
 
 
