@@ -171,7 +171,8 @@ def generate(
         )
     projection = model.target_embedding.output_projection()
     # Columns past the vocabulary are no tokens.
-    room = range(vocabulary_size, projection[0].shape[1])
+    columns = projection[0].shape[1] if projection else vocabulary_size
+    room = range(vocabulary_size, columns)
     banned = {0, start_id, *map(int, banned_ids), *room}
     applied = []
     if min_length is not None:

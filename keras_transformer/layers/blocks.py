@@ -325,6 +325,15 @@ class DecoderBlock(_Block):
             )
         return cache
 
+    @property
+    def step_kernels(self):
+        """The kernels of each step of decoding, so not that of the source's keys."""
+        kernels = [v for v in self.trainable_variables if v.name == "kernel"]
+        if self.cross_attention is None:
+            return kernels
+        of_source = self.cross_attention.key_value.kernel
+        return [kernel for kernel in kernels if kernel is not of_source]
+
     def call(
         self,
         decoder_sequence,

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.core import product
+from keras_transformer.layers.core import product, transposed_kernel
 
 # The output projection's columns are filled up to a multiple of this, so that rows
 # begin at multiples of 64 bytes, with columns whose logits are of no account.
@@ -100,8 +100,11 @@ class TokenEmbedding(keras.layers.Layer):
         Returns:
             A tuple of its kernel `(D, V')` and its bias `(V',)` or None, in the compute
             dtype. V' is V or a little more, a number of columns that products are
-            faster with; the logits past V are far below all others.
+            faster with; the logits past V are far below all others. None where the
+            table is used as it is, in a scope of `kernels_transposed`.
         """
+        if transposed_kernel(self.embeddings):
+            return None
         kernel = ops.transpose(self._matrix())
         bias = None
         if self.use_bias:
@@ -127,13 +130,18 @@ class TokenEmbedding(keras.layers.Layer):
                 logits = logits if bias is None else logits + bias
                 logits = ops.cast(logits, "float32")
             else:
-                logits = product(rows, ops.transpose(self._matrix()))
+                table = transposed_kernel(self.embeddings)
+                logits = product(rows, table or ops.transpose(self._matrix()))
                 logits = ops.cast(logits, "float32")
                 if self.use_bias:
                     logits = logits + ops.cast(self.bias, "float32")
             length = inputs.shape[1] or ops.shape(inputs)[1]
             return ops.reshape(logits, (-1, length, logits.shape[-1]))
-        vectors = ops.take(self._matrix(), ops.cast(inputs, "int32"), axis=0)
+        ids = ops.cast(inputs, "int32")
+        if table := transposed_kernel(self.embeddings):
+            vectors = ops.cast(table.rows(ids), self.compute_dtype)
+        else:
+            vectors = ops.take(self._matrix(), ids, axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
 
     def compute_mask(self, inputs, mask=None):

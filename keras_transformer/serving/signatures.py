@@ -6,7 +6,11 @@ import functools
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers.core import products_in_parts
+from keras_transformer.layers.core import (
+    TransposedKernel,
+    kernels_transposed,
+    products_in_parts,
+)
 
 WEIGHTS = ("float32", "bfloat16", "int8")
 
@@ -37,7 +41,7 @@ class Signatures:
             config = {**self._model.get_config(), "dtype": dtype}
             self._model = type(self._model).from_config(config)
             self._model.set_weights(text_model.model.get_weights())
-        self._whole, self._quantized = [], []
+        self._whole, self._quantized, self._transposed = [], [], []
         for variable in self._model.variables:
             if weights == "int8" and len(variable.shape) == 2:
                 self._quantized.append((variable, *_quantize(variable)))
@@ -57,6 +61,7 @@ class Signatures:
         module = tf.Module()
         module.weights = [variable.value for variable in self._whole]
         module.quantized = [parts for _, *parts in self._quantized]
+        module.transposed = [matrix for _, matrix, _ in self._transposed]
         tokenizers = {
             self._text_model.source_tokenizer,
             self._text_model.target_tokenizer,
@@ -74,6 +79,34 @@ class Signatures:
                 for variable, whole, scale in self._quantized
             ]
         )
+
+    def _hold_transposed(self):
+        """Keeps the kernels of decoding a second time, for `_single_rows`."""
+        if self._transposed:
+            return
+        for block in self._model.decoder_blocks:
+            for kernel in block.step_kernels:
+                whole, scale = self._as_exported(kernel)
+                matrix = tf.Variable(tf.transpose(whole), trainable=False)
+                self._transposed.append((kernel, matrix, scale))
+
+    def _single_rows(self):
+        """A scope in which single rows are multiplied in the way XLA is fast at."""
+        # An embedding's table is the output projection's kernel, transposed.
+        embeddings = self._model.source_embedding, self._model.target_embedding
+        tables = [embedding.embeddings for embedding in embeddings]
+        held = [*self._transposed, *((t, *self._as_exported(t)) for t in tables)]
+        return kernels_transposed(
+            (variable, TransposedKernel(matrix, scale))
+            for variable, matrix, scale in held
+        )
+
+    def _as_exported(self, variable):
+        """A variable's value, or what it is quantized to and its scale, or None."""
+        for quantized, whole, scale in self._quantized:
+            if quantized is variable:
+                return whole, scale
+        return variable.value, None
 
 
 class SearchSignatures(Signatures):
