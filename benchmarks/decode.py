@@ -53,6 +53,7 @@ PROGRAMS = (
     "ours, bfloat16",
     "ours, bfloat16, XLA",
     "ours, int8",
+    "ours, int8, XLA",
     "CTranslate2",
     "CTranslate2, oneDNN",
     "CTranslate2, oneDNN, two workers",
@@ -386,6 +387,7 @@ CONTENDERS = {
     "ours, bfloat16": ours("bfloat16"),
     "ours, bfloat16, XLA": ours("bfloat16", "_xla"),
     "ours, int8": ours("int8"),
+    "ours, int8, XLA": ours("int8", "_xla"),
     "CTranslate2": ctranslate2("float32"),
     "CTranslate2, oneDNN": ctranslate2("float32"),
     "CTranslate2, oneDNN, two workers": ctranslate2("float32", workers=2),
@@ -451,7 +453,7 @@ for weights in ("float32", "bfloat16", "int8"):
         paths[key] = kt.serving.export_saved_model(
             translator, folder / f"{name} {key}", beam_size=beam_size, max_length=32,
             weights=weights, warmup_batch_sizes=(),
-            xla_buckets=buckets if weights != "int8" else (), parallel_searches=2)
+            xla_buckets=buckets, parallel_searches=2)
 kt.interop.save_ctranslate2(translator, folder / f"{name} ctranslate2")
 kt.interop.save_marian(translator, folder / f"{name} marian")
 paths["ctranslate2"] = str(folder / f"{name} ctranslate2")

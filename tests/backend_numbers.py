@@ -12,6 +12,7 @@ from keras import ops
 from keras_transformer import EncoderModel, LanguageModel, Transformer, layers
 from keras_transformer.decoding import generate
 from keras_transformer.decoding.vocabulary import best_tokens, log_normalizer
+from keras_transformer.layers.core import TransposedKernel, product
 from keras_transformer.training import MaskedCrossentropy
 
 rng = np.random.default_rng(0)
@@ -62,6 +63,9 @@ def numbers():
         answers = generate(model, ids, beam_size=2, max_length=4)
         for part, value in answers.items():
             found[f"{name}_{part}"] = value
+    matrix = np.random.default_rng(2).integers(-127, 128, (7, 24), dtype="int8")
+    kernel = TransposedKernel(matrix, np.arange(7, dtype="float32") / 1000)
+    found["row"] = product(tensor(1, 24), kernel)
     # A vocabulary of many pieces.
     logits, scores = tensor(3, 2, 2000), tensor(3, 2, 1)
     found["normalizer"] = log_normalizer(logits)

@@ -21,7 +21,7 @@ _num_parts = contextvars.ContextVar("num_parts", default=1)
 _LINE = 64
 # More terms of a sum than this take XLA long to compile.
 _TERMS = 32
-_transposed = contextvars.ContextVar("transposed", default={})
+_transposed = contextvars.ContextVar("transposed", default=None)
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def kernels_transposed(kernels):
 
 def transposed_kernel(variable):
     """What the scope of `kernels_transposed` holds for a variable, or None."""
-    return _transposed.get().get(id(variable))
+    return (_transposed.get() or {}).get(id(variable))
 
 
 def product(rows, kernel):

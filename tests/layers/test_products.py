@@ -1,11 +1,17 @@
-"""Products in parts: the same values, from operations that do not wait for others."""
+"""Products in parts and of single rows: the same values from other operations."""
 
 import keras
 import numpy as np
 import pytest
 
 from keras_transformer.layers import TokenEmbedding
-from keras_transformer.layers.core import Dense, product, products_in_parts
+from keras_transformer.layers.core import (
+    Dense,
+    TransposedKernel,
+    kernels_transposed,
+    product,
+    products_in_parts,
+)
 
 GENERATOR = np.random.default_rng(0)
 
@@ -69,3 +75,51 @@ def test_what_fills_the_output_projection_up_has_no_logits(vocabulary_size, use_
         found[..., :vocabulary_size], expected, rtol=1e-5, atol=1e-5
     )
     assert (found[..., vocabulary_size:] < -1e9).all()
+
+
+# A size of one sum, of several, of no whole line, and a prime one.
+@pytest.mark.parametrize("size", [64, 2048, 48, 37])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_a_transposed_kernel_gives_the_product_of_a_row(size, dtype):
+    row = GENERATOR.normal(size=(1, size), scale=0.01).astype("float32")
+    matrix = GENERATOR.integers(-127, 128, (5, size))
+    scale = None if dtype != "int8" else np.arange(1, 6, dtype="float32") / 7
+    kernel = TransposedKernel(keras.ops.cast(matrix, dtype), scale)
+    expected = row @ (matrix * (1 if scale is None else scale[:, None])).T
+    assert kernel.shape == (size, 5)
+    np.testing.assert_allclose(product(row, kernel), expected, rtol=1e-4, atol=1e-4)
+    # What isn't a number stays visible, int8 or not.
+    row[0, -1] = np.nan
+    assert np.isnan(product(row, kernel)).all()
+
+
+def test_a_scope_of_transposed_kernels_is_for_single_rows():
+    layer = Dense(6)
+    layer.build((None, 4))
+    other = GENERATOR.normal(size=(6, 4)).astype("float32")
+    x = GENERATOR.normal(size=(2, 4)).astype("float32")
+    expected = layer(x)
+    with kernels_transposed([(layer.kernel, TransposedKernel(other))]):
+        one, two = layer(x[:1]), layer(x)
+    np.testing.assert_allclose(one, x[:1] @ other.T, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(two, expected)
+    np.testing.assert_allclose(layer(x[:1]), expected[:1], rtol=1e-5, atol=1e-5)
+
+
+def test_an_embedding_of_int8_looks_up_and_projects():
+    layer = TokenEmbedding(9, 16, use_bias=True)
+    layer.build()
+    layer.bias.assign(np.arange(9))
+    table = GENERATOR.integers(-127, 128, (9, 16), dtype="int8")
+    scale = GENERATOR.uniform(0.001, 0.01, 9).astype("float32")
+    expected = TokenEmbedding(9, 16, use_bias=True)
+    expected.build()
+    expected.set_weights([table * scale[:, None], np.arange(9)])
+    x = GENERATOR.normal(size=(1, 1, 16)).astype("float32")
+    ids = np.array([[3, 0, 8]])
+    with kernels_transposed([(layer.embeddings, TransposedKernel(table, scale))]):
+        projection = layer.output_projection()
+        logits = layer(x, reverse=True, projection=projection)
+        vectors = layer(ids)
+    np.testing.assert_allclose(vectors, expected(ids), rtol=1e-5)
+    np.testing.assert_allclose(logits, expected(x, reverse=True), rtol=1e-4, atol=1e-4)
