@@ -12,7 +12,7 @@ from keras import ops
 from keras_transformer import EncoderModel, LanguageModel, Transformer, layers
 from keras_transformer.decoding import generate
 from keras_transformer.decoding.vocabulary import best_tokens, log_normalizer
-from keras_transformer.layers.core import TransposedKernel, product
+from keras_transformer.layers.products import TransposedKernel, product
 from keras_transformer.training import MaskedCrossentropy
 
 rng = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.core import product, transposed_kernel
+from keras_transformer.layers.products import product, transposed_kernel
 
 # The output projection's columns are filled up to a multiple of this, so that rows
 # begin at multiples of 64 bytes, with columns whose logits are of no account.
@@ -139,7 +139,7 @@ class TokenEmbedding(keras.layers.Layer):
             return ops.reshape(logits, (-1, length, logits.shape[-1]))
         ids = ops.cast(inputs, "int32")
         if table := transposed_kernel(self.embeddings):
-            vectors = ops.cast(table.rows(ids), self.compute_dtype)
+            vectors = ops.cast(table.columns(ids), self.compute_dtype)
         else:
             vectors = ops.take(self._matrix(), ids, axis=0)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors

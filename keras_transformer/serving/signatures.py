@@ -6,7 +6,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers.core import (
+from keras_transformer.layers.products import (
     TransposedKernel,
     kernels_transposed,
     products_in_parts,

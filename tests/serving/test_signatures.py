@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_transformer as kt
-from keras_transformer.layers import core
+from keras_transformer.layers import products
 from keras_transformer.serving import export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.warmup import read_warmup
@@ -223,7 +223,7 @@ def test_parallel_searches_give_the_same_answers(
     small_translator, tmp_path, monkeypatch
 ):
     # A single sentence's products are cut into parts, as small as they are here.
-    monkeypatch.setattr(core, "_LARGE_KERNEL", 1)
+    monkeypatch.setattr(products, "_LARGE_KERNEL", 1)
     one, two = (
         tf.saved_model.load(
             export_saved_model(

@@ -1,0 +1,123 @@
+"""Products with kernels, in the ways that a single sentence's search is fast with."""
+
+import contextlib
+import contextvars
+import functools
+import math
+import operator
+
+import keras
+from keras import ops
+
+# Kernels with fewer weights aren't worth the operations that cutting them takes.
+_LARGE_KERNEL = 2**19
+_num_parts = contextvars.ContextVar("num_parts", default=1)
+
+# Bytes in a line of the cache.
+_LINE = 64
+# More terms of a sum than this take XLA long to compile.
+_TERMS = 32
+_transposed = contextvars.ContextVar("transposed", default=None)
+
+
+@contextlib.contextmanager
+def products_in_parts(count):
+    """A scope in which a product with a large kernel is a sum of `count` products.
+
+    Nothing connects these, so that TensorFlow computes them at the same time, an
+    operation in one thread each. That is for a few rows, whose products take as long as
+    reading the kernel does.
+    """
+    token = _num_parts.set(count)
+    try:
+        yield
+    finally:
+        _num_parts.reset(token)
+
+
+class TransposedKernel:
+    """A kernel `(K, N)` held as `(N, K)`, for products of one row compiled by XLA.
+
+    XLA's own product of one row is computed by one thread, and of floats alone. A sum
+    of slices, each multiplied with one of the row, is an operation that it vectorizes
+    and shares out to threads; a slice is as wide as a line of the cache.
+
+    Args:
+        matrix: Float or int8 tensor `(N, K)`. int8 is converted as it is read.
+        scale: With int8: N numbers to multiply its rows with.
+    """
+
+    def __init__(self, matrix, scale=None):
+        self.matrix = ops.convert_to_tensor(matrix)
+        self.scale = None if scale is None else ops.reshape(scale, (-1,))
+        self._is_integer = keras.backend.is_int_dtype(matrix.dtype)
+        # XLA takes three times as long to convert bfloat16 as to read float32.
+        self._lines = (
+            self.matrix if self._is_integer else ops.cast(self.matrix, "float32")
+        )
+
+    def columns(self, places):
+        """The kernel's columns at some places, of any shape: `(..., K)`, in float."""
+        found = ops.take(self.matrix, places, axis=0)
+        if self.scale is None:
+            return found
+        scale = ops.take(self.scale, places, axis=0)[..., None]
+        return ops.cast(found, scale.dtype) * scale
+
+    def product(self, row):
+        """`row @ kernel`, `(1, K)` -> `(1, N)`."""
+        width, size = self.matrix.shape
+        lanes = math.gcd(size, _LINE if self._is_integer else _LINE // 4)
+        terms = max(n for n in range(1, _TERMS + 1) if size // lanes % n == 0)
+        lines = self._lines
+        if self._is_integer:
+            # Zero, but XLA doesn't know: it would convert all before the loop.
+            zero = ops.cast(ops.isnan(row[0, 0]), lines.dtype)
+            lines = ops.bitwise_xor(lines, zero)
+        lines = ops.reshape(lines, (width, -1, terms, lanes))
+        factors = ops.reshape(ops.cast(row, "float32"), (1, -1, terms, lanes))
+        products = (
+            factors[:, :, term] * ops.cast(lines[:, :, term], "float32")
+            for term in range(terms)
+        )
+        sums = functools.reduce(operator.add, products)
+        sums = ops.sum(ops.reshape(sums, (width, -1)), axis=-1)
+        if self.scale is not None:
+            sums = sums * ops.cast(self.scale, "float32")
+        return ops.cast(sums[None], row.dtype)
+
+
+@contextlib.contextmanager
+def kernels_transposed(kernels):
+    """A scope in which products of one row use these kernels in place of variables.
+
+    Args:
+        kernels: Pairs `(variable, TransposedKernel)`.
+    """
+    token = _transposed.set({id(variable): kernel for variable, kernel in kernels})
+    try:
+        yield
+    finally:
+        _transposed.reset(token)
+
+
+def transposed_kernel(variable):
+    """What the scope of `kernels_transposed` holds for a variable, or None."""
+    return (_transposed.get() or {}).get(id(variable))
+
+
+def product(rows, kernel):
+    """`rows @ kernel`, in the way that the scopes above ask for."""
+    if isinstance(kernel, TransposedKernel):
+        return kernel.product(rows)
+    if rows.shape[0] == 1 and (transposed := transposed_kernel(kernel)):
+        return transposed.product(rows)
+    count, (size, width) = _num_parts.get(), kernel.shape
+    if count == 1 or size * width < _LARGE_KERNEL or size < count:
+        return ops.matmul(rows, kernel)
+    cuts = [size * i // count for i in range(count + 1)]
+    parts = [
+        ops.matmul(rows[:, start:end], kernel[start:end])
+        for start, end in zip(cuts, cuts[1:])
+    ]
+    return functools.reduce(operator.add, parts)
