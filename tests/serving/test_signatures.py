@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -189,11 +190,16 @@ def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
 def test_a_compiled_search_of_one_sentence_gives_the_same_answers(
-    small_translator, tmp_path, weights
+    tokenizer, tmp_path, weights
 ):
+    # Always the same weights: where two tokens are as good, half precision decides.
+    keras.utils.set_random_seed(1)
+    model = kt.Transformer(
+        320, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32
+    )
     loaded = tf.saved_model.load(
         export_saved_model(
-            small_translator,
+            kt.Translator(model, tokenizer, max_source_length=32),
             tmp_path,
             beam_size=1,
             weights=weights,
@@ -203,20 +209,18 @@ def test_a_compiled_search_of_one_sentence_gives_the_same_answers(
             warmup_batch_sizes=(),
         )
     ).signatures
-    exact = weights == "float32"
+    tolerance = 1e-5 if weights == "float32" else 0.01
     for ids in ([5, 6, 3, 9], [7], [300, 12, 8, 8, 250, 31, 4, 99], [0]):
         inputs = {
             "source_ids": tf.constant([ids]),
             "source_length": tf.constant([np.count_nonzero(ids)]),
         }
         plain, compiled = (loaded[n](**inputs) for n in ("token_ids", "token_ids_xla"))
-        tolerance = 1e-5 if exact else 0.02
         np.testing.assert_allclose(compiled["score"], plain["score"], rtol=tolerance)
         plain, compiled = (
             found["output_ids"].numpy()[0] for found in (plain, compiled)
         )
-        if exact:
-            assert plain[plain > 0].tolist() == compiled[compiled > 0].tolist()
+        assert plain[plain > 0].tolist() == compiled[compiled > 0].tolist()
 
 
 def test_parallel_searches_give_the_same_answers(
