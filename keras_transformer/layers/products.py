@@ -21,6 +21,14 @@ _transposed = contextvars.ContextVar("transposed", default=None)
 
 
 @contextlib.contextmanager
+def _scope(variable, value):
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
 def products_in_parts(count):
     """A scope in which a product with a large kernel is a sum of `count` products.
 
@@ -28,11 +36,7 @@ def products_in_parts(count):
     operation in one thread each. That is for a few rows, whose products take as long as
     reading the kernel does.
     """
-    token = _num_parts.set(count)
-    try:
-        yield
-    finally:
-        _num_parts.reset(token)
+    return _scope(_num_parts, count)
 
 
 class TransposedKernel:
@@ -87,31 +91,30 @@ class TransposedKernel:
         return ops.cast(sums[None], row.dtype)
 
 
-@contextlib.contextmanager
 def kernels_transposed(kernels):
     """A scope in which products of one row use these kernels in place of variables.
 
     Args:
         kernels: Pairs `(variable, TransposedKernel)`.
     """
-    token = _transposed.set({id(variable): kernel for variable, kernel in kernels})
-    try:
-        yield
-    finally:
-        _transposed.reset(token)
+    return _scope(_transposed, {id(variable): kernel for variable, kernel in kernels})
 
 
-def transposed_kernel(variable):
-    """What the scope of `kernels_transposed` holds for a variable, or None."""
+def transposed_kernel(variable, rows=None):
+    """What the scope of `kernels_transposed` holds for a variable, or None.
+
+    With `rows`: only if that is a single one, which can be multiplied with it.
+    """
+    if rows is not None and rows.shape[0] != 1:
+        return None
     return (_transposed.get() or {}).get(id(variable))
 
 
 def product(rows, kernel):
     """`rows @ kernel`, in the way that the scopes above ask for."""
+    kernel = transposed_kernel(kernel, rows) or kernel
     if isinstance(kernel, TransposedKernel):
         return kernel.product(rows)
-    if rows.shape[0] == 1 and (transposed := transposed_kernel(kernel)):
-        return transposed.product(rows)
     count, (size, width) = _num_parts.get(), kernel.shape
     if count == 1 or size * width < _LARGE_KERNEL or size < count:
         return ops.matmul(rows, kernel)

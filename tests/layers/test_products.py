@@ -120,5 +120,9 @@ def test_an_embedding_of_int8_looks_up_and_projects():
         projection = layer.output_projection()
         logits = layer(x, reverse=True, projection=projection)
         vectors = layer(ids)
+        two = layer(np.tile(x, (2, 1, 1)), reverse=True)
+    # Of two rows they are the layer's own.
+    own = layer(np.tile(x, (2, 1, 1)), reverse=True)
+    np.testing.assert_array_equal(two, own)
     np.testing.assert_allclose(vectors, expected(ids), rtol=1e-5)
     np.testing.assert_allclose(logits, expected(x, reverse=True), rtol=1e-4, atol=1e-4)
