@@ -1,7 +1,9 @@
 """What a search computes over the whole vocabulary, at each step.
 
 Its axis is cut into pieces: maxima of pieces are cheap, and only the pieces with the
-best maxima are looked at closer.
+best maxima are looked at closer. Where all shapes are fixed, as compilers want them,
+it comes first: they reduce it in one pass then, many rows at a time, and where the
+output projection gives logits in that order nothing is moved.
 """
 
 import numpy as np
@@ -26,6 +28,11 @@ def log_normalizer(logits):
     """
     if _is_one_row(logits):
         return ops.logsumexp(logits, axis=-1, keepdims=True)
+    if logits.shape[0] is not None:
+        columns = _columns(logits)
+        greatest = ops.max(columns, axis=0)
+        sums = ops.sum(ops.exp(columns - greatest), axis=0)
+        return ops.reshape(greatest + ops.log(sums), (*logits.shape[:2], 1))
     size, outer = logits.shape[-1], ops.shape(logits)[:-1]
     maxima = ops.max(_pieces(logits), axis=-1)
     probabilities = _pieces(ops.softmax(ops.reshape(logits, (-1, size)))[:, None])
@@ -56,6 +63,8 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
         values, places = ops.top_k(values, k)
         places = ops.cast(places, "int32")
         return values, places // size, places % size
+    if logits.shape[0] is not None:
+        return _best_of_columns(logits, k, scores, banned_ids)
 
     pieces = _pieces(logits)
     count = pieces.shape[2]
@@ -73,6 +82,38 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
     values, places = ops.top_k(ops.reshape(values, (-1, k * _PIECE)), k)
     places = ops.cast(places, "int32")
     piece = take_rows(chosen[..., None], places // _PIECE)[..., 0]
+    return values, piece // count, piece % count * _PIECE + places % _PIECE
+
+
+def _best_of_columns(logits, k, scores, banned_ids):
+    """`best_tokens` where all shapes are fixed."""
+    batch, width, size = logits.shape
+    rows = batch * width
+    scores = ops.reshape(ops.broadcast_to(scores, (batch, width, 1)), (rows,))
+    banned = ops.convert_to_tensor(_banned(size, banned_ids))[:, None]
+    columns = _columns(logits) + scores + banned
+    if k == width == 1:
+        best = ops.max(columns, axis=0)
+        tokens = ops.arange(size, dtype="int32")[:, None]
+        tokens = ops.min(ops.where(columns >= best, tokens, size - 1), axis=0)
+        return best[:, None], ops.zeros((batch, 1), "int32"), tokens[:, None]
+
+    room = -size % _PIECE
+    count = (size + room) // _PIECE
+    if room:
+        filling = ((0, room), (0, 0))
+        columns = ops.pad(columns, filling, constant_values=4 * IMPOSSIBLE)
+    maxima = ops.max(ops.reshape(columns, (count, _PIECE, rows)), axis=1)
+    maxima = ops.reshape(ops.transpose(maxima), (batch, width * count))
+    _, chosen = ops.top_k(maxima, k)
+    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
+    row = ops.arange(batch, dtype="int32")[:, None] * width + chosen // count
+    within = ops.arange(_PIECE, dtype="int32")
+    places = (chosen % count * _PIECE)[..., None] + within
+    values = ops.take(ops.reshape(columns, (-1,)), places * rows + row[..., None])
+    values, places = ops.top_k(ops.reshape(values, (batch, k * _PIECE)), k)
+    places = ops.cast(places, "int32")
+    piece = ops.take_along_axis(chosen, places // _PIECE, axis=1)
     return values, piece // count, piece % count * _PIECE + places % _PIECE
 
 
@@ -168,6 +209,11 @@ def _maxima(pieces, banned):
     source = np.arange(len(banned))
     source[touched] = len(banned) + np.arange(len(touched))
     return ops.take(ops.concatenate([maxima, few], axis=-1), source, axis=-1)
+
+
+def _columns(logits):
+    """`(B, N, V)` -> `(V, B N)`."""
+    return ops.transpose(ops.reshape(logits, (-1, logits.shape[-1])))
 
 
 def take_rows(values, places):

@@ -130,7 +130,7 @@ class TokenEmbedding(keras.layers.Layer):
                 logits = logits if bias is None else logits + bias
                 logits = ops.cast(logits, "float32")
             else:
-                table = transposed_kernel(self.embeddings, rows)
+                table = transposed_kernel(self.embeddings)
                 logits = product(rows, table or ops.transpose(self._matrix()))
                 logits = ops.cast(logits, "float32")
                 if self.use_bias:

@@ -40,25 +40,25 @@ def products_in_parts(count):
 
 
 class TransposedKernel:
-    """A kernel `(K, N)` held as `(N, K)`, for products of one row compiled by XLA.
+    """A kernel `(K, N)` held as `(N, K)`, for products compiled by XLA.
 
     XLA's own product of one row is computed by one thread, and of floats alone. A sum
     of slices, each multiplied with one of the row, is an operation that it vectorizes
-    and shares out to threads; a slice is as wide as a line of the cache.
+    and shares out to threads; a slice is as wide as a line of the cache. Its product of
+    several rows is faster as `kernel^T rows^T`, since it copies the rows and columns
+    that it reads, and these lie side by side then.
 
     Args:
-        matrix: Float or int8 tensor `(N, K)`. int8 is converted as it is read.
+        matrix: Float or int8 tensor `(N, K)`. int8 is converted as it is read, or once
+            for products of several rows.
         scale: With int8: N numbers to multiply its rows with.
     """
 
     def __init__(self, matrix, scale=None):
         self.matrix = ops.convert_to_tensor(matrix)
         self.scale = None if scale is None else ops.reshape(scale, (-1,))
-        self._is_integer = keras.backend.is_int_dtype(matrix.dtype)
         # XLA takes three times as long to convert bfloat16 as to read float32.
-        self._lines = (
-            self.matrix if self._is_integer else ops.cast(self.matrix, "float32")
-        )
+        self._floats = ops.cast(self.matrix, "float32")
 
     def columns(self, places):
         """The kernel's columns at some places, of any shape: `(..., K)`, in float."""
@@ -68,31 +68,47 @@ class TransposedKernel:
         scale = ops.take(self.scale, places, axis=0)[..., None]
         return ops.cast(found, scale.dtype) * scale
 
-    def product(self, row):
-        """`row @ kernel`, `(1, K)` -> `(1, N)`."""
-        width, size = self.matrix.shape
-        lanes = math.gcd(size, _LINE if self._is_integer else _LINE // 4)
+    def product(self, rows):
+        """`rows @ kernel`, `(R, K)` -> `(R, N)`."""
+        floats = ops.cast(rows, "float32")
+        sums = self._of_one if rows.shape[0] == 1 else self._of_several
+        products = sums(floats)
+        if self.scale is not None:
+            products = products * ops.cast(self.scale, "float32")
+        return ops.cast(products, rows.dtype)
+
+    def _of_several(self, rows):
+        columns = ops.matmul(self._floats, ops.transpose(rows))
+        # A sum, so that XLA doesn't turn the product round again.
+        return ops.transpose(columns + _hidden_zero(rows))
+
+    def _of_one(self, row):
+        lines = self._floats
+        if is_integer := keras.backend.is_int_dtype(self.matrix.dtype):
+            # XLA would convert all before the loop.
+            zero = ops.cast(_hidden_zero(row), self.matrix.dtype)
+            lines = ops.bitwise_xor(self.matrix, zero)
+        width, size = lines.shape
+        lanes = math.gcd(size, _LINE if is_integer else _LINE // 4)
         terms = max(n for n in range(1, _TERMS + 1) if size // lanes % n == 0)
-        lines = self._lines
-        if self._is_integer:
-            # Zero, but XLA doesn't know: it would convert all before the loop.
-            zero = ops.cast(ops.isnan(row[0, 0]), lines.dtype)
-            lines = ops.bitwise_xor(lines, zero)
         lines = ops.reshape(lines, (width, -1, terms, lanes))
-        factors = ops.reshape(ops.cast(row, "float32"), (1, -1, terms, lanes))
+        factors = ops.reshape(row, (1, -1, terms, lanes))
         products = (
             factors[:, :, term] * ops.cast(lines[:, :, term], "float32")
             for term in range(terms)
         )
         sums = functools.reduce(operator.add, products)
-        sums = ops.sum(ops.reshape(sums, (width, -1)), axis=-1)
-        if self.scale is not None:
-            sums = sums * ops.cast(self.scale, "float32")
-        return ops.cast(sums[None], row.dtype)
+        return ops.sum(ops.reshape(sums, (width, -1)), axis=-1)[None]
+
+
+def _hidden_zero(values):
+    """Zero, but XLA doesn't know."""
+    value = values[0, 0]
+    return ops.cast(ops.logical_and(ops.isnan(value), value == value), values.dtype)
 
 
 def kernels_transposed(kernels):
-    """A scope in which products of one row use these kernels in place of variables.
+    """A scope in which products use these kernels in place of variables.
 
     Args:
         kernels: Pairs `(variable, TransposedKernel)`.
@@ -100,19 +116,14 @@ def kernels_transposed(kernels):
     return _scope(_transposed, {id(variable): kernel for variable, kernel in kernels})
 
 
-def transposed_kernel(variable, rows=None):
-    """What the scope of `kernels_transposed` holds for a variable, or None.
-
-    With `rows`: only if that is a single one, which can be multiplied with it.
-    """
-    if rows is not None and rows.shape[0] != 1:
-        return None
+def transposed_kernel(variable):
+    """What the scope of `kernels_transposed` holds for a variable, or None."""
     return (_transposed.get() or {}).get(id(variable))
 
 
 def product(rows, kernel):
     """`rows @ kernel`, in the way that the scopes above ask for."""
-    kernel = transposed_kernel(kernel, rows) or kernel
+    kernel = transposed_kernel(kernel) or kernel
     if isinstance(kernel, TransposedKernel):
         return kernel.product(rows)
     count, (size, width) = _num_parts.get(), kernel.shape

@@ -81,7 +81,7 @@ class Signatures:
         )
 
     def _hold_transposed(self):
-        """Keeps the kernels of decoding a second time, for `_single_rows`."""
+        """Keeps the kernels of decoding a second time, transposed."""
         if self._transposed:
             return
         for block in self._model.decoder_blocks:
@@ -90,8 +90,8 @@ class Signatures:
                 matrix = tf.Variable(tf.transpose(whole), trainable=False)
                 self._transposed.append((kernel, matrix, scale))
 
-    def _single_rows(self):
-        """A scope in which single rows are multiplied in the way XLA is fast at."""
+    def _products_by_xla(self):
+        """A scope in which rows are multiplied in the way XLA is fast at."""
         # An embedding's table is the output projection's kernel, transposed.
         embeddings = self._model.source_embedding, self._model.target_embedding
         tables = [embedding.embeddings for embedding in embeddings]

@@ -1,7 +1,5 @@
 """The signatures of a translator's export."""
 
-import contextlib
-
 import tensorflow as tf
 from keras import ops
 
@@ -68,14 +66,11 @@ class TranslationSignatures(SearchSignatures):
         count = max(count, 1)
         size = -(-batch_size // count)
         spec = tf.TensorSpec([size, source_length], tf.int32)
-        scope = contextlib.nullcontext
-        if size == 1 and self._search["beam_size"] == 1:
-            self._hold_transposed()
-            scope = self._single_rows
+        self._hold_transposed()
 
         @graph(input_signature=[spec], jit_compile=True)
         def compiled(source_ids):
-            with scope():
+            with self._products_by_xla():
                 return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
 
         def search_part(source_ids):

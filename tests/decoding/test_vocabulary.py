@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -28,10 +29,18 @@ def plain_best(logits, k, scores=0.0, banned_ids=()):
     return values, order // size, order % size
 
 
+def both_ways(function, logits):
+    """What a function gives for a fixed number of rows, and for one that isn't."""
+    yield function(ops.convert_to_tensor(logits))
+    spec = tf.TensorSpec([None, *logits.shape[1:]])
+    yield tf.function(function, input_signature=[spec])(logits)
+
+
 def assert_best(logits, k, **options):
-    found = best_tokens(ops.convert_to_tensor(logits), k, **options)
-    for part, expected in zip(found, plain_best(logits, k, **options)):
-        np.testing.assert_allclose(part, expected, rtol=1e-6)
+    expected = plain_best(logits, k, **options)
+    for found in both_ways(lambda rows: best_tokens(rows, k, **options), logits):
+        for part, values in zip(found, expected):
+            np.testing.assert_allclose(part, values, rtol=1e-6)
 
 
 @pytest.mark.parametrize("banned_ids", [(), (0, 2), (5, 63, 64, 700)])
@@ -67,18 +76,19 @@ def test_what_is_impossible_comes_before_what_fills_the_last_piece_up():
     logits = np.full((1, 1, 2049), IMPOSSIBLE, "float32")
     logits[0, 0, 2048] = 1.5 * IMPOSSIBLE
     logits[0, 0, 3] = 1.0
-    best, _, tokens = best_tokens(ops.convert_to_tensor(logits), 8)
-    assert np.asarray(tokens)[0].tolist() == [3, 0, 1, 2, 4, 5, 6, 7]
-    assert np.asarray(best)[0].tolist() == [1.0] + 7 * [IMPOSSIBLE]
+    for logits in (logits, np.tile(logits, (2, 1, 1))):
+        for best, _, tokens in both_ways(lambda rows: best_tokens(rows, 8), logits):
+            assert np.asarray(tokens)[0].tolist() == [3, 0, 1, 2, 4, 5, 6, 7]
+            assert np.asarray(best)[0].tolist() == [1.0] + 7 * [IMPOSSIBLE]
 
 
 @pytest.mark.parametrize("size", [5, 64, 130, 8000])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 300.0])
 def test_the_normalizer_is_that_of_keras(size, scale):
     logits = scale * random(3, 2, size)
-    found = log_normalizer(ops.convert_to_tensor(logits))
     expected = ops.logsumexp(logits, axis=-1, keepdims=True)
-    assert found.shape == (3, 2, 1)
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
+    for found in both_ways(log_normalizer, logits):
+        assert found.shape == (3, 2, 1)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
     one_row = log_normalizer(ops.convert_to_tensor(logits[:1, :1]))
     np.testing.assert_allclose(one_row, expected[:1, :1], rtol=1e-6, atol=1e-5)

@@ -189,8 +189,9 @@ def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
 
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
-def test_a_compiled_search_of_one_sentence_gives_the_same_answers(
-    tokenizer, tmp_path, weights
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_compiled_search_gives_the_same_answers(
+    tokenizer, tmp_path, batch_size, weights
 ):
     # Always the same weights: where two tokens are as good, half precision decides.
     keras.utils.set_random_seed(1)
@@ -205,7 +206,7 @@ def test_a_compiled_search_of_one_sentence_gives_the_same_answers(
             weights=weights,
             max_length=6,
             signatures=["token_ids", "token_ids_xla"],
-            xla_buckets=[(1, 8)],
+            xla_buckets=[(batch_size, 8)],
             warmup_batch_sizes=(),
         )
     ).signatures
