@@ -100,17 +100,18 @@ def main():
 
 def compare_sizes(folder, size, rounds):
     paths = prepare(folder, size)
-    with started(PROGRAMS) as programs:
-        for beam_size, batch_size in WORK:
-            job = {
-                "beam_size": beam_size,
-                "batch_size": batch_size,
-                "size": size,
-                "paths": paths,
-            }
+    for beam_size, batch_size in WORK:
+        job = {
+            "beam_size": beam_size,
+            "batch_size": batch_size,
+            "size": size,
+            "paths": paths,
+        }
+        # Anew for each work: more than one model in each is more than memory holds.
+        with started(PROGRAMS) as programs:
             seconds = take_turns(programs, job, rounds)
-            title = f"{size}, beam {beam_size}, batch {batch_size}"
-            print_table(title, seconds, PEER)
+        title = f"{size}, beam {beam_size}, batch {batch_size}"
+        print_table(title, seconds, PEER)
 
 
 def compare_texts(folder, arguments):

@@ -57,7 +57,9 @@ def processes(script, contenders, environments=None):
         yield started
     finally:
         for process in started.values():
-            process.stdin.close()
+            # One that has ended takes no more, and isn't what went wrong first.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait()
 
 

@@ -83,8 +83,8 @@ def export_saved_model(
             `serving_default_xla` and `token_ids_xla` too, compiled by XLA for these
             shapes, for servers started with `--xla_cpu_compilation_enabled`: the stock
             server refuses them otherwise. Requests larger than all of them are
-            answered without XLA. For a bucket of one sentence, with a `beam_size` of
-            1, the export has the decoder's kernels a second time, transposed.
+            answered without XLA. The export has the decoder's kernels a second time
+            then, transposed, as XLA multiplies faster with them.
         parallel_searches: Number of searches that a batch of many sentences is shared
             out to, for servers with as many inter-op threads, and one intra-op thread:
             one search alone leaves threads idle between its small operations. Large

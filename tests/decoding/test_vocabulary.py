@@ -76,8 +76,8 @@ def test_what_is_impossible_comes_before_what_fills_the_last_piece_up():
     logits = np.full((1, 1, 2049), IMPOSSIBLE, "float32")
     logits[0, 0, 2048] = 1.5 * IMPOSSIBLE
     logits[0, 0, 3] = 1.0
-    for logits in (logits, np.tile(logits, (2, 1, 1))):
-        for best, _, tokens in both_ways(lambda rows: best_tokens(rows, 8), logits):
+    for some in (logits, np.tile(logits, (2, 1, 1))):
+        for best, _, tokens in both_ways(lambda rows: best_tokens(rows, 8), some):
             assert np.asarray(tokens)[0].tolist() == [3, 0, 1, 2, 4, 5, 6, 7]
             assert np.asarray(best)[0].tolist() == [1.0] + 7 * [IMPOSSIBLE]
 

@@ -188,8 +188,10 @@ def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
     assert plain[plain > 0].tolist() == compiled[compiled > 0].tolist()
 
 
-@pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(
+    "batch_size, weights",
+    [(1, "float32"), (1, "bfloat16"), (1, "int8"), (3, "int8")],
+)
 def test_a_compiled_search_gives_the_same_answers(
     tokenizer, tmp_path, batch_size, weights
 ):
