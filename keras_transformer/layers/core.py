@@ -4,6 +4,8 @@ Weights, arguments, files and results are Keras's; other backends compile operat
 into one and use Keras's as they are.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -15,20 +17,48 @@ class Dense(keras.layers.Dense):
     """A Dense layer that multiplies a matrix of rows.
 
     Product, bias and activation of two dimensions are one operation in TensorFlow; of
-    three they are a dozen, most of them about shapes.
+    three they are a dozen, most of them about shapes. In training the gradient is
+    written out.
     """
 
     def call(self, inputs, training=None):
         rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
-        outputs = product(rows, self.kernel)
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
+        if training and keras.backend.backend() == "tensorflow":
+            weights = [self.kernel] if self.bias is None else [self.kernel, self.bias]
+            outputs = _affine(rows, *(ops.cast(w, self.compute_dtype) for w in weights))
+        else:
+            outputs = product(rows, self.kernel)
+            if self.bias is not None:
+                outputs = ops.add(outputs, self.bias)
         if self.activation is not None:
             outputs = self.activation(outputs)
         shape = [-1 if size is None else size for size in inputs.shape[:-1]]
         if shape.count(-1) > 1:
             shape = ops.shape(inputs)[:-1]
         return ops.reshape(outputs, (*shape, self.units))
+
+
+def _affine(rows, kernel, *bias):
+    """`rows @ kernel + bias`, whose gradient transposes the kernel beforehand.
+
+    A product with the transposed kernel is up to 1.4 times as fast as one that reads
+    the kernel's columns as rows.
+    """
+
+    @ops.custom_gradient
+    def multiply(rows, kernel, *bias):
+        def gradient(upstream):
+            size, width = kernel.shape
+            # Of three axes: TensorFlow would make it a part of the product again.
+            transposed = ops.transpose(ops.reshape(kernel, (size, width, 1)), (1, 0, 2))
+            transposed = ops.reshape(transposed, (width, size))
+            d_kernel = ops.matmul(ops.transpose(rows), upstream)
+            d_bias = [ops.sum(upstream, axis=0) for _ in bias]
+            return ops.matmul(upstream, transposed), d_kernel, *d_bias
+
+        return functools.reduce(ops.add, bias, ops.matmul(rows, kernel)), gradient
+
+    return multiply(rows, kernel, *bias)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")

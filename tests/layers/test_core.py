@@ -31,13 +31,28 @@ def twins(ours, theirs, shape):
     return ours, theirs
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize("shape", [(5, 8), (2, 3, 8), (2, 3, 4, 8)])
-def test_dense_is_kerass(shape):
-    arguments = {"units": 6, "activation": "relu"}
-    pair = twins(Dense(**arguments), keras.layers.Dense(**arguments), shape)
+def test_dense_is_kerass(shape, use_bias, training):
+    arguments = {"units": 6, "activation": "relu", "use_bias": use_bias}
+    ours, theirs = twins(Dense(**arguments), keras.layers.Dense(**arguments), shape)
     x = np.random.default_rng(1).normal(size=shape).astype("float32")
-    for ours, theirs in zip(*(values_and_gradients(layer, x) for layer in pair)):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    found = values_and_gradients(ours, x, training=training)
+    for a, b in zip(found, values_and_gradients(theirs, x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_dense_in_half_precision_has_gradients_in_float32():
+    arguments = {"units": 6, "dtype": "mixed_bfloat16"}
+    pair = twins(Dense(**arguments), keras.layers.Dense(**arguments), (5, 8))
+    x = np.random.default_rng(1).normal(size=(5, 8)).astype("float32")
+    ours = values_and_gradients(pair[0], x, training=True)
+    theirs = values_and_gradients(pair[1], x)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype
+        a, b = (np.asarray(tf.cast(t, "float32")) for t in (a, b))
+        np.testing.assert_allclose(a, b, atol=0.05 * np.abs(b).max())
 
 
 def test_dense_of_unknown_sizes_in_a_graph():
