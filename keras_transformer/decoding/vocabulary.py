@@ -86,7 +86,7 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
 
 
 def _best_of_columns(logits, k, scores, banned_ids):
-    """`best_tokens` where all shapes are fixed."""
+    """`best_tokens` where all shapes are fixed: of logits as columns `(V, B N)`."""
     batch, width, size = logits.shape
     rows = batch * width
     scores = ops.reshape(ops.broadcast_to(scores, (batch, width, 1)), (rows,))

@@ -1,4 +1,4 @@
-"""Products with kernels, in the ways that a single sentence's search is fast with."""
+"""Products with kernels, in the ways that searches are fast with."""
 
 import contextlib
 import contextvars
