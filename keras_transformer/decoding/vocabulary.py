@@ -70,19 +70,14 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
     count = pieces.shape[2]
     banned = _banned(count * _PIECE, banned_ids).reshape(count, _PIECE)
     maxima = ops.reshape(_maxima(pieces, banned) + scores, (-1, width * count))
-    # The best continuations are in the pieces with the best maxima.
-    _, chosen = ops.top_k(maxima, k)
-    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
+    chosen = _best_pieces(maxima, k)
     values = _take_pieces(pieces, chosen)
     scores = ops.broadcast_to(scores, (*ops.shape(logits)[:2], 1))
     values = values + take_rows(scores, chosen // count)
     if banned.any():
         banned = ops.convert_to_tensor(banned)
         values = values + ops.take(banned, chosen % count, axis=0)
-    values, places = ops.top_k(ops.reshape(values, (-1, k * _PIECE)), k)
-    places = ops.cast(places, "int32")
-    piece = take_rows(chosen[..., None], places // _PIECE)[..., 0]
-    return values, piece // count, piece % count * _PIECE + places % _PIECE
+    return _best_within(values, chosen, count)
 
 
 def _best_of_columns(logits, k, scores, banned_ids):
@@ -105,15 +100,29 @@ def _best_of_columns(logits, k, scores, banned_ids):
         columns = ops.pad(columns, filling, constant_values=4 * IMPOSSIBLE)
     maxima = ops.max(ops.reshape(columns, (count, _PIECE, rows)), axis=1)
     maxima = ops.reshape(ops.transpose(maxima), (batch, width * count))
-    _, chosen = ops.top_k(maxima, k)
-    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
+    chosen = _best_pieces(maxima, k)
     row = ops.arange(batch, dtype="int32")[:, None] * width + chosen // count
     within = ops.arange(_PIECE, dtype="int32")
     places = (chosen % count * _PIECE)[..., None] + within
     values = ops.take(ops.reshape(columns, (-1,)), places * rows + row[..., None])
-    values, places = ops.top_k(ops.reshape(values, (batch, k * _PIECE)), k)
+    return _best_within(values, chosen, count)
+
+
+def _best_pieces(maxima, k):
+    """Which k pieces have the best maxima `(B, N count)`, in their order: `(B, k)`.
+
+    The k best continuations are in them.
+    """
+    _, chosen = ops.top_k(maxima, k)
+    return ops.sort(ops.cast(chosen, "int32"), axis=-1)
+
+
+def _best_within(values, chosen, count):
+    """What `best_tokens` returns, from the values of chosen pieces `(B, k, piece)`."""
+    k = chosen.shape[1]
+    values, places = ops.top_k(ops.reshape(values, (-1, k * _PIECE)), k)
     places = ops.cast(places, "int32")
-    piece = ops.take_along_axis(chosen, places // _PIECE, axis=1)
+    piece = take_rows(chosen[..., None], places // _PIECE)[..., 0]
     return values, piece // count, piece % count * _PIECE + places % _PIECE
 
 
