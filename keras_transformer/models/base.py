@@ -145,6 +145,13 @@ class TransformerModel(keras.Model):
         logits = self.target_embedding(x, reverse=True, projection=output_projection)
         return logits, next_caches
 
+    def make_train_function(self, force=False):
+        # TensorFlow traces a step twice if variables are made in it, as Keras leaves
+        # the optimizer's to be.
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def save_own_variables(self, store):
         # Keras leaves dropout's random states out of its files; with them, training
         # goes on from a file as if it had never stopped.

@@ -232,3 +232,33 @@ def test_unscaled_embeddings_are_the_matrix_s_rows():
     model = small(scale_embedding=False, position_encoding=None)
     rows = np.asarray(model.source_embedding.embeddings)[[5, 6]]
     np.testing.assert_array_equal(model.source_embedding(np.array([[5, 6]]))[0], rows)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="others trace steps in other ways"
+)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", kt.training.Adam()])
+def test_a_step_is_traced_once(optimizer):
+    model = small(num_layers=1)
+    model.compile(optimizer, kt.training.MaskedCrossentropy())
+    traced = []
+    train_step = model.train_step
+    model.train_step = lambda data: traced.append(data) or train_step(data)
+    inputs = {"source_ids": ids(2, 5), "target_ids": ids(2, 4)}
+    for _ in range(2):
+        model.fit(inputs, ids(2, 4), verbose=0)
+    assert len(traced) == 1
+
+
+def test_the_optimizer_has_what_was_trainable_when_training_began():
+    model = small(num_layers=1)
+    model.compile("adam", kt.training.MaskedCrossentropy())
+    embedding = next(x for x in model.layers if isinstance(x, kt.layers.TokenEmbedding))
+    embedding.trainable = False
+    before = [keras.ops.convert_to_numpy(x) for x in embedding.weights]
+    inputs = {"source_ids": ids(2, 5), "target_ids": ids(2, 4)}
+    model.fit(inputs, ids(2, 4), verbose=0)
+    trained = {id(x) for x in model.optimizer._trainable_variables}
+    assert trained == {id(x) for x in model.trainable_variables}
+    for old, new in zip(before, embedding.weights, strict=True):
+        np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
