@@ -392,8 +392,8 @@ def floor(dtype):
                 total += tf.matmul(gradient, weight, transpose_b=True)[0, 0]
                 total += tf.matmul(x, gradient, transpose_a=True)[0, 0]
             for _ in range(3 * size["layers"]):
-                touched = keys + 1e-9 * total
                 for _ in range(3):
+                    touched = keys + 1e-9 * total
                     product = tf.matmul(touched, keys, transpose_b=True)
                     total += product[0, 0, 0, 0]
                     total += tf.matmul(scores + product * 0, touched)[0, 0, 0, 0]

@@ -1,5 +1,7 @@
 """The training loss: cross-entropy with label smoothing (section 5.4)."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -104,33 +106,47 @@ def _smoothed_crossentropy(logits, labels, smoothing):
     uniform = smoothing / logits.shape[-1]
     confidence = 1.0 - smoothing
 
+    def at_labels(values):
+        return ops.take_along_axis(values, labels[:, None], axis=-1)[:, 0]
+
     @ops.custom_gradient
     def losses_of(logits):
-        probabilities = ops.softmax(logits, axis=-1)
-        at_label, probability = (
-            ops.take_along_axis(values, labels[:, None], axis=-1)[:, 0]
-            for values in (logits, probabilities)
-        )
+        at_label = at_labels(logits)
+        largest, mean = ops.max(logits, axis=-1), ops.mean(logits, axis=-1)
+        with _after(at_label, largest, mean):
+            probabilities = ops.softmax(logits, axis=-1)
+        probability = at_labels(probabilities)
         # log(sum(exp(z))) from one probability: the label's, or where one is too small
         # for float32 the largest, which is never tiny.
         logsumexp = ops.cond(
             ops.all(probability > 1e-30),
             lambda: at_label - ops.log(probability),
-            lambda: ops.max(logits, axis=-1) - ops.log(ops.max(probabilities, axis=-1)),
+            lambda: largest - ops.log(ops.max(probabilities, axis=-1)),
         )
-        losses = logsumexp - confidence * at_label
-        losses -= smoothing * ops.mean(logits, axis=-1)
+        losses = logsumexp - confidence * at_label - smoothing * mean
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            row = ops.arange(ops.shape(labels)[0], dtype="int32")
-            return ops.scatter_update(
-                (probabilities - uniform) * upstream[:, None],
-                ops.stack([row, labels], axis=-1),
-                -confidence * upstream,
-                reduction="add",
-            )
+            is_label = ops.arange(logits.shape[-1], dtype="int32") == labels[:, None]
+            with _after(losses):
+                errors = ops.where(
+                    is_label, (probability - confidence)[:, None], probabilities
+                )
+                return (errors - uniform) * upstream[:, None]
 
         return losses, gradient
 
     return losses_of(logits)
+
+
+def _after(*values):
+    """A scope whose operations wait for these values, on TensorFlow.
+
+    It writes a result into its input's memory if nobody else needs that any more, which
+    makes a pass over logits up to ten times as fast.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.control_dependencies(values)
