@@ -140,10 +140,10 @@ def _smoothed_crossentropy(logits, labels, smoothing):
 
 
 def _after(*values):
-    """A scope whose operations wait for these values, on TensorFlow.
+    """A scope whose operations wait for these values, where TensorFlow makes a graph.
 
-    It writes a result into its input's memory if nobody else needs that any more, which
-    makes a pass over logits up to ten times as fast.
+    TensorFlow writes a result into its input's memory if no other operation has yet to
+    read that; a pass over logits is up to ten times as fast then.
     """
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()

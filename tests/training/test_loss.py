@@ -39,6 +39,30 @@ def test_gradient_is_softmax_minus_smoothed_target(smoothing):
     np.testing.assert_allclose(tape.gradient(loss, logits), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("gap", [0.0, 300.0])
+def test_in_a_graph_the_loss_leaves_logits_as_they_are(gap):
+    given = np.array([[[gap, 0.0, 1.0, -1.0]]], "float32")
+    label = np.array([[1]])
+
+    @tf.function
+    def losses(given):
+        logits = 2.0 * given
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = MaskedCrossentropy(0.1)(label, logits)
+        return logits, loss, tape.gradient(loss, logits)
+
+    logits, loss, gradient = losses(given)
+    np.testing.assert_array_equal(logits, 2 * given)
+    z = 2 * given[0, 0].astype("float64")
+    # With a gap of 300 the label's probability is 0 in float32.
+    logsumexp = z.max() + np.log(np.exp(z - z.max()).sum())
+    target = np.eye(4)[1] * 0.9 + 0.1 / 4
+    assert float(loss) == pytest.approx(logsumexp - target @ z, rel=1e-5)
+    expected = np.exp(z - logsumexp) - target
+    np.testing.assert_allclose(gradient[0, 0], expected, atol=1e-6)
+
+
 def test_loss_of_half_precision_logits_is_computed_in_float32():
     found = MaskedCrossentropy(0.1)(LABELS, tf.cast(LOGITS, "bfloat16"))
     assert found.dtype == tf.float32
