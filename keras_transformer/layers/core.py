@@ -53,12 +53,18 @@ def _affine(rows, kernel, *bias):
             transposed = ops.transpose(ops.reshape(kernel, (size, width, 1)), (1, 0, 2))
             transposed = ops.reshape(transposed, (width, size))
             d_kernel = ops.matmul(ops.transpose(rows), upstream)
-            d_bias = [ops.sum(upstream, axis=0) for _ in bias]
+            d_bias = [_column_sums(upstream) for _ in bias]
             return ops.matmul(upstream, transposed), d_kernel, *d_bias
 
         return functools.reduce(ops.add, bias, ops.matmul(rows, kernel)), gradient
 
     return multiply(rows, kernel, *bias)
+
+
+def _column_sums(values):
+    """Sums over all axes but the last, by a product, which TensorFlow is faster at."""
+    rows = ops.reshape(values, (-1, values.shape[-1]))
+    return ops.matmul(ops.ones((1, ops.shape(rows)[0]), rows.dtype), rows)[0]
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -120,9 +126,8 @@ def _layer_normalization(x, gamma, beta, epsilon):
         normal = centred * scale
 
         def gradient(dy):
-            axes = tuple(range(len(dy.shape) - 1))
-            d_gamma = ops.sum(dy * normal, axis=axes)
-            d_beta = ops.sum(dy, axis=axes)
+            d_gamma = _column_sums(dy * normal)
+            d_beta = _column_sums(dy)
             h = dy * gamma
             mean = ops.mean(h, axis=-1, keepdims=True)
             along = ops.mean(h * normal, axis=-1, keepdims=True)
