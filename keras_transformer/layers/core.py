@@ -126,12 +126,12 @@ def _layer_normalization(x, gamma, beta, epsilon):
         normal = centred * scale
 
         def gradient(dy):
-            d_gamma = _column_sums(dy * normal)
-            d_beta = _column_sums(dy)
-            h = dy * gamma
-            mean = ops.mean(h, axis=-1, keepdims=True)
-            along = ops.mean(h * normal, axis=-1, keepdims=True)
-            return (h - (mean + normal * along)) * scale, d_gamma, d_beta
+            along_normal = dy * normal
+            d_gamma, d_beta = _column_sums(along_normal), _column_sums(dy)
+            # Means of h and h n, by products with gamma.
+            weights = ops.reshape(gamma / gamma.shape[0], (-1, 1))
+            mean, along = ops.matmul(dy, weights), ops.matmul(along_normal, weights)
+            return (dy * gamma - (mean + normal * along)) * scale, d_gamma, d_beta
 
         return normal * gamma + beta, gradient
 
