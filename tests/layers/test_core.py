@@ -1,5 +1,7 @@
 """Keras's layers with less to do: the values and gradients are Keras's."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from keras_transformer.layers.core import Dense, Dropout, LayerNormalization
 
 
 def values_and_gradients(layer, x, **kwargs):
-    x = tf.constant(x)
+    x = tf.convert_to_tensor(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = layer(x, **kwargs)
@@ -106,6 +108,24 @@ def test_layer_normalization_can_be_differentiated_twice():
             norm = tf.reduce_sum(gradient**2)
         found.append(outer.gradient(norm, x))
     np.testing.assert_allclose(*found, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "make_layer", [functools.partial(Dense, 4), LayerNormalization]
+)
+def test_an_empty_batch_has_gradients_of_zero(make_layer, dtype):
+    layer = make_layer(dtype=dtype)
+    layer.build((None, 3, 4))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3, 4))])
+    def gradients(x):
+        return values_and_gradients(layer, x, training=True)[2:]
+
+    for gradient, variable in zip(
+        gradients(tf.zeros((0, 3, 4))), layer.trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(gradient, np.zeros(variable.shape))
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
