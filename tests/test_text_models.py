@@ -1,5 +1,7 @@
 """TextGenerator and TextEncoder: strings in, strings, vectors or classes out."""
 
+import random
+
 import numpy as np
 import pytest
 from keras import ops
@@ -12,13 +14,15 @@ PROMPTS = ["the dog", "", "a small red cat sees the"]
 
 @pytest.fixture(scope="module")
 def generator(tokenizer):
-    model = kt.LanguageModel(320, position_encoding="rotary", seed=0, **SIZES)
+    random.seed(0)
+    model = kt.LanguageModel(320, position_encoding="rotary", **SIZES)
     return kt.TextGenerator(model, tokenizer)
 
 
 @pytest.fixture(scope="module")
 def encoder(tokenizer):
-    model = kt.EncoderModel(320, num_classes=3, seed=0, **SIZES)
+    random.seed(0)
+    model = kt.EncoderModel(320, num_classes=3, **SIZES)
     return kt.TextEncoder(model, tokenizer, labels=["a", "b", "c"])
 
 

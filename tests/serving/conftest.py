@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -8,8 +10,9 @@ from keras_transformer.serving import export_saved_model
 
 @pytest.fixture(scope="package")
 def small_translator(tokenizer):
+    random.seed(0)
     model = kt.Transformer(
-        320, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32, seed=0
+        320, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32
     )
     return kt.Translator(model, tokenizer, max_source_length=32)
 

@@ -1,5 +1,7 @@
 """Exports of a text generator and of a text encoder, asked in a clean process."""
 
+import random
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,14 +16,16 @@ TEXTS = ["the dog", "", "a small red cat"]
 
 @pytest.fixture(scope="module")
 def generator(tokenizer):
-    model = kt.LanguageModel(320, seed=0, **SIZES)
+    random.seed(0)
+    model = kt.LanguageModel(320, **SIZES)
     options = {"extra_length": 5}
     return kt.TextGenerator(model, tokenizer, search_options=options)
 
 
 @pytest.fixture(scope="module")
 def encoder(tokenizer):
-    model = kt.EncoderModel(320, num_classes=2, seed=0, **SIZES)
+    random.seed(0)
+    model = kt.EncoderModel(320, num_classes=2, **SIZES)
     return kt.TextEncoder(model, tokenizer, labels=["bad", "good"])
 
 
