@@ -9,7 +9,7 @@ from keras_transformer.layers.attention_position import (
     deserialize_position,
     serialize_position,
 )
-from keras_transformer.layers.core import Dropout, LayerNormalization
+from keras_transformer.layers.core import Dropout, LayerNormalization, part_seed
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.masks import combined_mask
 
@@ -63,7 +63,7 @@ class _Block(keras.layers.Layer):
             use_bias=self.use_bias,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
-            seed=self.seed,
+            seed=part_seed(self.seed, name),
             dtype=self.dtype_policy,
             name=name,
         )
@@ -75,7 +75,7 @@ class _Block(keras.layers.Layer):
             dropout=self.intermediate_dropout,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
-            seed=self.seed,
+            seed=part_seed(self.seed, name),
             dtype=self.dtype_policy,
             name=name,
         )

@@ -5,6 +5,7 @@ into one and use Keras's as they are.
 """
 
 import functools
+import zlib
 
 import keras
 from keras import ops
@@ -65,6 +66,11 @@ def _column_sums(values):
     """Sums over all axes but the last, by a product, which TensorFlow is faster at."""
     rows = ops.reshape(values, (-1, values.shape[-1]))
     return ops.matmul(ops.ones((1, ops.shape(rows)[0]), rows.dtype), rows)[0]
+
+
+def part_seed(seed, name):
+    """A seed of its own for a part: equal seeds drop the same values in all of them."""
+    return None if seed is None else zlib.crc32(f"{seed} {name}".encode())
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")

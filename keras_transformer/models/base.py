@@ -8,7 +8,7 @@ from keras_transformer.layers.attention_position import (
     AttentionPosition,
     attention_position,
 )
-from keras_transformer.layers.core import Dropout, LayerNormalization
+from keras_transformer.layers.core import Dropout, LayerNormalization, part_seed
 from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.position import (
     LearnedPositionalEncoding,
@@ -26,7 +26,6 @@ _BLOCK_ARGUMENTS = (
     "intermediate_dropout",
     "layer_norm_epsilon",
     "use_bias",
-    "seed",
 )
 
 
@@ -259,10 +258,11 @@ class Parts:
             block_class(
                 **arguments,
                 position_encoding=position,
+                seed=part_seed(self.config["seed"], name),
                 dtype=self.dtype,
-                name=f"{prefix}_{i}",
+                name=name,
             )
-            for i in range(count)
+            for name in (f"{prefix}_{i}" for i in range(count))
         ]
 
     def positions(self):

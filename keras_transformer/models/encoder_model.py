@@ -38,7 +38,7 @@ class EncoderModel(TransformerModel):
         num_classes: Number of classes; a projection to logits `(B, num_classes)` in
             float32 follows the pooling, which is then `"mean"` unless given. None for
             no classes.
-        seed: Seed of all dropouts.
+        seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
 
     Raises:

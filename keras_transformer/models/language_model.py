@@ -33,7 +33,7 @@ class LanguageModel(TransformerModel):
         use_bias: Whether the attention's projections have biases.
         scale_embedding: Whether embeddings are multiplied by `sqrt(hidden_dim)`.
         logits_bias: Whether logits have a bias for each token.
-        seed: Seed of all dropouts.
+        seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
 
     Raises:

@@ -50,7 +50,7 @@ class Transformer(TransformerModel):
         norm_embedding: Whether layer normalization follows the sum of embedding and
             position; none in the paper.
         logits_bias: Whether logits have a bias for each token; none in the paper.
-        seed: Seed of all dropouts.
+        seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
 
     Raises:

@@ -262,3 +262,22 @@ def test_the_optimizer_has_what_was_trainable_when_training_began():
     assert trained == {id(x) for x in model.trainable_variables}
     for old, new in zip(before, embedding.weights, strict=True):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
+
+
+def test_a_seed_repeats_dropouts_that_differ_from_each_other():
+    def dropouts():
+        model = small(dropout=0.5, attention_dropout=0.5, seed=1)
+        decoder = model.decoder_blocks[0]
+        layers = [
+            model.embedding_dropout,
+            *(block.residual_dropout for block in model.encoder_blocks),
+            decoder.residual_dropout,
+            decoder.self_attention.attention_dropout,
+            decoder.cross_attention.attention_dropout,
+        ]
+        ones = np.ones((1, 1, 64), "float32")
+        return np.array([layer(ones, training=True) for layer in layers])
+
+    first, again = dropouts(), dropouts()
+    np.testing.assert_array_equal(first, again)
+    assert len(np.unique(first, axis=0)) == len(first)
