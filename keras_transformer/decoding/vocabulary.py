@@ -9,6 +9,8 @@ output projection gives logits in that order nothing is moved.
 import numpy as np
 from keras import ops
 
+from keras_transformer.layers.products import by_xla
+
 # The score of what doesn't exist: finite, so that arithmetic on it stays finite.
 IMPOSSIBLE = -1e9
 _PIECE = 64
@@ -57,7 +59,8 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
         their tokens, both int32 `(B, k)`. Of equal values the first comes first.
     """
     _, width, size = logits.shape
-    if _is_one_row(logits) or width * size < 4 * k * _PIECE:
+    is_little = _is_one_row(logits) and not by_xla()
+    if is_little or width * size < 4 * k * _PIECE:
         values = ban(logits + scores, banned_ids)
         values = ops.reshape(values, (-1, width * size))
         values, places = ops.top_k(values, k)

@@ -23,6 +23,7 @@ from keras_transformer.layers.masks import (
     join_masks,
     keys_mask,
 )
+from keras_transformer.layers.products import sum_of_products
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -397,7 +398,7 @@ class MultiHeadAttention(keras.layers.Layer):
         # matrices so small cost more to set up than to compute.
         single = queries.shape[0] == 1 and queries.shape[2] == 1
         if single:
-            scores = ops.sum(queries * keys, axis=-1)[:, :, None]
+            scores = sum_of_products(queries, keys)[:, :, None]
         else:
             scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         scores = ops.cast(scores, "float32")

@@ -10,7 +10,7 @@ import zlib
 import keras
 from keras import ops
 
-from keras_transformer.layers.products import product
+from keras_transformer.layers.products import by_xla, product, sum_of_products
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -104,23 +104,30 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     With `n = (x - mean) / deviation` and `h = gamma * dy` it is
     `dx = (h - mean(h) - n mean(h n)) / deviation`: half of the passes over the data
-    that the derivatives of all steps make.
+    that the derivatives of all steps make. A single row that XLA compiles is normalized
+    in fewer operations.
     """
 
     def call(self, inputs, training=None):
-        if (
-            not training
-            or keras.backend.backend() != "tensorflow"
-            or not (self.center and self.scale)
-        ):
+        of_one_row = by_xla() and inputs.shape[:-1] == (1, 1)
+        differs = of_one_row or training and keras.backend.backend() == "tensorflow"
+        if not (differs and self.center and self.scale):
             return super().call(inputs)
-        outputs = _layer_normalization(
+        normalize = _normalize_row if of_one_row else _layer_normalization
+        outputs = normalize(
             ops.cast(inputs, "float32"),
             ops.cast(self.gamma, "float32"),
             ops.cast(self.beta, "float32"),
             self.epsilon,
         )
         return ops.cast(outputs, self.compute_dtype)
+
+
+def _normalize_row(x, gamma, beta, epsilon):
+    """In the fewest operations, see `sum_of_products`."""
+    centred = x - sum_of_products(x)[..., None] / x.shape[-1]
+    variance = sum_of_products(centred, centred)[..., None] / x.shape[-1]
+    return centred * ops.rsqrt(variance + epsilon) * gamma + beta
 
 
 def _layer_normalization(x, gamma, beta, epsilon):

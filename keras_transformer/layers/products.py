@@ -13,10 +13,12 @@ from keras import ops
 _LARGE_KERNEL = 2**19
 _num_parts = contextvars.ContextVar("num_parts", default=1)
 
-# Bytes in a line of the cache.
-_LINE = 64
+# Numbers of float32 in a line of the cache.
+_LANES = 16
 # More terms of a sum than this take XLA long to compile.
 _TERMS = 32
+# XLA gives an operation that reads fewer bytes to a single thread.
+_SHARED_BYTES = 2**19
 _transposed = contextvars.ContextVar("transposed", default=None)
 
 
@@ -44,9 +46,10 @@ class TransposedKernel:
 
     XLA's own product of one row is computed by one thread, and of floats alone. A sum
     of slices, each multiplied with one of the row, is an operation that it vectorizes
-    and shares out to threads; a slice is as wide as a line of the cache. Its product of
-    several rows is faster as `kernel^T rows^T`, since it copies the rows and columns
-    that it reads, and these lie side by side then.
+    and shares out to threads; a slice is as wide as a line of the cache. Small products
+    are shared out too, as a thread that has nothing to do falls asleep, and wakes up
+    too late for the next. Of several rows `kernel^T rows^T` is faster than the product,
+    since XLA copies the rows and columns that it reads, and these lie side by side.
 
     Args:
         matrix: Float or int8 tensor `(N, K)`. int8 is converted as it is read, or once
@@ -83,22 +86,36 @@ class TransposedKernel:
         return ops.transpose(columns + _hidden_zero(rows))
 
     def _of_one(self, row):
-        lines = self._floats
-        if is_integer := keras.backend.is_int_dtype(self.matrix.dtype):
-            # XLA would convert all before the loop.
-            zero = ops.cast(_hidden_zero(row), self.matrix.dtype)
-            lines = ops.bitwise_xor(self.matrix, zero)
-        width, size = lines.shape
-        lanes = math.gcd(size, _LINE if is_integer else _LINE // 4)
-        terms = max(n for n in range(1, _TERMS + 1) if size // lanes % n == 0)
-        lines = ops.reshape(lines, (width, -1, terms, lanes))
-        factors = ops.reshape(row, (1, -1, terms, lanes))
-        products = (
-            factors[:, :, term] * ops.cast(lines[:, :, term], "float32")
-            for term in range(terms)
-        )
-        sums = functools.reduce(operator.add, products)
-        return ops.sum(ops.reshape(sums, (width, -1)), axis=-1)[None]
+        is_integer = keras.backend.is_int_dtype(self.matrix.dtype)
+        lines = _slices(self.matrix if is_integer else self._floats)
+        factors = _slices(row)
+        # Zeros, but XLA doesn't know.
+        zeros = factors[0] - factors[0]
+        if is_integer:
+            # Otherwise XLA would convert all before the loop.
+            zeros = ops.cast(zeros, self.matrix.dtype)
+            lines = [ops.bitwise_xor(line, zeros) for line in lines]
+        elif self._floats.shape[0] * row.shape[1] * 4 < _SHARED_BYTES:
+            # XLA shares out what takes more operations than it reads bytes.
+            lines = [line + zeros + zeros + zeros for line in lines]
+        return _sum_of_slices(
+            factor * ops.cast(line, "float32") for factor, line in zip(factors, lines)
+        )[None]
+
+
+def _slices(values):
+    """`(..., N)` in slices `(..., M, lanes)`, as many as `_TERMS` at most."""
+    size = values.shape[-1]
+    lanes = math.gcd(size, _LANES)
+    terms = max(n for n in range(1, _TERMS + 1) if size // lanes % n == 0)
+    cut = ops.reshape(values, (*values.shape[:-1], -1, terms, lanes))
+    return [cut[..., term, :] for term in range(terms)]
+
+
+def _sum_of_slices(slices):
+    """The sum of slices `(..., M, lanes)` and their last two axes."""
+    sums = functools.reduce(operator.add, slices)
+    return ops.sum(ops.reshape(sums, (*sums.shape[:-2], -1)), axis=-1)
 
 
 def _hidden_zero(values):
@@ -119,6 +136,28 @@ def kernels_transposed(kernels):
 def transposed_kernel(variable):
     """What the scope of `kernels_transposed` holds for a variable, or None."""
     return (_transposed.get() or {}).get(id(variable))
+
+
+def by_xla():
+    """Whether this is in a scope of `kernels_transposed`."""
+    return _transposed.get() is not None
+
+
+def sum_of_products(*factors):
+    """`ops.sum(a * b, axis=-1)`, in one operation where `by_xla`.
+
+    XLA makes two or three operations of a sum of more than 32 numbers, and one of the
+    sum of slices that have no more. Of short sums, starting an operation is what takes
+    long.
+
+    Args:
+        *factors: Float tensors `(..., N)`, of fixed shapes.
+    """
+    if not by_xla():
+        return ops.sum(functools.reduce(operator.mul, factors), axis=-1)
+    slices = zip(*(_slices(ops.cast(factor, "float32")) for factor in factors))
+    sums = _sum_of_slices(functools.reduce(operator.mul, each) for each in slices)
+    return ops.cast(sums, factors[0].dtype)
 
 
 def product(rows, kernel):

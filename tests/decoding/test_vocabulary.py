@@ -12,6 +12,7 @@ from keras_transformer.decoding.vocabulary import (
     best_tokens,
     log_normalizer,
 )
+from keras_transformer.layers.products import kernels_transposed
 
 
 def random(*shape, seed=0):
@@ -29,16 +30,18 @@ def plain_best(logits, k, scores=0.0, banned_ids=()):
     return values, order // size, order % size
 
 
-def both_ways(function, logits):
-    """What a function gives for a fixed number of rows, and for one that isn't."""
+def all_ways(function, logits):
+    """What a function gives for a fixed number of rows, by XLA, and for one unknown."""
     yield function(ops.convert_to_tensor(logits))
+    with kernels_transposed([]):
+        yield function(ops.convert_to_tensor(logits))
     spec = tf.TensorSpec([None, *logits.shape[1:]])
     yield tf.function(function, input_signature=[spec])(logits)
 
 
 def assert_best(logits, k, **options):
     expected = plain_best(logits, k, **options)
-    for found in both_ways(lambda rows: best_tokens(rows, k, **options), logits):
+    for found in all_ways(lambda rows: best_tokens(rows, k, **options), logits):
         for part, values in zip(found, expected):
             np.testing.assert_allclose(part, values, rtol=1e-6)
 
@@ -77,7 +80,7 @@ def test_what_is_impossible_comes_before_what_fills_the_last_piece_up():
     logits[0, 0, 2048] = 1.5 * IMPOSSIBLE
     logits[0, 0, 3] = 1.0
     for some in (logits, np.tile(logits, (2, 1, 1))):
-        for best, _, tokens in both_ways(lambda rows: best_tokens(rows, 8), some):
+        for best, _, tokens in all_ways(lambda rows: best_tokens(rows, 8), some):
             assert np.asarray(tokens)[0].tolist() == [3, 0, 1, 2, 4, 5, 6, 7]
             assert np.asarray(best)[0].tolist() == [1.0] + 7 * [IMPOSSIBLE]
 
@@ -87,7 +90,7 @@ def test_what_is_impossible_comes_before_what_fills_the_last_piece_up():
 def test_the_normalizer_is_that_of_keras(size, scale):
     logits = scale * random(3, 2, size)
     expected = ops.logsumexp(logits, axis=-1, keepdims=True)
-    for found in both_ways(log_normalizer, logits):
+    for found in all_ways(log_normalizer, logits):
         assert found.shape == (3, 2, 1)
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
     one_row = log_normalizer(ops.convert_to_tensor(logits[:1, :1]))

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from keras_transformer.layers import TokenEmbedding
-from keras_transformer.layers.core import Dense
+from keras_transformer.layers.core import Dense, LayerNormalization
 from keras_transformer.layers.products import (
     TransposedKernel,
     kernels_transposed,
     product,
     products_in_parts,
+    sum_of_products,
 )
 
 GENERATOR = np.random.default_rng(0)
@@ -128,3 +129,33 @@ def test_an_embedding_of_int8_looks_up_and_projects():
     logits = expected(x, reverse=True)
     np.testing.assert_allclose(one, logits[:1], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(two, logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 16, 37, 64, 1024, 1500])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_sums_by_xla_are_those_outside_of_its_scope(size, dtype):
+    one = keras.ops.cast(GENERATOR.normal(size=(2, 1, size)), dtype)
+    other = keras.ops.cast(GENERATOR.normal(size=(3, size)), dtype)
+    for factors in [(one,), (one, other), (one, other, other)]:
+        expected = sum_of_products(*factors)
+        with kernels_transposed([]):
+            found = sum_of_products(*factors)
+        assert found.dtype == expected.dtype
+        found, expected = (keras.ops.cast(x, "float32") for x in (found, expected))
+        bounds = {"float32": 1e-4, "bfloat16": 0.1}[dtype]
+        np.testing.assert_allclose(found, expected, rtol=bounds, atol=bounds)
+
+
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"dtype": "bfloat16"}])
+def test_one_row_by_xla_is_normalized_as_by_keras(options):
+    layer = LayerNormalization(epsilon=0.01, **options)
+    layer.build((None, None, 96))
+    layer.set_weights([GENERATOR.normal(size=96) for _ in layer.weights])
+    row = 100 + GENERATOR.normal(size=(1, 1, 96)).astype("float32")
+    expected = layer(row)
+    with kernels_transposed([]):
+        found = layer(row)
+    assert found.dtype == expected.dtype
+    found, expected = (keras.ops.cast(x, "float32") for x in (found, expected))
+    bounds = 0.02 if options.get("dtype") else 1e-4
+    np.testing.assert_allclose(found, expected, rtol=bounds, atol=bounds)
