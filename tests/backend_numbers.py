@@ -66,6 +66,8 @@ def numbers():
     matrix = np.random.default_rng(2).integers(-127, 128, (7, 24), dtype="int8")
     kernel = TransposedKernel(matrix, np.arange(7, dtype="float32") / 1000)
     found["row"] = product(tensor(1, 24), kernel)
+    half = TransposedKernel(keras.ops.cast(matrix, "bfloat16"))
+    found["row_of_bfloat16"] = product(tensor(1, 24), half)
     # A vocabulary of many pieces.
     logits, scores = tensor(3, 2, 2000), tensor(3, 2, 1)
     found["normalizer"] = log_normalizer(logits)

@@ -17,7 +17,7 @@ _num_parts = contextvars.ContextVar("num_parts", default=1)
 _LANES = 16
 # More terms of a sum than this take XLA long to compile.
 _TERMS = 32
-# XLA gives an operation that reads fewer bytes to a single thread.
+# XLA gives an operation that reads fewer bytes, and computes little, to one thread.
 _SHARED_BYTES = 2**19
 _transposed = contextvars.ContextVar("transposed", default=None)
 
@@ -52,16 +52,22 @@ class TransposedKernel:
     since XLA copies the rows and columns that it reads, and these lie side by side.
 
     Args:
-        matrix: Float or int8 tensor `(N, K)`. int8 is converted as it is read, or once
-            for products of several rows.
+        matrix: Float or int8 tensor `(N, K)`. bfloat16 and int8 are converted as they
+            are read, or once for products of several rows.
         scale: With int8: N numbers to multiply its rows with.
     """
 
     def __init__(self, matrix, scale=None):
         self.matrix = ops.convert_to_tensor(matrix)
         self.scale = None if scale is None else ops.reshape(scale, (-1,))
-        # XLA takes three times as long to convert bfloat16 as to read float32.
         self._floats = ops.cast(self.matrix, "float32")
+        self._stored = self._floats
+        dtype = keras.backend.standardize_dtype(self.matrix.dtype)
+        if dtype == "int8":
+            self._stored = self.matrix
+        elif dtype == "bfloat16":
+            # XLA takes three times as long to convert bfloat16 as to read float32.
+            self._stored = ops.view(self.matrix, "int16")
 
     def columns(self, places):
         """The kernel's columns at some places, of any shape: `(..., K)`, in float."""
@@ -86,21 +92,27 @@ class TransposedKernel:
         return ops.transpose(columns + _hidden_zero(rows))
 
     def _of_one(self, row):
-        is_integer = keras.backend.is_int_dtype(self.matrix.dtype)
-        lines = _slices(self.matrix if is_integer else self._floats)
         factors = _slices(row)
         # Zeros, but XLA doesn't know.
         zeros = factors[0] - factors[0]
-        if is_integer:
-            # Otherwise XLA would convert all before the loop.
-            zeros = ops.cast(zeros, self.matrix.dtype)
-            lines = [ops.bitwise_xor(line, zeros) for line in lines]
-        elif self._floats.shape[0] * row.shape[1] * 4 < _SHARED_BYTES:
-            # XLA shares out what takes more operations than it reads bytes.
-            lines = [line + zeros + zeros + zeros for line in lines]
-        return _sum_of_slices(
-            factor * ops.cast(line, "float32") for factor, line in zip(factors, lines)
-        )[None]
+        lines = (self._numbers(line, zeros) for line in _slices(self._stored))
+        return _sum_of_slices(map(operator.mul, factors, lines))[None]
+
+    def _numbers(self, stored, zeros):
+        """A slice of the kernel in float32; the zeros keep it in the loop.
+
+        Otherwise XLA would convert the kernel before the loop. It shares an operation
+        out to threads that computes more than it reads bytes, as conversions do.
+        """
+        dtype = keras.backend.standardize_dtype(stored.dtype)
+        if dtype == "float32":
+            is_small = 4 * math.prod(self.matrix.shape) < _SHARED_BYTES
+            return stored + zeros + zeros + zeros if is_small else stored
+        stored = ops.bitwise_xor(stored, ops.cast(zeros, dtype))
+        if dtype == "int8":
+            return ops.cast(stored, "float32")
+        # bfloat16 is the first half of float32.
+        return ops.view(ops.left_shift(ops.cast(stored, "int32"), 16), "float32")
 
 
 def _slices(values):

@@ -76,7 +76,9 @@ def export_saved_model(
         length_penalty: Exponent alpha of the length penalty; or 0.6.
         max_length: Most tokens of an answer; by default its source's plus 50.
         weights: `"float32"`; `"bfloat16"`, half the size, arithmetic in bfloat16 too;
-            or `"int8"`, a quarter of it, with arithmetic in bfloat16.
+            or `"int8"`, a quarter of it, with arithmetic in bfloat16. Signatures that
+            XLA compiles compute in float32 with any of them, and answer alike, but for
+            rounding.
         signatures: Names of the signatures to write beside `serving_default`; by
             default all of them. Fewer load faster.
         xla_buckets: Pairs `(batch_size, source_length)`. With some, the export has

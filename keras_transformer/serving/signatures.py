@@ -28,19 +28,16 @@ class Signatures:
         text_model: A `kt.Translator`, `kt.TextGenerator` or `kt.TextEncoder`.
         weights: `"float32"` or `"bfloat16"`, what the graph computes in, whatever the
             model was trained in; or `"int8"`, with a scale for each row or column,
-            multiplied out once a request to compute in bfloat16.
+            multiplied out once a request to compute in bfloat16. What XLA compiles
+            computes in float32.
     """
 
     names = ()
 
     def __init__(self, text_model, weights="float32"):
         self._text_model = text_model
-        self._model = text_model.model
         dtype = "float32" if weights == "float32" else "bfloat16"
-        if self._model.dtype_policy.name != dtype:
-            config = {**self._model.get_config(), "dtype": dtype}
-            self._model = type(self._model).from_config(config)
-            self._model.set_weights(text_model.model.get_weights())
+        self._model = _in_dtype(text_model.model, dtype)
         self._whole, self._quantized, self._transposed = [], [], []
         for variable in self._model.variables:
             if weights == "int8" and len(variable.shape) == 2:
@@ -75,7 +72,7 @@ class Signatures:
             return contextlib.nullcontext()
         return keras.StatelessScope(
             state_mapping=[
-                (variable, tf.cast(whole, tf.bfloat16) * scale)
+                (variable, _multiplied(whole, scale, tf.bfloat16))
                 for variable, whole, scale in self._quantized
             ]
         )
@@ -90,16 +87,29 @@ class Signatures:
                 matrix = tf.Variable(tf.transpose(whole), trainable=False)
                 self._transposed.append((kernel, matrix, scale))
 
-    def _products_by_xla(self):
-        """A scope in which rows are multiplied in the way XLA is fast at."""
+    @contextlib.contextmanager
+    def _model_by_xla(self):
+        """A scope in which the model computes with the weights as exported, by XLA.
+
+        That is in float32, as XLA would convert the operands of each operation to it
+        and the results back, and with products in the way that XLA is fast at.
+        """
+        model = _in_dtype(self._text_model.model, "float32")
+        twins = dict(zip(map(id, self._model.variables), model.variables))
+        values = [
+            (twins[id(variable)], _multiplied(*self._as_exported(variable), tf.float32))
+            for variable in self._model.variables
+        ]
         # An embedding's table is the output projection's kernel, transposed.
         embeddings = self._model.source_embedding, self._model.target_embedding
         tables = [embedding.embeddings for embedding in embeddings]
         held = [*self._transposed, *((t, *self._as_exported(t)) for t in tables)]
-        return kernels_transposed(
-            (variable, TransposedKernel(matrix, scale))
+        transposed = kernels_transposed(
+            (twins[id(variable)], TransposedKernel(matrix, scale))
             for variable, matrix, scale in held
         )
+        with keras.StatelessScope(state_mapping=values), transposed:
+            yield model
 
     def _as_exported(self, variable):
         """A variable's value, or what it is quantized to and its scale, or None."""
@@ -202,6 +212,21 @@ def shared_out(search, inputs, count, most):
         "ids": tf.dynamic_stitch(places, ids),
         "scores": tf.dynamic_stitch(places, [part["scores"] for part in found]),
     }
+
+
+def _in_dtype(model, dtype):
+    """The model, or a copy of it that computes in another dtype."""
+    if model.dtype_policy.name == dtype:
+        return model
+    copy = type(model).from_config({**model.get_config(), "dtype": dtype})
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _multiplied(whole, scale, dtype):
+    """The values of an exported variable, whose scale may be None."""
+    whole = tf.cast(whole, dtype)
+    return whole if scale is None else whole * tf.cast(scale, dtype)
 
 
 def _quantize(variable):

@@ -70,8 +70,9 @@ class TranslationSignatures(SearchSignatures):
 
         @graph(input_signature=[spec], jit_compile=True)
         def compiled(source_ids):
-            with self._products_by_xla():
-                return self._find(source_ids, num_hypotheses=1, fixed_shapes=True)
+            with self._model_by_xla() as model:
+                options = {"num_hypotheses": 1, "fixed_shapes": True, **self._search}
+                return self._text_model.search(source_ids, model=model, **options)
 
         def search_part(source_ids):
             return compiled(tf.ensure_shape(source_ids, spec.shape))

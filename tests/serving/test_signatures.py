@@ -196,7 +196,7 @@ def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
 
 @pytest.mark.parametrize(
     "batch_size, weights",
-    [(1, "float32"), (1, "bfloat16"), (1, "int8"), (3, "int8")],
+    [(1, "float32"), (1, "bfloat16"), (3, "bfloat16"), (1, "int8"), (3, "int8")],
 )
 def test_a_compiled_search_gives_the_same_answers(
     tokenizer, tmp_path, batch_size, weights
