@@ -66,16 +66,16 @@ class Signatures:
         module.tables = [r for t in tokenizers for r in getattr(t, "resources", ())]
         return module
 
+    @contextlib.contextmanager
     def _model_in_use(self):
         """A scope in which the model computes with the weights as exported."""
-        if not self._quantized:
-            return contextlib.nullcontext()
-        return keras.StatelessScope(
-            state_mapping=[
-                (variable, _multiplied(whole, scale, tf.bfloat16))
-                for variable, whole, scale in self._quantized
-            ]
-        )
+        values = [
+            (variable, _multiplied(whole, scale, tf.bfloat16))
+            for variable, whole, scale in self._quantized
+        ]
+        scope = keras.StatelessScope(values) if values else contextlib.nullcontext()
+        with scope:
+            yield self._model
 
     def _hold_transposed(self):
         """Keeps the kernels of decoding a second time, transposed."""
@@ -87,6 +87,12 @@ class Signatures:
                 matrix = tf.Variable(tf.transpose(whole), trainable=False)
                 self._transposed.append((kernel, matrix, scale))
 
+    @functools.cached_property
+    def _float32_model(self):
+        if self._model.dtype_policy.name == "float32":
+            return self._model
+        return _in_dtype(self._text_model.model, "float32")
+
     @contextlib.contextmanager
     def _model_by_xla(self):
         """A scope in which the model computes with the weights as exported, by XLA.
@@ -94,7 +100,7 @@ class Signatures:
         That is in float32, as XLA would convert the operands of each operation to it
         and the results back, and with products in the way that XLA is fast at.
         """
-        model = _in_dtype(self._text_model.model, "float32")
+        model = self._float32_model
         twins = dict(zip(map(id, self._model.variables), model.variables))
         values = [
             (twins[id(variable)], _multiplied(*self._as_exported(variable), tf.float32))
@@ -134,10 +140,11 @@ class SearchSignatures(Signatures):
         self._parallel_searches = parallel_searches
         self._search = search
 
-    def _find(self, source_ids, **options):
+    def _find(self, source_ids, by_xla=False, **options):
         options = {**self._search, **options}
-        with self._model_in_use():
-            return self._text_model.search(source_ids, model=self._model, **options)
+        scope = self._model_by_xla() if by_xla else self._model_in_use()
+        with scope as model:
+            return self._text_model.search(source_ids, model=model, **options)
 
     def _best_search(self, **options):
         """A function of source ids `(B, S)`: the search for one answer each.

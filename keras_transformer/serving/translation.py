@@ -70,9 +70,8 @@ class TranslationSignatures(SearchSignatures):
 
         @graph(input_signature=[spec], jit_compile=True)
         def compiled(source_ids):
-            with self._model_by_xla() as model:
-                options = {"num_hypotheses": 1, "fixed_shapes": True, **self._search}
-                return self._text_model.search(source_ids, model=model, **options)
+            options = {"num_hypotheses": 1, "fixed_shapes": True}
+            return self._find(source_ids, by_xla=True, **options)
 
         def search_part(source_ids):
             return compiled(tf.ensure_shape(source_ids, spec.shape))
