@@ -6,6 +6,8 @@ it comes first: they reduce it in one pass then, many rows at a time, and where 
 output projection gives logits in that order nothing is moved.
 """
 
+import functools
+
 import numpy as np
 from keras import ops
 
@@ -14,6 +16,7 @@ from keras_transformer.layers.products import by_xla
 # The score of what doesn't exist: finite, so that arithmetic on it stays finite.
 IMPOSSIBLE = -1e9
 _PIECE = 64
+_SLICES = 8
 
 
 def log_normalizer(logits):
@@ -28,13 +31,14 @@ def log_normalizer(logits):
     Returns:
         What to subtract from logits to have log-probabilities, `(B, N, 1)`.
     """
-    if _is_one_row(logits):
+    if _is_one_row(logits) and not by_xla():
         return ops.logsumexp(logits, axis=-1, keepdims=True)
     if logits.shape[0] is not None:
-        columns = _columns(logits)
-        greatest = ops.max(columns, axis=0)
-        sums = ops.sum(ops.exp(columns - greatest), axis=0)
-        return ops.reshape(greatest + ops.log(sums), (*logits.shape[:2], 1))
+        slices = _slices(_columns(logits))
+        greatest = _over_slices(ops.maximum, ops.max, slices)
+        powers = [ops.exp(each - greatest) for each in slices]
+        normalizer = greatest + ops.log(_over_slices(ops.add, ops.sum, powers))
+        return ops.reshape(normalizer, (*logits.shape[:2], 1))
     size, outer = logits.shape[-1], ops.shape(logits)[:-1]
     maxima = ops.max(_pieces(logits), axis=-1)
     probabilities = _pieces(ops.softmax(ops.reshape(logits, (-1, size)))[:, None])
@@ -91,9 +95,14 @@ def _best_of_columns(logits, k, scores, banned_ids):
     banned = ops.convert_to_tensor(_banned(size, banned_ids))[:, None]
     columns = _columns(logits) + scores + banned
     if k == width == 1:
-        best = ops.max(columns, axis=0)
-        tokens = ops.arange(size, dtype="int32")[:, None]
-        tokens = ops.min(ops.where(columns >= best, tokens, size - 1), axis=0)
+        slices = _slices(columns)
+        best = _over_slices(ops.maximum, ops.max, slices)
+        tokens = _slices(ops.arange(size, dtype="int32")[:, None], filling=size - 1)
+        tokens = [
+            ops.where(each >= best, token, size - 1)
+            for each, token in zip(slices, tokens)
+        ]
+        tokens = _over_slices(ops.minimum, ops.min, tokens)
         return best[:, None], ops.zeros((batch, 1), "int32"), tokens[:, None]
 
     room = -size % _PIECE
@@ -226,6 +235,27 @@ def _maxima(pieces, banned):
 def _columns(logits):
     """`(B, N, V)` -> `(V, B N)`."""
     return ops.transpose(ops.reshape(logits, (-1, logits.shape[-1])))
+
+
+def _slices(columns, filling=4 * IMPOSSIBLE):
+    """Columns `(V, R)` in a few slices `(L, R)`, the last filled where it isn't new.
+
+    Compilers make one pass of what is done with each slice and with them together,
+    where they write what is to be reduced first.
+    """
+    size = columns.shape[0]
+    length = -(-size // _SLICES)
+    firsts = range(0, size, length)
+    slices = [columns[min(first, size - length) :][:length] for first in firsts]
+    if again := len(firsts) * length - size:
+        is_new = ops.arange(length)[:, None] >= again
+        slices[-1] = ops.where(is_new, slices[-1], filling)
+    return slices
+
+
+def _over_slices(combine, reduce, slices):
+    """Slices `(L, R)` combined with each other and reduced to `(R,)`."""
+    return reduce(functools.reduce(combine, slices), axis=0)
 
 
 def take_rows(values, places):
