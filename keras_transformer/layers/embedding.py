@@ -88,6 +88,8 @@ class TokenEmbedding(keras.layers.Layer):
             name="embeddings",
             shape=(self.vocabulary_size, self.hidden_dim),
             initializer=self.embeddings_initializer,
+            # Rows are looked up before they are cast, and their gradients summed after.
+            autocast=False,
         )
         if self.use_bias:
             self.bias = self.add_weight(
@@ -139,9 +141,10 @@ class TokenEmbedding(keras.layers.Layer):
             return ops.reshape(logits, (-1, length, logits.shape[-1]))
         ids = ops.cast(inputs, "int32")
         if table := transposed_kernel(self.embeddings):
-            vectors = ops.cast(table.columns(ids), self.compute_dtype)
+            vectors = table.columns(ids)
         else:
-            vectors = ops.take(self._matrix(), ids, axis=0)
+            vectors = ops.take(self.embeddings, ids, axis=0)
+        vectors = ops.cast(vectors, self.compute_dtype)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
 
     def compute_mask(self, inputs, mask=None):
