@@ -14,7 +14,7 @@ from keras_transformer.layers.attention_position import (
     deserialize_position,
     serialize_position,
 )
-from keras_transformer.layers.core import Dense, Dropout
+from keras_transformer.layers.core import Dense, Dropout, reorder_axes
 from keras_transformer.layers.masks import (
     MASKED_SCORE,
     causal_mask,
@@ -179,7 +179,7 @@ class MultiHeadAttention(keras.layers.Layer):
         dense.build(input_shape)
         return dense
 
-    def _project(self, inputs, *roles, num_hypotheses=1):
+    def _project(self, inputs, *roles, num_hypotheses=1, training=None):
         """The heads (B, H, length, K) of some roles: "query", "key", "value".
 
         Hypotheses, consecutive rows of length 1, become one longer row.
@@ -202,7 +202,8 @@ class MultiHeadAttention(keras.layers.Layer):
             if num_hypotheses == 1:
                 length = projected.shape[1] or ops.shape(projected)[1]
             shape = (rows, length, len(parts), self.num_heads, self._head_dim)
-            projected = ops.transpose(ops.reshape(projected, shape), (2, 0, 3, 1, 4))
+            projected = ops.reshape(projected, shape)
+            projected = reorder_axes(projected, (2, 0, 3, 1, 4), training)
             heads.update(zip(parts, ops.unstack(projected, len(parts), axis=0)))
         return [heads[role] for role in roles]
 
@@ -218,17 +219,20 @@ class MultiHeadAttention(keras.layers.Layer):
             A dict for the call argument `projected_value`: `"key"` and `"value"`, each
             of shape `(B, H, S, K)`, and `"mask"`, `(B, 1, 1, S)`, if there is one.
         """
-        if key is None:
-            keys, values = self._project(value, "key", "value")
-        else:
-            (keys,) = self._project(key, "key")
-            (values,) = self._project(value, "value")
+        keys, values = self._project_value(value, key)
         if value_mask is None:
             return {"key": keys, "value": values}
         # Where all is padding the weights are even, and a mean of zeros is zero.
         padding = ops.cast(value_mask, values.dtype)[:, None, :, None]
         mask = keys_mask(value_mask)
         return {"key": keys, "value": values * padding, "mask": mask}
+
+    def _project_value(self, value, key, training=None):
+        if key is None:
+            return self._project(value, "key", "value", training=training)
+        (keys,) = self._project(key, "key", training=training)
+        (values,) = self._project(value, "value", training=training)
+        return keys, values
 
     def empty_cache(self, batch_size, max_length=None):
         """A cache for self-attention step by step, before the first step.
@@ -273,16 +277,16 @@ class MultiHeadAttention(keras.layers.Layer):
                 query, projected_value, num_hypotheses, attention_mask, *rest
             )
         if value is None and key is None:
-            queries, keys, values = self._project(query, "query", "key", "value")
+            roles = "query", "key", "value"
+            queries, keys, values = self._project(query, *roles, training=training)
             value_mask = combined_mask(query, query_mask)
         else:
             value = query if value is None else value
             value_mask = combined_mask(value, value_mask)
             if key is not None:
                 key_mask = combined_mask(key, key_mask)
-            (queries,) = self._project(query, "query")
-            projected = self.project_value(value, key)
-            keys, values = projected["key"], projected["value"]
+            (queries,) = self._project(query, "query", training=training)
+            keys, values = self._project_value(value, key, training)
         mask = join_masks(keys_mask(value_mask), keys_mask(key_mask), attention_mask)
         # A causal mask alone leaves no row empty: each sees itself.
         nonempty = None if mask is None else ops.any(mask, axis=-1, keepdims=True)
@@ -305,7 +309,7 @@ class MultiHeadAttention(keras.layers.Layer):
             # Not in place: PyTorch needs the factors for its gradients.
             context = context * nonempty
             scores = scores if scores is None else scores * nonempty
-        output = self._join_heads(context, query)
+        output = self._join_heads(context, query, training)
         return (output, scores) if return_attention_scores else output
 
     def _call_projected(
@@ -374,14 +378,14 @@ class MultiHeadAttention(keras.layers.Layer):
         output = self._join_heads(context, query)
         return (output, scores, cache) if return_scores else (output, cache)
 
-    def _join_heads(self, context, query):
+    def _join_heads(self, context, query, training=None):
         """Heads (B, H, T, K) -> the output (B, T, D), B and T those of the query."""
         width = self.num_heads * self._head_dim
         if query.shape[1] == 1 and context.shape[2] == 1:
             shape = (query.shape[0] or -1, 1, width)
             return self.output_projection(ops.reshape(context, shape))
         shape = (*ops.shape(query)[:2], width)
-        context = ops.transpose(context, (0, 2, 1, 3))
+        context = reorder_axes(context, (0, 2, 1, 3), training)
         return self.output_projection(ops.reshape(context, shape))
 
     def _attend(self, queries, keys, values, mask, positions, return_scores, training):

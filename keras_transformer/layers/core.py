@@ -12,6 +12,8 @@ from keras import ops
 
 from keras_transformer.layers.products import by_xla, product, sum_of_products
 
+_NUMBERS_IN_8_BYTES = {"float32": 2, "bfloat16": 4, "float16": 4}
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class Dense(keras.layers.Dense):
@@ -40,19 +42,18 @@ class Dense(keras.layers.Dense):
 
 
 def _affine(rows, kernel, *bias):
-    """`rows @ kernel + bias`, whose gradient transposes the kernel beforehand.
+    """`rows @ kernel + bias`, whose gradient transposes a float32 kernel beforehand.
 
     A product with the transposed kernel is up to 1.4 times as fast as one that reads
-    the kernel's columns as rows.
+    the kernel's columns as rows; of bfloat16, which is copied anyway, it isn't.
     """
 
     @ops.custom_gradient
     def multiply(rows, kernel, *bias):
         def gradient(upstream):
-            size, width = kernel.shape
-            # Of three axes: TensorFlow would make it a part of the product again.
-            transposed = ops.transpose(ops.reshape(kernel, (size, width, 1)), (1, 0, 2))
-            transposed = ops.reshape(transposed, (width, size))
+            transposed = ops.transpose(kernel)
+            if keras.backend.standardize_dtype(kernel.dtype) == "float32":
+                transposed = _transposed_beforehand(kernel)
             d_kernel = ops.matmul(ops.transpose(rows), upstream)
             d_bias = [_column_sums(upstream) for _ in bias]
             return ops.matmul(upstream, transposed), d_kernel, *d_bias
@@ -60,6 +61,38 @@ def _affine(rows, kernel, *bias):
         return functools.reduce(ops.add, bias, ops.matmul(rows, kernel)), gradient
 
     return multiply(rows, kernel, *bias)
+
+
+def _transposed_beforehand(matrix):
+    """`ops.transpose(matrix)`, which TensorFlow doesn't make a part of a product."""
+    size, width = matrix.shape
+    transposed = ops.transpose(ops.reshape(matrix, (size, width, 1)), (1, 0, 2))
+    return ops.reshape(transposed, (width, size))
+
+
+def reorder_axes(values, axes, training):
+    """`ops.transpose` that keeps the last axis in its place.
+
+    In training TensorFlow moves 8 bytes at a time, with which it is up to twice as
+    fast.
+    """
+    width, dtype = values.shape[-1], keras.backend.standardize_dtype(values.dtype)
+    if (
+        not training
+        or keras.backend.backend() != "tensorflow"
+        or dtype not in _NUMBERS_IN_8_BYTES
+        or width % _NUMBERS_IN_8_BYTES[dtype]
+    ):
+        return ops.transpose(values, axes)
+
+    back = [axes.index(axis) for axis in range(len(axes))]
+
+    @ops.custom_gradient
+    def move(values):
+        moved = ops.transpose(ops.view(values, "int64"), axes)
+        return ops.view(moved, dtype), lambda dy: reorder_axes(dy, back, training)
+
+    return move(values)
 
 
 def _column_sums(values):
