@@ -16,6 +16,7 @@ from keras_transformer.layers.products import by_xla
 # The score of what doesn't exist: finite, so that arithmetic on it stays finite.
 IMPOSSIBLE = -1e9
 _PIECE = 64
+# XLA makes no part of an operation of what that would compute more than 15 times.
 _SLICES = 8
 
 
@@ -31,7 +32,7 @@ def log_normalizer(logits):
     Returns:
         What to subtract from logits to have log-probabilities, `(B, N, 1)`.
     """
-    if _is_one_row(logits) and not by_xla():
+    if _is_little(logits):
         return ops.logsumexp(logits, axis=-1, keepdims=True)
     if logits.shape[0] is not None:
         slices = _slices(_columns(logits))
@@ -63,8 +64,7 @@ def best_tokens(logits, k, scores=0.0, banned_ids=()):
         their tokens, both int32 `(B, k)`. Of equal values the first comes first.
     """
     _, width, size = logits.shape
-    is_little = _is_one_row(logits) and not by_xla()
-    if is_little or width * size < 4 * k * _PIECE:
+    if _is_little(logits) or width * size < 4 * k * _PIECE:
         values = ban(logits + scores, banned_ids)
         values = ops.reshape(values, (-1, width * size))
         values, places = ops.top_k(values, k)
@@ -266,9 +266,9 @@ def take_rows(values, places):
     return ops.take(ops.reshape(values, (-1, length)), rows, axis=0)
 
 
-def _is_one_row(logits):
+def _is_little(logits):
     """Whether there is so little to compute that the fewest operations count."""
-    return logits.shape[:2] == (1, 1)
+    return logits.shape[:2] == (1, 1) and not by_xla()
 
 
 def _pieces(values, filling=4 * IMPOSSIBLE):
