@@ -84,6 +84,17 @@ def test_trains_and_decodes_where_tensorflow_is_not_installed():
     )
 
 
+def test_dropout_on_jax():
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed: pip install -e '.[parity,jax]'")
+    tests = PROGRAM.parent / "layers" / "test_dropout.py"
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", str(tests)],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        check=True,
+    )
+
+
 def test_layers_models_and_decoding_name_no_tensorflow():
     package = PROGRAM.parents[1] / "keras_transformer"
     for part in ("layers", "models", "decoding"):

@@ -1,10 +1,11 @@
-"""Keras's own layers, with less to do for TensorFlow.
+"""Keras's own layers, with less to do.
 
-Weights, arguments, files and results are Keras's; other backends compile operations
-into one and use Keras's as they are.
+Weights, arguments, files and results are Keras's. Most is about TensorFlow, which
+computes operation by operation where JAX compiles many into one.
 """
 
 import functools
+import math
 import zlib
 
 import keras
@@ -96,39 +97,80 @@ def reorder_axes(values, axes, training):
 
 
 def _column_sums(values):
-    """Sums over all axes but the last, by a product, which TensorFlow is faster at."""
+    """Sums over all axes but the last, by a product where TensorFlow computes them."""
     rows = ops.reshape(values, (-1, values.shape[-1]))
+    if keras.backend.backend() != "tensorflow":
+        return ops.sum(rows, axis=0)
     return ops.matmul(ops.ones((1, ops.shape(rows)[0]), rows.dtype), rows)[0]
 
 
+def _means(values, weights):
+    """Means over the last axis of `values * weights`, by a product like the sums."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.mean(values * weights, axis=-1, keepdims=True)
+    return ops.matmul(values, ops.reshape(weights / weights.shape[0], (-1, 1)))
+
+
 def part_seed(seed, name):
-    """A seed of its own for a part: equal seeds drop the same values in all of them."""
-    return None if seed is None else zlib.crc32(f"{seed} {name}".encode())
+    """A seed of its own for a part: equal seeds drop the same values in all of them.
+
+    It has 31 bits, as PyTorch's seeds are of int32.
+    """
+    return None if seed is None else zlib.crc32(f"{seed} {name}".encode()) >> 1
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class Dropout(keras.layers.Dropout):
-    """Dropout whose mask takes 16 random bits a value, where Keras draws a float."""
+    """Dropout whose mask is cheap.
+
+    Keras draws a float for each value. In TensorFlow this draws 16 bits; on JAX it
+    hashes the value's place, which XLA fuses with what uses the mask.
+    """
 
     def call(self, inputs, training=False):
-        width = inputs.shape[-1]
-        dropped = round(self.rate * 2**16)
-        if (
-            not training
-            or not 0 < dropped < 2**16
-            or self.noise_shape is not None
-            or keras.backend.backend() != "tensorflow"
-            or width is None
-            or width % 4
-        ):
+        width, draw, bits = inputs.shape[-1], None, 16
+        if keras.backend.backend() == "jax":
+            draw, bits = _hashed, 32
+        elif keras.backend.backend() == "tensorflow" and width and width % 4 == 0:
+            draw = _drawn
+        dropped = round(self.rate * 2**bits)
+        can_draw = draw and self.noise_shape is None and 0 < dropped < 2**bits
+        if not (training and can_draw):
             return super().call(inputs, training=training)
-        shape = (*ops.shape(inputs)[:-1], width // 4)
-        numbers = keras.random.randint(
-            shape, -(2**63), 2**63 - 1, dtype="int64", seed=self.seed_generator
-        )
-        kept = ops.view(numbers, "int16") >= dropped - 2**15
-        scale = 2**16 / (2**16 - dropped)
+        kept = draw(inputs, self.seed_generator) >= dropped - 2 ** (bits - 1)
+        scale = 2**bits / (2**bits - dropped)
         return inputs * (ops.cast(kept, inputs.dtype) * scale)
+
+
+def _drawn(values, seed_generator):
+    """A random int16 for each value, whose last axis is a multiple of 4."""
+    shape = (*ops.shape(values)[:-1], values.shape[-1] // 4)
+    return ops.view(
+        keras.random.randint(
+            shape, -(2**63), 2**63 - 1, dtype="int64", seed=seed_generator
+        ),
+        "int16",
+    )
+
+
+def _hashed(values, seed_generator):
+    """An int32 for each value: its place and the seed's two numbers, mixed.
+
+    A counter-based generator ([Salmon et al.](https://doi.org/10.1145/2063384.2063405))
+    with two rounds of MurmurHash3's finalizer for a cipher.
+    """
+    seed, step = ops.unstack(ops.cast(seed_generator.next(), "uint32"))
+    places = ops.arange(math.prod(values.shape), dtype="uint32")
+    numbers = _mixed(_mixed(places ^ seed) ^ step)
+    return ops.reshape(ops.view(numbers, "int32"), values.shape)
+
+
+def _mixed(numbers):
+    """MurmurHash3's finalizer: each bit of uint32 flips half of the others."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        numbers = numbers ^ (numbers >> shift)
+        numbers = numbers * ops.convert_to_tensor(factor, "uint32")
+    return numbers ^ (numbers >> 16)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -143,7 +185,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     def call(self, inputs, training=None):
         of_one_row = by_xla() and inputs.shape[:-1] == (1, 1)
-        differs = of_one_row or training and keras.backend.backend() == "tensorflow"
+        differs = of_one_row or training and keras.backend.backend() != "torch"
         if not (differs and self.center and self.scale):
             return super().call(inputs)
         normalize = _normalize_row if of_one_row else _layer_normalization
@@ -174,9 +216,7 @@ def _layer_normalization(x, gamma, beta, epsilon):
         def gradient(dy):
             along_normal = dy * normal
             d_gamma, d_beta = _column_sums(along_normal), _column_sums(dy)
-            # Means of h and h n, by products with gamma.
-            weights = ops.reshape(gamma / gamma.shape[0], (-1, 1))
-            mean, along = ops.matmul(dy, weights), ops.matmul(along_normal, weights)
+            mean, along = _means(dy, gamma), _means(along_normal, gamma)
             return (dy * gamma - (mean + normal * along)) * scale, d_gamma, d_beta
 
         return normal * gamma + beta, gradient

@@ -102,33 +102,43 @@ def _smoothed_crossentropy(logits, labels, smoothing):
 
     The gradient is written out, `softmax(z) - smoothing / V - (1 - smoothing) onehot`:
     the derivative of looking up `z[label]` would be built as another (N, V) tensor.
+    TensorFlow keeps the softmax for it; where a pass is compiled from many operations
+    that would be one more to write.
     """
     uniform = smoothing / logits.shape[-1]
     confidence = 1.0 - smoothing
+    keeps_softmax = keras.backend.backend() == "tensorflow"
 
     def at_labels(values):
         return ops.take_along_axis(values, labels[:, None], axis=-1)[:, 0]
 
     @ops.custom_gradient
     def losses_of(logits):
-        at_label = at_labels(logits)
-        largest, mean = ops.max(logits, axis=-1), ops.mean(logits, axis=-1)
-        with _after(at_label, largest, mean):
-            probabilities = ops.softmax(logits, axis=-1)
-        probability = at_labels(probabilities)
-        # log(sum(exp(z))) from one probability: the label's, or where one is too small
-        # for float32 the largest, which is never tiny.
-        logsumexp = ops.cond(
-            ops.all(probability > 1e-30),
-            lambda: at_label - ops.log(probability),
-            lambda: largest - ops.log(ops.max(probabilities, axis=-1)),
-        )
+        at_label, mean = at_labels(logits), ops.mean(logits, axis=-1)
+        if keeps_softmax:
+            largest = ops.max(logits, axis=-1)
+            with _after(at_label, largest, mean):
+                softmax = ops.softmax(logits, axis=-1)
+            probability = at_labels(softmax)
+            # log(sum(exp(z))) from one probability: the label's, or where one is too
+            # small for float32 the largest, which is never tiny.
+            logsumexp = ops.cond(
+                ops.all(probability > 1e-30),
+                lambda: at_label - ops.log(probability),
+                lambda: largest - ops.log(ops.max(softmax, axis=-1)),
+            )
+        else:
+            logsumexp = ops.logsumexp(logits, axis=-1)
+            probability = ops.exp(at_label - logsumexp)
         losses = logsumexp - confidence * at_label - smoothing * mean
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             is_label = ops.arange(logits.shape[-1], dtype="int32") == labels[:, None]
             with _after(losses):
+                probabilities = (
+                    softmax if keeps_softmax else ops.exp(logits - logsumexp[:, None])
+                )
                 errors = ops.where(
                     is_label, (probability - confidence)[:, None], probabilities
                 )
