@@ -148,7 +148,8 @@ def generate(
 
     if fixed_shapes is None:
         fixed_shapes = keras.backend.backend() != "tensorflow"
-    cache_length = longest * selection.width if fixed_shapes else 1
+    stages = _stages(batch, longest) if fixed_shapes else [longest]
+    cache_length = stages[0] * selection.width if fixed_shapes else 1
     caches = model.start_decoding(source_ids, cache_length)
     # Only what a step changes travels through the loop.
     state = [cache.pop("self") for cache in caches]
@@ -199,6 +200,8 @@ def generate(
         ]
         if mask is not None and not fixed_shapes:
             mask = mask[:, :, : (index + 1) * selection.width]
+        elif mask is not None:
+            mask = mask[:, :, : state[0]["key"].shape[2]]
         with keras.StatelessScope(state_mapping=weights):
             logits, caches = model.decode_step(
                 ids,
@@ -210,6 +213,13 @@ def generate(
             )
         return logits, [cache["self"] for cache in caches]
 
+    def grow(state, length):
+        def pad(cache):
+            room = length * selection.width - cache.shape[2]
+            return ops.pad(cache, ((0, 0), (0, 0), (0, room), (0, 0)))
+
+        return keras.tree.map_structure(pad, state)
+
     return search(
         step,
         state,
@@ -220,7 +230,23 @@ def generate(
         longest=longest,
         start_id=start_id,
         end_id=end_id,
+        stages=stages,
+        grow=grow,
     )
+
+
+def _stages(batch, longest):
+    """Lengths of caches of fixed shape, one after the other: a quarter, a half, all.
+
+    A step reads caches in full, and most answers are far shorter than the longest that
+    may be. Each length is another loop to compile: for one sentence, whose caches are
+    small beside the weights, and on JAX, which compiles each search anew, that doesn't
+    pay.
+    """
+    are_static = isinstance(batch, int) and isinstance(longest, int)
+    if keras.backend.backend() != "tensorflow" or not are_static or batch == 1:
+        return [longest]
+    return sorted({-(-longest // part) for part in (4, 2, 1)})
 
 
 def check_search(

@@ -20,6 +20,8 @@ def search(
     longest,
     start_id,
     end_id,
+    stages=None,
+    grow=None,
 ):
     """Extends sequences token by token until all of them are done.
 
@@ -50,6 +52,9 @@ def search(
             has dynamic shapes a scalar tensor.
         start_id: Token that every sequence starts with.
         end_id: Token that ends a sequence.
+        stages: Lengths, rising to `longest`, which is the only one by default. Up to
+            each of them a loop of its own goes, whose state has room for it alone.
+        grow: Function `(state, length) -> state` that makes the room of a next stage.
 
     Returns:
         A dict: `"ids"` int32 `(B, n, L)` with the end token and then zeros, best
@@ -81,12 +86,12 @@ def search(
         }
         return index + 1, values, state
 
-    def extend_until(most_live, index, values, state, sentences):
-        """Goes on until so few sentences live, or fewer."""
+    def extend_until(most_live, index, values, state, sentences, end=longest):
+        """Goes on until so few sentences live, or fewer, or to position `end`."""
 
         def go_on(index, values, state):
             live = ops.sum(ops.cast(ops.logical_not(values["done"]), "int32"))
-            return ops.logical_and(index < longest, live > most_live)
+            return ops.logical_and(index < end, live > most_live)
 
         return ops.while_loop(
             go_on,
@@ -94,10 +99,13 @@ def search(
             (index, values, state),
         )
 
-    start = ops.convert_to_tensor(0, "int32"), values, state, sentences
+    index = ops.convert_to_tensor(0, "int32")
     if sentences["max_lengths"].shape[0] is None:
+        start = index, values, state, sentences
         return _search_leaving(extend_until, selection, longest, *start)
-    _, values, _ = extend_until(0, *start)
+    for stage, end in enumerate(stages or [longest]):
+        state = grow(state, end) if stage else state
+        index, values, state = extend_until(0, index, values, state, sentences, end)
     return selection.answers(values, sentences)
 
 

@@ -313,15 +313,23 @@ def test_every_position_encoding_is_searched_step_by_step(position_encoding):
         reference.beam_search(model, source, beam_size=3, max_length=6)
         for source in map(unpadded, SOURCES[:4])
     ]
-    found = search(model, SOURCES[:4], beam_size=3, max_length=6)
-    for answer, right in zip(found, expected):
+    options = {"beam_size": 3, "max_length": 6}
+    found = search(model, SOURCES[:4], **options)
+    # Caches of two, three and six positions, one after the other.
+    fixed = search(model, SOURCES[:4], compiled=False, fixed_shapes=True, **options)
+    for answer, same, right in zip(found, fixed, expected, strict=True):
         assert_same(answer, right)
+        assert_same(same, right)
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_fixed_shapes_compiled_by_xla_give_the_same_answers(beam_size):
+@pytest.mark.parametrize(
+    "lengths",
+    [{"max_length": 8}, {"max_length": 11, "min_length": 9}, {"max_length": 1}],
+)
+def test_fixed_shapes_compiled_by_xla_give_the_same_answers(beam_size, lengths):
     model = tiny()
-    options = {"beam_size": beam_size, "max_length": 8}
+    options = {"beam_size": beam_size, **lengths}
     run = tf.function(
         lambda source_ids: generate(model, source_ids, fixed_shapes=True, **options),
         input_signature=[tf.TensorSpec(SOURCES.shape, tf.int32)],
