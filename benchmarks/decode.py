@@ -82,6 +82,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", action="append", choices=SIZES, default=[])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--beam-size", type=int, choices=(1, 4), help="1 and 4 if not")
+    parser.add_argument("--only", action="append", choices=PROGRAMS, help=f"and {PEER}")
     parser.add_argument("--translator", help="a trained translator, for whole texts")
     parser.add_argument("--marian", help="a Marian checkpoint, or random")
     parser.add_argument("--sources", help="the texts, one a line")
@@ -93,14 +95,18 @@ def main():
         return
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments.size:
-            compare_sizes(pathlib.Path(folder), size, arguments.rounds)
+            compare_sizes(pathlib.Path(folder), size, arguments)
         if arguments.translator or arguments.marian:
             compare_texts(pathlib.Path(folder), arguments)
 
 
-def compare_sizes(folder, size, rounds):
+def compare_sizes(folder, size, arguments):
     paths = prepare(folder, size)
+    chosen = [PEER, *(arguments.only or PROGRAMS)]
+    names = [name for name in PROGRAMS if name in chosen]
     for beam_size, batch_size in WORK:
+        if arguments.beam_size not in (None, beam_size):
+            continue
         job = {
             "beam_size": beam_size,
             "batch_size": batch_size,
@@ -108,8 +114,8 @@ def compare_sizes(folder, size, rounds):
             "paths": paths,
         }
         # Anew for each work: more than one model in each is more than memory holds.
-        with started(PROGRAMS) as programs:
-            seconds = take_turns(programs, job, rounds)
+        with started(names) as programs:
+            seconds = take_turns(programs, job, arguments.rounds)
         title = f"{size}, beam {beam_size}, batch {batch_size}"
         print_table(title, seconds, PEER)
 

@@ -501,8 +501,8 @@ class MultiHeadAttention(keras.layers.Layer):
 def _has_fused_attention():
     """Whether Keras's attention is faster than the steps of equation 1.
 
-    It is where it is flash attention. On CPUs JAX computes the same steps with the
-    axes of heads and positions in an order that products are slower in.
+    Flash attention is. Without it, on CPUs, JAX takes the same steps with positions
+    before heads, an order that its products are slower in.
     """
     backend = keras.backend.backend()
     if backend == "jax":
