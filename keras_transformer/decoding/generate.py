@@ -40,6 +40,10 @@ def generate(
 
     A sentence's answer doesn't depend on the others of its batch, nor on padding.
 
+    This is to be compiled, by `tf.function` or `jax.jit`, as `kt.Translator` does:
+    called directly it runs operation by operation, 20 times as slow
+    (docs/decoding.md).
+
     A language model has no source but a prompt: its answers begin with it, lengths
     count it, scores don't.
 

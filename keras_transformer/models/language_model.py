@@ -115,6 +115,9 @@ class LanguageModel(TransformerModel):
     def generate(self, prompt_ids, **options):
         """Continues prompts, token by token, by the search of all models.
 
+        To be compiled where it is called often, see `kt.decoding.generate`;
+        `kt.TextGenerator` does so.
+
         Args:
             prompt_ids: Integer ids `(B, P)`, 0 is padding at the end of a row, without
                 the start token; P may be 0.
