@@ -2,6 +2,7 @@
 
     pip install -e ".[parity]"
     python benchmarks/decode.py --size small --size base
+    python benchmarks/decode.py --size base --beam-size 4 --only "ours, bfloat16"
     python benchmarks/decode.py --translator runs/en-de \\
         --sources test.en.gz --references test.de.gz
     python benchmarks/decode.py --marian opus-mt-en-de --sources test.en.gz
