@@ -43,6 +43,13 @@ def numbers(backend, folder):
     return np.load(path)
 
 
+def run_on_jax(*arguments):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed: pip install -e '.[parity,jax]'")
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, *arguments], env=environment, check=True)
+
+
 @pytest.fixture(scope="module")
 def tensorflow_numbers(tmp_path_factory):
     return numbers("tensorflow", tmp_path_factory.mktemp("tensorflow"))
@@ -75,24 +82,12 @@ def test_layers_models_and_decoding_import_no_tensorflow():
 
 
 def test_trains_and_decodes_where_tensorflow_is_not_installed():
-    if importlib.util.find_spec("jax") is None:
-        pytest.skip("jax is not installed: pip install -e '.[parity,jax]'")
-    subprocess.run(
-        [sys.executable, "-c", WITHOUT_TENSORFLOW],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        check=True,
-    )
+    run_on_jax("-c", WITHOUT_TENSORFLOW)
 
 
 def test_dropout_on_jax():
-    if importlib.util.find_spec("jax") is None:
-        pytest.skip("jax is not installed: pip install -e '.[parity,jax]'")
     tests = PROGRAM.parent / "layers" / "test_dropout.py"
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", str(tests)],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        check=True,
-    )
+    run_on_jax("-m", "pytest", "-q", "-n", "0", str(tests))
 
 
 def test_layers_models_and_decoding_name_no_tensorflow():

@@ -202,10 +202,9 @@ def generate(
         caches = [
             {**cache, "self": own} for cache, own in zip(sentences["caches"], state)
         ]
-        if mask is not None and not fixed_shapes:
-            mask = mask[:, :, : (index + 1) * selection.width]
-        elif mask is not None:
-            mask = mask[:, :, : state[0]["key"].shape[2]]
+        if mask is not None:
+            fixed, grown = state[0]["key"].shape[2], (index + 1) * selection.width
+            mask = mask[:, :, : fixed if fixed_shapes else grown]
         with keras.StatelessScope(state_mapping=weights):
             logits, caches = model.decode_step(
                 ids,
@@ -231,11 +230,10 @@ def generate(
         selection,
         applied,
         sorted(banned),
-        longest=longest,
-        start_id=start_id,
-        end_id=end_id,
         stages=stages,
         grow=grow,
+        start_id=start_id,
+        end_id=end_id,
     )
 
 

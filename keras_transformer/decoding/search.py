@@ -17,11 +17,10 @@ def search(
     rules=(),
     banned_ids=(),
     *,
-    longest,
+    stages,
+    grow,
     start_id,
     end_id,
-    stages=None,
-    grow=None,
 ):
     """Extends sequences token by token until all of them are done.
 
@@ -48,20 +47,19 @@ def search(
         rules: Functions `(logits (B, N, V), normalizer (B, N, 1), index, ids (B, N, L),
             sentences) -> logits` that lower what may not come next to `IMPOSSIBLE`.
         banned_ids: Tokens that never come.
-        longest: The maximum of `max_lengths` or more: an integer, or where the backend
-            has dynamic shapes a scalar tensor.
+        stages: Rising lengths, the last of them the maximum of `max_lengths` or more:
+            integers, or where the backend has dynamic shapes one scalar tensor. Up to
+            each a loop of its own goes, whose state has room for it alone.
+        grow: Function `(state, length) -> state` that makes the room of a next stage.
         start_id: Token that every sequence starts with.
         end_id: Token that ends a sequence.
-        stages: Lengths, rising to `longest`, which is the only one by default. Up to
-            each of them a loop of its own goes, whose state has room for it alone.
-        grow: Function `(state, length) -> state` that makes the room of a next stage.
 
     Returns:
         A dict: `"ids"` int32 `(B, n, L)` with the end token and then zeros, best
         first, and `"scores"` float32 `(B, n)`, log-probabilities divided by the length
         penalty.
     """
-    batch = ops.shape(sentences["max_lengths"])[0]
+    batch, longest = ops.shape(sentences["max_lengths"])[0], stages[-1]
     values = {
         "tokens": ops.full((batch, selection.width), start_id, "int32"),
         "done": ops.zeros((batch,), "bool"),
@@ -103,7 +101,7 @@ def search(
     if sentences["max_lengths"].shape[0] is None:
         start = index, values, state, sentences
         return _search_leaving(extend_until, selection, longest, *start)
-    for stage, end in enumerate(stages or [longest]):
+    for stage, end in enumerate(stages):
         state = grow(state, end) if stage else state
         index, values, state = extend_until(0, index, values, state, sentences, end)
     return selection.answers(values, sentences)

@@ -154,12 +154,12 @@ def _drawn(values, seed_generator):
 
 
 def _hashed(values, seed_generator):
-    """An int32 for each value: its place and the seed's two numbers, mixed.
+    """An int32 for each value: its place and the seed's two uint32, mixed.
 
     A counter-based generator ([Salmon et al.](https://doi.org/10.1145/2063384.2063405))
     with two rounds of MurmurHash3's finalizer for a cipher.
     """
-    seed, step = ops.unstack(ops.cast(seed_generator.next(), "uint32"))
+    seed, step = ops.unstack(seed_generator.next())
     places = ops.arange(math.prod(values.shape), dtype="uint32")
     numbers = _mixed(_mixed(places ^ seed) ^ step)
     return ops.reshape(ops.view(numbers, "int32"), values.shape)
