@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer.text_model import TextModel, as_list, compiled
+from keras_transformer.compilation import compiled
+from keras_transformer.text_model import TextModel, as_list
 
 
 class TextEncoder(TextModel):
@@ -79,9 +80,9 @@ class TextEncoder(TextModel):
         if name not in self._functions:
             function = getattr(self, name)
             self._functions[name] = compiled(
-                self.model,
                 lambda inputs: {name: function(inputs["source_ids"])},
-                {"source_ids": (None, None)},
+                self.model,
+                {"source_ids": keras.KerasTensor((None, None), "int32")},
             )
         config = self.model.config
         widths = {"vectors": "hidden_dim", "probabilities": "num_classes"}

@@ -146,38 +146,3 @@ def as_list(texts):
 
 def _load_tokenizer(path):
     return (VocabularyTokenizer if path.is_dir() else Tokenizer).load(path)
-
-
-def compiled(model, function, shapes):
-    """`function` compiled by Keras's backend, reading the model's current weights.
-
-    It takes a dict of int32 arrays of the given shapes.
-    """
-    if keras.backend.backend() == "tensorflow":
-        specs = {k: tf.TensorSpec(shape, tf.int32, k) for k, shape in shapes.items()}
-        return tf.function(function, input_signature=[specs], autograph=False)
-    if keras.backend.backend() != "jax":
-        return function
-    import jax
-
-    @jax.jit
-    def with_weights(values, inputs):
-        mapping = list(zip(model.variables, values))
-        with keras.StatelessScope(state_mapping=mapping):
-            return function(inputs)
-
-    def run(inputs):
-        rows = len(inputs["source_ids"])
-        inputs = {name: _padded(values) for name, values in inputs.items()}
-        found = with_weights([v.value for v in model.variables], inputs)
-        return {name: value[:rows] for name, value in found.items()}
-
-    return run
-
-
-def _padded(values):
-    """Ids `(B, L)` padded to one of few shapes, so that few programs are compiled."""
-    sizes = [max(8, 1 << (size - 1).bit_length()) for size in values.shape]
-    padded = np.zeros(sizes, "int32")
-    padded[tuple(map(slice, values.shape))] = values
-    return padded

@@ -1,11 +1,10 @@
 """A model and its tokenizers: text in and text out."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_transformer.decoding.generate import check_search, generate
-from keras_transformer.text_model import TextModel, as_list, compiled
+from keras_transformer.text_model import TextModel, as_list
 
 
 class TextToText(TextModel):
@@ -25,7 +24,6 @@ class TextToText(TextModel):
         super().__init__(model, source_tokenizer, target_tokenizer, max_source_length)
         self.search_options = dict(search_options or {})
         self.options()
-        self._searches = {}
 
     def _answer(
         self,
@@ -52,18 +50,18 @@ class TextToText(TextModel):
         options = self.options(num_hypotheses=num_hypotheses, **options)
         texts = as_list(texts)
         prefixes = self._prefixes(target_prefix, len(texts))
-        search = self._search(options, with_prefix=prefixes is not None)
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
         for rows, source_ids in self._batches(texts, tokens_per_batch):
-            inputs = {"source_ids": source_ids, "seed": np.int32(seed)}
             if prefixes is not None:
-                inputs["target_prefix"] = prefixes[rows]
-            found = search(inputs)
-            ids = np.asarray(found["ids"])
+                options["target_prefix"] = prefixes[rows]
+            found = self.model.generate(
+                source_ids, seed=seed, **self._start_and_end, **options
+            )
+            ids = keras.ops.convert_to_numpy(found["ids"])
             flat = self.target_tokenizer.detokenize(ids.reshape(-1, ids.shape[-1]))
             flat = [text.decode("utf-8", "replace") for text in flat.numpy()]
-            batch_scores = np.asarray(found["scores"]).tolist()
+            batch_scores = keras.ops.convert_to_numpy(found["scores"]).tolist()
             for i, row in enumerate(rows):
                 answers[row] = flat[i * num_hypotheses : (i + 1) * num_hypotheses]
                 scores[row] = batch_scores[i]
@@ -109,22 +107,14 @@ class TextToText(TextModel):
         return generate(
             model or self.model,
             source_ids,
-            start_id=self.target_tokenizer.start_id,
-            end_id=self.target_tokenizer.end_id,
+            **self._start_and_end,
             **options,
         )
 
-    def _search(self, options, with_prefix):
-        """The search with these options, compiled once."""
-        key = (with_prefix, *sorted((k, str(v)) for k, v in options.items()))
-        if key not in self._searches:
-            shapes = {"source_ids": (None, None), "seed": ()}
-            if with_prefix:
-                shapes["target_prefix"] = (None, None)
-            self._searches[key] = compiled(
-                self.model, lambda inputs: self.search(**inputs, **options), shapes
-            )
-        return self._searches[key]
+    @property
+    def _start_and_end(self):
+        tokenizer = self.target_tokenizer
+        return {"start_id": tokenizer.start_id, "end_id": tokenizer.end_id}
 
     def _settings(self):
         return {**super()._settings(), "search_options": self.search_options}

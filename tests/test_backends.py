@@ -15,6 +15,7 @@ PROGRAM = pathlib.Path(__file__).with_name("backend_numbers.py")
 WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = None  # importing it is an ImportError
+import keras
 import numpy as np
 import keras_transformer as kt
 
@@ -24,10 +25,20 @@ model = kt.Transformer(
 model.compile(kt.training.Adam(0.01), kt.training.MaskedCrossentropy())
 ids = np.random.default_rng(0).integers(4, 20, (16, 5), dtype="int32")
 inputs = {"source_ids": ids, "target_ids": ids}
-losses = model.fit(inputs, ids, epochs=3, verbose=0).history["loss"]
+scores = []
+
+def answer(batch, logs):
+    found = model.generate(ids[:3], beam_size=2, max_length=4)
+    assert found["ids"].shape == (3, 1, 4)
+    scores.append(np.asarray(found["scores"]))
+
+each_batch = keras.callbacks.LambdaCallback(on_train_batch_end=answer)
+fitted = model.fit(inputs, ids, 8, epochs=3, verbose=0, callbacks=[each_batch])
+losses = fitted.history["loss"]
 assert losses[-1] < losses[0], losses
-answers = kt.decoding.generate(model, ids[:2], beam_size=2, max_length=4)
-assert answers["ids"].shape == (2, 1, 4)
+assert all((a != b).any() for a, b in zip(scores, scores[1:]))
+answers = kt.decoding.generate(model, ids[:3], beam_size=2, max_length=4)
+np.testing.assert_allclose(answers["scores"], scores[-1], atol=1e-5)
 """
 
 

@@ -70,7 +70,8 @@ def generate(
             last, at no cost, instead of being cut off.
         target_prefix: Integer ids `(B, P)`, 0 is padding: tokens that each answer
             begins with. They count in its length and score.
-        banned_ids: Tokens that never come. Padding and `start_id` never do.
+        banned_ids: Tokens that never come, but where a prefix or prompt has them.
+            Padding and `start_id` are always banned.
         no_repeat_ngram_size: No such number of tokens in a row comes twice.
         allowed_tokens: A function `(ids (B, N, L), index, source_ids (B, S)) -> bool
             (B, N, V)` in `keras.ops`: which tokens may come at position `index` of each
@@ -124,6 +125,10 @@ def generate(
     if model.decoder_only and target_prefix is not None:
         raise ValueError("A language model's prompt is its prefix: no target_prefix.")
     source_ids = ops.convert_to_tensor(source_ids, "int32")
+    if len(source_ids.shape) != 2:
+        raise ValueError(
+            f"source_ids must have the shape (B, S); received {source_ids.shape}."
+        )
     batch, source_length = ops.shape(source_ids)
     if max_length is None:
         lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
@@ -179,7 +184,11 @@ def generate(
     columns = projection[0].shape[1] if projection else vocabulary_size
     room = range(vocabulary_size, columns)
     banned = {0, start_id, *map(int, banned_ids), *room}
-    applied = []
+    forced = {end_id} if force_end else set()
+    if model.decoder_only or target_prefix is not None:
+        forced |= banned - {0, *room}
+    applied = [rules.never(sorted(banned & forced))] if banned & forced else []
+    banned -= forced
     if min_length is not None:
         applied.append(rules.at_least(min_length, end_id))
     if no_repeat_ngram_size is not None:
@@ -192,8 +201,7 @@ def generate(
     if model.decoder_only:
         applied.append(rules.begin_with("source_ids", free=True))
     if force_end:
-        applied.append(rules.force_end(end_id, banned=end_id in banned))
-        banned -= {end_id}
+        applied.append(rules.force_end(end_id))
 
     # Variables are read once.
     weights = [(v, ops.convert_to_tensor(v)) for v in model.trainable_variables]

@@ -1,10 +1,13 @@
 """What may not come next: rules that the search lets each step's scores go through.
 
-A rule takes logits `(B, N, V)`, what to subtract from them to have log-probabilities
-`(B, N, 1)`, the step's index, the tokens so far `(B, N, L)` and what is known of each
-sentence (see `search`), and lowers what it forbids to `IMPOSSIBLE`.
+A rule takes the logits `(B, N, V)` that earlier rules left; a pair of the model's own
+and their normalizer `(B, N, 1)`, less which they are log-probabilities; the step's
+index, the tokens so far `(B, N, L)` and what is known of each sentence (see `search`).
+It lowers what it forbids to `IMPOSSIBLE`. What it forces is possible, whatever earlier
+rules forbade.
 """
 
+import numpy as np
 from keras import ops
 
 from keras_transformer.decoding.vocabulary import IMPOSSIBLE
@@ -13,7 +16,7 @@ from keras_transformer.decoding.vocabulary import IMPOSSIBLE
 def only(allowed_tokens, vocabulary_size):
     """What comes is what `allowed_tokens(ids, index, source_ids)` allows."""
 
-    def rule(logits, normalizer, index, ids, sentences):
+    def rule(logits, scored, index, ids, sentences):
         allowed = allowed_tokens(ids, index, sentences["source_ids"])
         room = logits.shape[-1] - vocabulary_size
         if room:
@@ -23,10 +26,20 @@ def only(allowed_tokens, vocabulary_size):
     return rule
 
 
+def never(token_ids):
+    """These tokens don't come, unless a later rule forces them."""
+
+    def rule(logits, scored, index, ids, sentences):
+        tokens = np.arange(logits.shape[-1])
+        return ops.where(np.isin(tokens, token_ids), IMPOSSIBLE, logits)
+
+    return rule
+
+
 def at_least(min_length, end_id):
     """The end token doesn't come before an answer has `min_length` tokens with it."""
 
-    def rule(logits, normalizer, index, ids, sentences):
+    def rule(logits, scored, index, ids, sentences):
         is_end = ops.arange(logits.shape[-1]) == end_id
         too_early = index + 1 < min_length
         return ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, logits)
@@ -34,18 +47,14 @@ def at_least(min_length, end_id):
     return rule
 
 
-def force_end(end_id, banned=False):
-    """An answer's last possible token is the end token, at no cost.
+def force_end(end_id):
+    """An answer's last possible token is the end token, at no cost."""
 
-    Before it the end token doesn't come where it is `banned`.
-    """
-
-    def rule(logits, normalizer, index, ids, sentences):
+    def rule(logits, scored, index, ids, sentences):
         is_end = ops.arange(logits.shape[-1]) == end_id
         last = (index + 1 >= sentences["max_lengths"])[:, None, None]
-        forced = ops.where(is_end, normalizer, IMPOSSIBLE)
-        if banned:
-            logits = ops.where(is_end, IMPOSSIBLE, logits)
+        _, at_no_cost = scored
+        forced = ops.where(is_end, at_no_cost, IMPOSSIBLE)
         return ops.where(last, forced, logits)
 
     return rule
@@ -58,14 +67,15 @@ def begin_with(name, free=False):
     `free`: a prompt's.
     """
 
-    def rule(logits, normalizer, index, ids, sentences):
+    def rule(logits, scored, index, ids, sentences):
         prefix = sentences[name]
         width = ops.shape(prefix)[1]
         # Past its end the prefix says nothing, as padding does.
         padded = ops.pad(prefix, [[0, 0], [0, 1]])
         forced = ops.take(padded, ops.minimum(index, width), axis=1)[:, None, None]
         tokens = ops.arange(logits.shape[-1], dtype="int32")
-        given = normalizer if free else logits
+        model_logits, at_no_cost = scored
+        given = at_no_cost if free else model_logits
         given = ops.where(forced == tokens, given, IMPOSSIBLE)
         return ops.where(forced == 0, logits, given)
 
@@ -76,7 +86,7 @@ def no_repeat(ngram_size):
     """No n tokens in a row come twice in an answer."""
     before = ngram_size - 1
 
-    def rule(logits, normalizer, index, ids, sentences):
+    def rule(logits, scored, index, ids, sentences):
         length = ops.shape(ids)[-1]
         starts = ops.arange(length, dtype="int32")
         # An n-gram that starts at `start` ends before the token to come.

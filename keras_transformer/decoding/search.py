@@ -44,8 +44,9 @@ def search(
             token included; `"length_penalty"` float32 `(B, 1)`, its exponent; and what
             `step` and `rules` look at.
         selection: A `BeamSearch` or a `Sampling`.
-        rules: Functions `(logits (B, N, V), normalizer (B, N, 1), index, ids (B, N, L),
-            sentences) -> logits` that lower what may not come next to `IMPOSSIBLE`.
+        rules: Functions `(logits (B, N, V), (model_logits (B, N, V), normalizer
+            (B, N, 1)), index, ids (B, N, L), sentences) -> logits` that lower what may
+            not come next to `IMPOSSIBLE`.
         banned_ids: Tokens that never come.
         stages: Rising lengths, the last of them the maximum of `max_lengths` or more:
             integers, or where the backend has dynamic shapes one scalar tensor. Up to
@@ -73,8 +74,9 @@ def search(
         shape = (-1, selection.width, logits.shape[-1])
         logits = ops.reshape(ops.cast(logits, "float32"), shape)
         normalizer = log_normalizer(logits)
+        scored = logits, normalizer
         for rule in rules:
-            logits = rule(logits, normalizer, index, values["ids"], sentences)
+            logits = rule(logits, scored, index, values["ids"], sentences)
         updated = selection.extend(
             values, logits, normalizer, index, sentences, banned_ids, end_id
         )

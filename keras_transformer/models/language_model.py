@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from keras_transformer.decoding.generate import generate
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.blocks import DecoderBlock
 from keras_transformer.models.base import Parts, TransformerModel, states_of
@@ -115,12 +114,11 @@ class LanguageModel(TransformerModel):
     def generate(self, prompt_ids, **options):
         """Continues prompts, token by token, by the search of all models.
 
-        To be compiled where it is called often, see `kt.decoding.generate`;
-        `kt.TextGenerator` does so.
+        Compiled by Keras's backend at the first call with these options.
 
         Args:
             prompt_ids: Integer ids `(B, P)`, 0 is padding at the end of a row, without
-                the start token; P may be 0.
+                the start token; P may be 0. Or lists of ids, of any lengths.
             **options: Of `kt.decoding.generate`. By default it is greedy:
                 `beam_size=1`. Lengths count the prompt.
 
@@ -128,11 +126,14 @@ class LanguageModel(TransformerModel):
             A dict: `"ids"` int32 `(B, num_hypotheses, L)`, the prompt first, and
             `"scores"` float32 `(B, num_hypotheses)` of what follows it.
 
+        Raises:
+            ValueError: For an option out of range; it is named.
+
         Example:
 
         >>> model.generate([[17, 5]], sample=True, top_p=0.9, max_length=40)["ids"]
         """
-        return generate(self, prompt_ids, **{"beam_size": 1, **options})
+        return self._generate(prompt_ids, {"beam_size": 1, **options})
 
     @property
     def source_embedding(self):

@@ -205,6 +205,35 @@ class Transformer(TransformerModel):
         x = self.encoder_norm(x) if self.encoder_norm else x
         return (x, scores) if return_attention_scores else x
 
+    def generate(self, source_ids, **options):
+        """Translates ids to ids.
+
+        Compiled by Keras's backend at the first call with these options.
+
+        Args:
+            source_ids: Integer ids `(B, S)`, 0 is padding at the end of a row. Or lists
+                of ids, of any lengths.
+            **options: Of `kt.decoding.generate`: `beam_size`, `max_length`, `sample`
+                ... By default it is a beam search with `beam_size=4`.
+
+        Returns:
+            A dict: `"ids"` int32 `(B, num_hypotheses, L)` with the end token and then
+            zeros, best first; `"scores"` float32 `(B, num_hypotheses)`.
+
+        Raises:
+            ValueError: For an option out of range; it is named.
+
+        Example:
+
+        >>> model = Transformer(100, num_layers=1, hidden_dim=16, num_heads=2,
+        ...                     intermediate_dim=32)
+        >>> model.generate([[17, 5, 3], [8, 3]], max_length=10)["ids"].shape
+        (2, 1, 10)
+
+        Reference: section 6.1 of the paper.
+        """
+        return self._generate(source_ids, options)
+
     def start_decoding(self, source_ids, max_length=None):
         """Encodes the source and prepares decoding it step by step.
 

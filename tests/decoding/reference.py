@@ -29,6 +29,7 @@ def _full_pass(model):
 
 def forbid(row, tokens, *, min_length, prefix, banned, ngram, allowed):
     """Sets what may not come after `tokens` to minus infinity."""
+    unruled = row.copy()
     row[[0, START, *banned]] = -np.inf
     if len(tokens) + 1 < min_length:
         row[END] = -np.inf
@@ -39,8 +40,8 @@ def forbid(row, tokens, *, min_length, prefix, banned, ngram, allowed):
     if allowed:
         row[[t for t in range(len(row)) if not allowed(tokens, t)]] = -np.inf
     if len(tokens) < len(prefix):
-        others = np.arange(len(row)) != prefix[len(tokens)]
-        row[others] = -np.inf
+        row[:] = -np.inf
+        row[prefix[len(tokens)]] = unruled[prefix[len(tokens)]]
 
 
 def beam_search(

@@ -185,6 +185,15 @@ def takes_turns(ids, index, source_ids):
             {"allowed_tokens": takes_turns},
             {"allowed": lambda tokens, new: ((0, *tokens)[-1] + new) % 2 == 1},
         ),
+        # What is forced comes, whatever else is asked for.
+        (
+            {"target_prefix": [[6, 6, 5]], "no_repeat_ngram_size": 1},
+            {"prefix": (6, 6, 5), "ngram": 1},
+        ),
+        (
+            {"target_prefix": [[5, 2]], "banned_ids": (5,)},
+            {"prefix": (5, 2), "banned": (5,)},
+        ),
         (
             {"target_prefix": [[6, 0]], "min_length": 3, "no_repeat_ngram_size": 2},
             {"prefix": (6,), "min_length": 3, "ngram": 2},
