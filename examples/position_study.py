@@ -244,9 +244,7 @@ def accuracy_by_length(arguments, task, encoding):
     shares = []
     for length in TESTED_LENGTHS:
         inputs, labels = sequences(task, [length] * 200, generator)
-        found = kt.decoding.generate(
-            model, inputs["source_ids"], beam_size=1, max_length=length + 1
-        )
+        found = model.generate(inputs["source_ids"], beam_size=1, max_length=length + 1)
         answers = keras.ops.convert_to_numpy(found["ids"])[:, 0]
         answers = np.pad(answers, ((0, 0), (0, length + 1 - answers.shape[1])))
         shares.append(float(np.mean((answers == labels)[:, :length])))

@@ -40,9 +40,9 @@ def generate(
 
     A sentence's answer doesn't depend on the others of its batch, nor on padding.
 
-    This is to be compiled, by `tf.function` or `jax.jit`, as `kt.Translator` does:
-    called directly it runs operation by operation, 20 times as slow
-    (docs/decoding.md).
+    This is for a program that is compiled, by `tf.function` or `jax.jit`: called
+    directly it runs operation by operation, 20 times as slow. `model.generate` compiles
+    it for you (docs/decoding.md).
 
     A language model has no source but a prompt: its answers begin with it, lengths
     count it, scores don't.
@@ -157,7 +157,7 @@ def generate(
 
     if fixed_shapes is None:
         fixed_shapes = keras.backend.backend() != "tensorflow"
-    stages = _stages(batch, longest) if fixed_shapes else [longest]
+    stages = _stages(batch, longest, selection.width) if fixed_shapes else [longest]
     cache_length = stages[0] * selection.width if fixed_shapes else 1
     caches = model.start_decoding(source_ids, cache_length)
     # Only what a step changes travels through the loop.
@@ -245,16 +245,17 @@ def generate(
     )
 
 
-def _stages(batch, longest):
+def _stages(batch, longest, width):
     """Lengths of caches of fixed shape, one after the other: a quarter, a half, all.
 
     A step reads caches in full, and most answers are far shorter than the longest that
     may be. Each length is another loop to compile: for one sentence, whose caches are
-    small beside the weights, and on JAX, which compiles each search anew, that doesn't
-    pay.
+    small beside the weights, that doesn't pay, nor for greedy search on JAX, which
+    compiles while its caller waits.
     """
     are_static = isinstance(batch, int) and isinstance(longest, int)
-    if keras.backend.backend() != "tensorflow" or not are_static or batch == 1:
+    on_jax = keras.backend.backend() == "jax"
+    if not are_static or batch == 1 or (on_jax and width == 1):
         return [longest]
     return sorted({-(-longest // part) for part in (4, 2, 1)})
 
