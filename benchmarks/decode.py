@@ -55,6 +55,7 @@ PROGRAMS = (
     "ours, bfloat16, XLA",
     "ours, int8",
     "ours, int8, XLA",
+    "ours, int8 products",
     "CTranslate2",
     "CTranslate2, oneDNN",
     "CTranslate2, oneDNN, two workers",
@@ -66,6 +67,7 @@ TEXT_PROGRAMS = (
     "texts, ours",
     "texts, ours, bfloat16",
     "texts, ours, int8",
+    "texts, ours, int8 products",
     "texts, CTranslate2",
     "texts, CTranslate2, oneDNN",
     "texts, CTranslate2, oneDNN, two workers",
@@ -396,6 +398,7 @@ CONTENDERS = {
     "ours, bfloat16, XLA": ours("bfloat16", "_xla"),
     "ours, int8": ours("int8"),
     "ours, int8, XLA": ours("int8", "_xla"),
+    "ours, int8 products": ours("int8_products"),
     "CTranslate2": ctranslate2("float32"),
     "CTranslate2, oneDNN": ctranslate2("float32"),
     "CTranslate2, oneDNN, two workers": ctranslate2("float32", workers=2),
@@ -405,6 +408,7 @@ CONTENDERS = {
     "texts, ours": our_texts("float32"),
     "texts, ours, bfloat16": our_texts("bfloat16"),
     "texts, ours, int8": our_texts("int8"),
+    "texts, ours, int8 products": our_texts("int8_products"),
     "texts, CTranslate2": ctranslate2_texts("ctranslate2"),
     "texts, CTranslate2, oneDNN": ctranslate2_texts("ctranslate2"),
     "texts, CTranslate2, oneDNN, two workers": ctranslate2_texts(
@@ -455,7 +459,7 @@ bias[[0, 1]] = -100.0
 transformer.target_embedding.bias.assign(bias)
 translator = kt.Translator(transformer, tokenizer)
 paths = {}
-for weights in ("float32", "bfloat16", "int8"):
+for weights in ("float32", "bfloat16", "int8", "int8_products"):
     for beam_size, buckets in ((1, [(1, 32), (64, 32)]), (4, [(64, 32)])):
         key = f"{weights}, beam {beam_size}"
         paths[key] = kt.serving.export_saved_model(
@@ -505,7 +509,7 @@ else:
     kt.interop.save_ctranslate2(translator, folder / "ctranslate2")
     paths |= {"ctranslate2": str(folder / "ctranslate2"), "space": " ",
               "sentencepiece": str(folder / "ctranslate2"), "max_length": 256}
-for weights in ("float32", "bfloat16", "int8"):
+for weights in ("float32", "bfloat16", "int8", "int8_products"):
     paths[weights] = kt.serving.export_saved_model(
         translator, folder / weights, weights=weights, warmup_batch_sizes=(),
         beam_size=4, parallel_searches=2)

@@ -93,7 +93,9 @@ def _parser():
     export = _command(commands, "export", _export, "write a SavedModel for TF Serving")
     export.add_argument("folder", help="a run or a saved translator")
     export.add_argument("to", help="the model's folder; versions go inside")
-    export.add_argument("--weights", default="float32", help="or bfloat16, or int8")
+    export.add_argument(
+        "--weights", default="float32", help="or bfloat16, int8, int8_products"
+    )
     export.add_argument(
         "--signature",
         dest="signatures",

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.products import product, transposed_kernel
+from keras_transformer.layers.products import held_kernel, product
 
 # The output projection's columns are filled up to a multiple of this, so that rows
 # begin at multiples of 64 bytes, with columns whose logits are of no account.
@@ -103,9 +103,9 @@ class TokenEmbedding(keras.layers.Layer):
             A tuple of its kernel `(D, V')` and its bias `(V',)` or None, in the compute
             dtype. V' is V or a little more, a number of columns that products are
             faster with; the logits past V are far below all others. None where the
-            table is used as it is, in a scope of `kernels_transposed`.
+            table is used as it is, in a scope of `kernels_held`.
         """
-        if transposed_kernel(self.embeddings):
+        if held_kernel(self.embeddings):
             return None
         kernel = ops.transpose(self._matrix())
         bias = None
@@ -132,7 +132,7 @@ class TokenEmbedding(keras.layers.Layer):
                 logits = logits if bias is None else logits + bias
                 logits = ops.cast(logits, "float32")
             else:
-                table = transposed_kernel(self.embeddings)
+                table = held_kernel(self.embeddings)
                 logits = product(rows, table or ops.transpose(self._matrix()))
                 logits = ops.cast(logits, "float32")
                 if self.use_bias:
@@ -140,7 +140,7 @@ class TokenEmbedding(keras.layers.Layer):
             length = inputs.shape[1] or ops.shape(inputs)[1]
             return ops.reshape(logits, (-1, length, logits.shape[-1]))
         ids = ops.cast(inputs, "int32")
-        if table := transposed_kernel(self.embeddings):
+        if table := held_kernel(self.embeddings):
             vectors = table.columns(ids)
         else:
             vectors = ops.take(self.embeddings, ids, axis=0)

@@ -19,7 +19,7 @@ _LANES = 16
 _TERMS = 32
 # XLA gives an operation that reads fewer bytes, and computes little, to one thread.
 _SHARED_BYTES = 2**19
-_transposed = contextvars.ContextVar("transposed", default=None)
+_held = contextvars.ContextVar("held", default=({}, False))
 
 
 @contextlib.contextmanager
@@ -41,7 +41,19 @@ def products_in_parts(count):
     return _scope(_num_parts, count)
 
 
-class TransposedKernel:
+class HeldKernel:
+    """A kernel `(K, N)` held in another form than a variable's."""
+
+    def columns(self, places):
+        """The kernel's columns at some places, of any shape: `(..., K)`, in float."""
+        raise NotImplementedError
+
+    def product(self, rows):
+        """`rows @ kernel`, `(R, K)` -> `(R, N)`."""
+        raise NotImplementedError
+
+
+class TransposedKernel(HeldKernel):
     """A kernel `(K, N)` held as `(N, K)`, for products compiled by XLA.
 
     XLA's own product of one row is computed by one thread, and of floats alone. A sum
@@ -70,7 +82,6 @@ class TransposedKernel:
             self._stored = ops.view(self.matrix, "int16")
 
     def columns(self, places):
-        """The kernel's columns at some places, of any shape: `(..., K)`, in float."""
         found = ops.take(self.matrix, places, axis=0)
         if self.scale is None:
             return found
@@ -78,7 +89,6 @@ class TransposedKernel:
         return ops.cast(found, scale.dtype) * scale
 
     def product(self, rows):
-        """`rows @ kernel`, `(R, K)` -> `(R, N)`."""
         floats = ops.cast(rows, "float32")
         sums = self._of_one if rows.shape[0] == 1 else self._of_several
         products = sums(floats)
@@ -136,23 +146,25 @@ def _hidden_zero(values):
     return ops.cast(ops.logical_and(ops.isnan(value), value == value), values.dtype)
 
 
-def kernels_transposed(kernels):
+def kernels_held(kernels, by_xla=False):
     """A scope in which products use these kernels in place of variables.
 
     Args:
-        kernels: Pairs `(variable, TransposedKernel)`.
+        kernels: Pairs `(variable, HeldKernel)`.
+        by_xla: Whether XLA compiles what is in the scope.
     """
-    return _scope(_transposed, {id(variable): kernel for variable, kernel in kernels})
+    by_variable = {id(variable): kernel for variable, kernel in kernels}
+    return _scope(_held, (by_variable, by_xla))
 
 
-def transposed_kernel(variable):
-    """What the scope of `kernels_transposed` holds for a variable, or None."""
-    return (_transposed.get() or {}).get(id(variable))
+def held_kernel(variable):
+    """What the scope of `kernels_held` holds for a variable, or None."""
+    return _held.get()[0].get(id(variable))
 
 
 def by_xla():
-    """Whether this is in a scope of `kernels_transposed`."""
-    return _transposed.get() is not None
+    """Whether this is in a scope of `kernels_held` that XLA compiles."""
+    return _held.get()[1]
 
 
 def sum_of_products(*factors):
@@ -174,8 +186,8 @@ def sum_of_products(*factors):
 
 def product(rows, kernel):
     """`rows @ kernel`, in the way that the scopes above ask for."""
-    kernel = transposed_kernel(kernel) or kernel
-    if isinstance(kernel, TransposedKernel):
+    kernel = held_kernel(kernel) or kernel
+    if isinstance(kernel, HeldKernel):
         return kernel.product(rows)
     count, (size, width) = _num_parts.get(), kernel.shape
     if count == 1 or size * width < _LARGE_KERNEL or size < count:

@@ -107,6 +107,11 @@ def _operation_problems(graph):
             f"Operations that the stock server lacks: {', '.join(unknown)}. Build a "
             "server with them, or use those of TensorFlow and TF Text."
         )
+    if any(name.startswith("QuantizedMatMul") for name in operations):
+        yield (
+            "Products of int8: they fail unless the server's processor has int8 "
+            "instructions (AVX-512 VNNI, AVX-VNNI or AMX) and oneDNN is on."
+        )
     compiled = [
         name
         for name, function in functions.items()

@@ -8,11 +8,12 @@ import tensorflow as tf
 
 from keras_transformer.layers.products import (
     TransposedKernel,
-    kernels_transposed,
+    kernels_held,
     products_in_parts,
 )
+from keras_transformer.serving.int8_products import Int8Kernel
 
-WEIGHTS = ("float32", "bfloat16", "int8")
+WEIGHTS = ("float32", "bfloat16", "int8", "int8_products")
 
 # Nothing here needs Python's ifs and loops translated, which takes long.
 graph = functools.partial(tf.function, autograph=False)
@@ -28,22 +29,26 @@ class Signatures:
         text_model: A `kt.Translator`, `kt.TextGenerator` or `kt.TextEncoder`.
         weights: `"float32"` or `"bfloat16"`, what the graph computes in, whatever the
             model was trained in; or `"int8"`, with a scale for each row or column,
-            multiplied out once a request to compute in bfloat16. What XLA compiles
-            computes in float32.
+            multiplied out once a request to compute in bfloat16; or `"int8_products"`,
+            the same, but multiplied by rows quantized to int8 (`Int8Kernel`), with all
+            else in float32. What XLA compiles computes in float32.
     """
 
     names = ()
 
     def __init__(self, text_model, weights="float32"):
         self._text_model = text_model
-        dtype = "float32" if weights == "float32" else "bfloat16"
+        dtype = "bfloat16" if weights in ("bfloat16", "int8") else "float32"
         self._model = _in_dtype(text_model.model, dtype)
         self._whole, self._quantized, self._transposed = [], [], []
         for variable in self._model.variables:
-            if weights == "int8" and len(variable.shape) == 2:
+            if weights.startswith("int8") and len(variable.shape) == 2:
                 self._quantized.append((variable, *_quantize(variable)))
             else:
                 self._whole.append(variable)
+        self._int8_kernels = []
+        if weights == "int8_products":
+            self._int8_kernels = list(self._kernels_of_int8())
 
     def functions(self):
         """The signatures by name."""
@@ -70,12 +75,27 @@ class Signatures:
     def _model_in_use(self):
         """A scope in which the model computes with the weights as exported."""
         values = [
-            (variable, _multiplied(whole, scale, tf.bfloat16))
+            (variable, _multiplied(whole, scale, self._model.compute_dtype))
             for variable, whole, scale in self._quantized
         ]
         scope = keras.StatelessScope(values) if values else contextlib.nullcontext()
-        with scope:
+        with scope, kernels_held(self._int8_kernels):
             yield self._model
+
+    def _kernels_of_int8(self):
+        """Pairs of a variable that is multiplied with and its `Int8Kernel`."""
+        tables = [id(table) for table in self._tables]
+        for variable, whole, scale in self._quantized:
+            if id(variable) in tables:
+                yield variable, Int8Kernel(whole, scale)
+            elif variable.name == "kernel":
+                yield variable, Int8Kernel(tf.transpose(whole), scale)
+
+    @property
+    def _tables(self):
+        """The embeddings' tables, which are output projections' kernels, transposed."""
+        embeddings = self._model.source_embedding, self._model.target_embedding
+        return [embedding.embeddings for embedding in embeddings]
 
     def _hold_transposed(self):
         """Keeps the kernels of decoding a second time, transposed."""
@@ -106,14 +126,13 @@ class Signatures:
             (twins[id(variable)], _multiplied(*self._as_exported(variable), tf.float32))
             for variable in self._model.variables
         ]
-        # An embedding's table is the output projection's kernel, transposed.
-        embeddings = self._model.source_embedding, self._model.target_embedding
-        tables = [embedding.embeddings for embedding in embeddings]
-        held = [*self._transposed, *((t, *self._as_exported(t)) for t in tables)]
-        transposed = kernels_transposed(
+        tables = ((table, *self._as_exported(table)) for table in self._tables)
+        held = [*self._transposed, *tables]
+        kernels = [
             (twins[id(variable)], TransposedKernel(matrix, scale))
             for variable, matrix, scale in held
-        )
+        ]
+        transposed = kernels_held(kernels, by_xla=True)
         with keras.StatelessScope(state_mapping=values), transposed:
             yield model
 

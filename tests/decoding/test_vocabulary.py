@@ -12,7 +12,7 @@ from keras_transformer.decoding.vocabulary import (
     best_tokens,
     log_normalizer,
 )
-from keras_transformer.layers.products import kernels_transposed
+from keras_transformer.layers.products import kernels_held
 
 
 def random(*shape, seed=0):
@@ -33,7 +33,7 @@ def plain_best(logits, k, scores=0.0, banned_ids=()):
 def all_ways(function, logits):
     """What a function gives for a fixed number of rows, by XLA, and for one unknown."""
     yield function(ops.convert_to_tensor(logits))
-    with kernels_transposed([]):
+    with kernels_held([], by_xla=True):
         yield function(ops.convert_to_tensor(logits))
     spec = tf.TensorSpec([None, *logits.shape[1:]])
     yield tf.function(function, input_signature=[spec])(logits)

@@ -8,7 +8,7 @@ from keras_transformer.layers import TokenEmbedding
 from keras_transformer.layers.core import Dense, LayerNormalization
 from keras_transformer.layers.products import (
     TransposedKernel,
-    kernels_transposed,
+    kernels_held,
     product,
     products_in_parts,
     sum_of_products,
@@ -102,7 +102,7 @@ def test_transposed_kernels_stand_for_variables_in_their_scope():
     other = GENERATOR.normal(size=(6, 4)).astype("float32")
     x = GENERATOR.normal(size=(2, 4)).astype("float32")
     expected = layer(x)
-    with kernels_transposed([(layer.kernel, TransposedKernel(other))]):
+    with kernels_held([(layer.kernel, TransposedKernel(other))]):
         one, two = layer(x[:1]), layer(x)
     np.testing.assert_allclose(one, x[:1] @ other.T, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(two, x @ other.T, rtol=1e-5, atol=1e-5)
@@ -120,7 +120,7 @@ def test_an_embedding_of_int8_looks_up_and_projects():
     expected.set_weights([table * scale[:, None], np.arange(9)])
     x = GENERATOR.normal(size=(2, 1, 16)).astype("float32")
     ids = np.array([[3, 0, 8]])
-    with kernels_transposed([(layer.embeddings, TransposedKernel(table, scale))]):
+    with kernels_held([(layer.embeddings, TransposedKernel(table, scale))]):
         projection = layer.output_projection()
         one = layer(x[:1], reverse=True, projection=projection)
         two = layer(x, reverse=True, projection=projection)
@@ -138,7 +138,7 @@ def test_sums_by_xla_are_those_outside_of_its_scope(size, dtype):
     other = keras.ops.cast(GENERATOR.normal(size=(3, size)), dtype)
     for factors in [(one,), (one, other), (one, other, other)]:
         expected = sum_of_products(*factors)
-        with kernels_transposed([]):
+        with kernels_held([], by_xla=True):
             found = sum_of_products(*factors)
         assert found.dtype == expected.dtype
         found, expected = (keras.ops.cast(x, "float32") for x in (found, expected))
@@ -153,7 +153,7 @@ def test_one_row_by_xla_is_normalized_as_by_keras(options):
     layer.set_weights([GENERATOR.normal(size=96) for _ in layer.weights])
     row = 100 + GENERATOR.normal(size=(1, 1, 96)).astype("float32")
     expected = layer(row)
-    with kernels_transposed([]):
+    with kernels_held([], by_xla=True):
         found = layer(row)
     assert found.dtype == expected.dtype
     found, expected = (keras.ops.cast(x, "float32") for x in (found, expected))

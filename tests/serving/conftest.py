@@ -1,3 +1,4 @@
+import pathlib
 import random
 
 import pytest
@@ -6,6 +7,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_transformer as kt
 from keras_transformer.serving import export_saved_model
+from keras_transformer.serving.int8_products import check_int8_products
 
 
 @pytest.fixture(scope="package")
@@ -24,14 +26,33 @@ def saved_path(small_translator, tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def signatures(saved_path):
+def meta_graph():
+    """A function of an export's path: what the server reads of it."""
+
+    def read(path):
+        data = pathlib.Path(path, "saved_model.pb").read_bytes()
+        (graph,) = saved_model_pb2.SavedModel.FromString(data).meta_graphs
+        return graph
+
+    return read
+
+
+@pytest.fixture(scope="package")
+def int8_products():
+    """Skips tests where TensorFlow has no products of int8."""
+    try:
+        check_int8_products()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="package")
+def signatures(saved_path, meta_graph):
     loaded = tf.saved_model.load(saved_path)
-    with open(f"{saved_path}/saved_model.pb", "rb") as file:
-        (graph,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
 
     def ask(name, **inputs):
         # The server fills in what is left out and has a default.
-        defaults = graph.signature_def[name].defaults
+        defaults = meta_graph(saved_path).signature_def[name].defaults
         inputs = {k: tf.make_ndarray(v) for k, v in defaults.items()} | inputs
         inputs = {k: tf.constant(v) for k, v in inputs.items()}
         return {k: v.numpy() for k, v in loaded.signatures[name](**inputs).items()}

@@ -1,12 +1,12 @@
 """What each signature answers, by value."""
 
+import math
 import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_transformer as kt
 from keras_transformer.layers import products
@@ -21,13 +21,13 @@ def strings(values):
     return [[text.decode() for text in row] for row in values]
 
 
-def test_left_out_options_are_the_export_s(signatures, small_translator, saved_path):
+def test_left_out_options_are_the_export_s(
+    signatures, small_translator, saved_path, meta_graph
+):
     found = signatures("translate", text=TEXTS)
     answers = small_translator.translate(TEXTS, beam_size=3, max_length=6)
     assert strings(found["translations"]) == [[answer] for answer in answers]
-    with open(f"{saved_path}/saved_model.pb", "rb") as file:
-        (graph,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
-    defaults = graph.signature_def["translate"].defaults
+    defaults = meta_graph(saved_path).signature_def["translate"].defaults
     values = {name: tf.make_ndarray(value).tolist() for name, value in defaults.items()}
     assert values == {
         "num_hypotheses": [1],
@@ -94,10 +94,12 @@ def test_encode_is_the_mean_of_the_encoder_s_output(signatures, small_translator
         np.testing.assert_allclose(found[row], states.mean(axis=0), atol=1e-5)
 
 
-@pytest.mark.parametrize("weights", ("bfloat16", "int8"))
+@pytest.mark.parametrize("weights", ("bfloat16", "int8", "int8_products"))
 def test_smaller_weights_answer_in_a_clean_process(
-    small_translator, signatures, tmp_path, weights
+    small_translator, signatures, tmp_path, weights, request
 ):
+    if weights == "int8_products":
+        request.getfixturevalue(weights)
     path = export_saved_model(
         small_translator,
         tmp_path,
@@ -151,6 +153,27 @@ def test_int8_variables_are_a_quarter(small_translator, tmp_path):
     whole = size("float32")
     assert size("bfloat16") == pytest.approx(whole / 2, rel=0.01)
     assert size("int8") < 0.4 * whole
+
+
+def test_products_of_int8_are_one_constant_for_all_signatures(
+    small_translator, tmp_path, meta_graph, int8_products
+):
+    path = export_saved_model(
+        small_translator, tmp_path, beam_size=1, weights="int8_products"
+    )
+    graph = meta_graph(path).graph_def
+    held = [
+        math.prod(dim.size for dim in tensor.tensor_shape.dim)
+        for function in graph.library.function
+        for node in function.node_def
+        for tensor in [node.attr["value"].tensor]
+        if node.op == "Const" and node.attr["dtype"].type == tf.qint8.as_datatype_enum
+    ]
+    model = small_translator.model
+    kernels = [v for v in model.variables if v.name in ("kernel", "embeddings")]
+    assert sum(held) == sum(math.prod(v.shape) for v in kernels)
+    problems = kt.serving.diagnose(tmp_path)
+    assert any("Products of int8" in problem for problem in problems)
 
 
 def test_unknown_weights_are_an_error(small_translator, tmp_path):

@@ -1,0 +1,79 @@
+"""Products of int8 against NumPy's, row by row."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_transformer.serving.int8_products import Int8Kernel
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture
+def kernel(int8_products):
+    """A function of a shape: a random kernel, and its values."""
+
+    def make(size, width):
+        matrix = rng.integers(-127, 128, (width, size), dtype="int8")
+        scale = rng.uniform(0.001, 0.01, width).astype("float32")
+        return Int8Kernel(tf.constant(matrix), scale), matrix.T * scale
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "count, size, width", [(1, 16, 24), (5, 64, 7), (33, 100, 300)]
+)
+def test_rows_are_quantized_one_by_one(kernel, count, size, width):
+    held, floats = kernel(size, width)
+    rows = rng.normal(size=(count, size)).astype("float32")
+    rows *= 10.0 ** rng.integers(-6, 6, (count, 1))
+    unit = abs(rows).max(axis=1, keepdims=True) / 127
+    found = held.product(tf.constant(rows)).numpy()
+    np.testing.assert_allclose(
+        found / unit, np.round(rows / unit) @ floats, rtol=1e-5, atol=1e-4
+    )
+    # Each number of a row is at most half a unit away.
+    assert np.all(abs(found - rows @ floats) <= unit * abs(floats).sum(0) * 0.501)
+    for row, product in zip(rows, found):
+        alone = held.product(tf.constant(row[None])).numpy()
+        np.testing.assert_array_equal(alone[0], product)
+
+
+def test_zeros_stay_zeros_and_no_rows_none(kernel):
+    held, _ = kernel(8, 12)
+    assert not held.product(tf.zeros((2, 8))).numpy().any()
+    assert held.product(tf.zeros((0, 8))).shape == (0, 12)
+
+
+def test_what_is_no_number_stays_in_its_row(kernel):
+    held, _ = kernel(8, 12)
+    rows = np.ones((2, 8), "float32")
+    rows[0, 3] = np.nan
+    found = held.product(tf.constant(rows)).numpy()
+    assert np.isnan(found[0]).all() and np.isfinite(found[1]).all()
+
+
+def test_columns_are_the_kernel_s(kernel):
+    held, floats = kernel(8, 12)
+    places = np.array([[0, 11], [3, 3]])
+    np.testing.assert_allclose(held.columns(places), floats.T[places], rtol=1e-6)
+
+
+def test_where_there_are_none_the_way_out_is_named():
+    code = (
+        "from keras_transformer.serving.int8_products import check_int8_products\n"
+        "check_int8_products()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "Choose weights='int8', which runs everywhere." in done.stderr
