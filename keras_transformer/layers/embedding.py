@@ -132,8 +132,10 @@ class TokenEmbedding(keras.layers.Layer):
                 logits = logits if bias is None else logits + bias
                 logits = ops.cast(logits, "float32")
             else:
-                table = held_kernel(self.embeddings)
-                logits = product(rows, table or ops.transpose(self._matrix()))
+                if table := held_kernel(self.embeddings):
+                    logits = table.product(ops.cast(rows, "float32"))
+                else:
+                    logits = product(rows, ops.transpose(self._matrix()))
                 logits = ops.cast(logits, "float32")
                 if self.use_bias:
                     logits = logits + ops.cast(self.bias, "float32")

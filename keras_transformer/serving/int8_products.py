@@ -46,7 +46,8 @@ class Int8Kernel(HeldKernel):
         return tf.cast(tf.gather(self._matrix, places), tf.float32) * scale
 
     def product(self, rows):
-        return self._product(rows)
+        products = self._product(tf.cast(rows, tf.float32))
+        return tf.cast(products, rows.dtype)
 
     def _multiply(self, rows):
         greatest = tf.reduce_max(tf.abs(rows), axis=1, keepdims=True)

@@ -30,15 +30,15 @@ class Signatures:
         weights: `"float32"` or `"bfloat16"`, what the graph computes in, whatever the
             model was trained in; or `"int8"`, with a scale for each row or column,
             multiplied out once a request to compute in bfloat16; or `"int8_products"`,
-            the same, but multiplied by rows quantized to int8 (`Int8Kernel`), with all
-            else in float32. What XLA compiles computes in float32.
+            the same, but multiplied by rows quantized to int8 (`Int8Kernel`). What XLA
+            compiles computes in float32.
     """
 
     names = ()
 
     def __init__(self, text_model, weights="float32"):
         self._text_model = text_model
-        dtype = "bfloat16" if weights in ("bfloat16", "int8") else "float32"
+        dtype = "float32" if weights == "float32" else "bfloat16"
         self._model = _in_dtype(text_model.model, dtype)
         self._whole, self._quantized, self._transposed = [], [], []
         for variable in self._model.variables:

@@ -44,6 +44,15 @@ def test_rows_are_quantized_one_by_one(kernel, count, size, width):
         np.testing.assert_array_equal(alone[0], product)
 
 
+def test_half_precision_comes_and_goes(kernel):
+    held, _ = kernel(16, 24)
+    rows = tf.constant(rng.normal(size=(3, 16)), tf.bfloat16)
+    found = held.product(rows)
+    assert found.dtype == tf.bfloat16
+    expected = held.product(tf.cast(rows, tf.float32))
+    np.testing.assert_array_equal(found, tf.cast(expected, tf.bfloat16))
+
+
 def test_zeros_stay_zeros_and_no_rows_none(kernel):
     held, _ = kernel(8, 12)
     assert not held.product(tf.zeros((2, 8))).numpy().any()
