@@ -184,6 +184,7 @@ def generate(
     columns = projection[0].shape[1] if projection else vocabulary_size
     room = range(vocabulary_size, columns)
     banned = {0, start_id, *map(int, banned_ids), *room}
+    # A rule bans those that another may force.
     forced = {end_id} if force_end else set()
     if model.decoder_only or target_prefix is not None:
         forced |= banned - {0, *room}

@@ -3,11 +3,8 @@
 import functools
 
 import keras
-import numpy as np
-from keras import ops
 
-from keras_transformer.compilation import compiled
-from keras_transformer.decoding.generate import generate
+from keras_transformer.decoding.compiled_search import CompiledSearch
 from keras_transformer.layers.arguments import check_positive, check_rate
 from keras_transformer.layers.attention_position import (
     BY_NAME,
@@ -111,39 +108,10 @@ class TransformerModel(keras.Model):
         copy.position.interpolate_from(self.position)
         return copy
 
-    def _generate(self, source_ids, options):
-        """`kt.decoding.generate`, compiled once for the options that are no arrays."""
-        inputs, constants = {"source_ids": source_ids, "seed": 0}, {}
-        for name, value in options.items():
-            value = value.item() if isinstance(value, np.generic) else value
-            if name == "banned_ids":
-                constants[name] = tuple(map(int, value))
-            elif hasattr(value, "shape") or isinstance(value, list) or name == "seed":
-                inputs[name] = value
-            else:
-                constants[name] = value
-        inputs = {name: _as_array(value) for name, value in inputs.items()}
-        if "max_length" in inputs:
-            constants.setdefault("longest", int(ops.max(inputs["max_length"])))
-        kinds = ((k, len(x.shape), str(x.dtype)) for k, x in sorted(inputs.items()))
-        search = self._compiled_search(tuple(kinds), tuple(sorted(constants.items())))
-        return search(inputs)
-
     @functools.cached_property
-    def _compiled_search(self):
-        # A function, not a dict, which Keras would look for layers in.
-        @functools.lru_cache(maxsize=32)
-        def compiled_search(kinds, options):
-            def search(inputs):
-                return generate(self, **inputs, **dict(options))
-
-            specs = {
-                name: keras.KerasTensor((None,) * rank, dtype)
-                for name, rank, dtype in kinds
-            }
-            return compiled(search, self, specs)
-
-        return compiled_search
+    def _search(self):
+        # No attribute that is set, in which Keras would look for layers.
+        return CompiledSearch(self)
 
     def decode_step(
         self,
@@ -233,16 +201,6 @@ class TransformerModel(keras.Model):
             ),
         }
         return cls(**config)
-
-
-def _as_array(values):
-    """Numbers, a tensor or lists of ids, as a tensor or array in float32 or int32."""
-    if isinstance(values, list) and values and not np.isscalar(values[0]):
-        values = keras.utils.pad_sequences(values, padding="post")
-    values = values if ops.is_tensor(values) else np.asarray(values)
-    is_float = "float" in keras.backend.standardize_dtype(values.dtype)
-    dtype = "float32" if is_float else "int32"
-    return ops.cast(values, dtype) if ops.is_tensor(values) else values.astype(dtype)
 
 
 def states_of(token_ids, embedding, position, dropout, blocks, norm):

@@ -133,7 +133,7 @@ class LanguageModel(TransformerModel):
 
         >>> model.generate([[17, 5]], sample=True, top_p=0.9, max_length=40)["ids"]
         """
-        return self._generate(prompt_ids, {"beam_size": 1, **options})
+        return self._search(prompt_ids, **{"beam_size": 1, **options})
 
     @property
     def source_embedding(self):

@@ -232,7 +232,7 @@ class Transformer(TransformerModel):
 
         Reference: section 6.1 of the paper.
         """
-        return self._generate(source_ids, options)
+        return self._search(source_ids, **options)
 
     def start_decoding(self, source_ids, max_length=None):
         """Encodes the source and prepares decoding it step by step.
