@@ -107,10 +107,10 @@ def _operation_problems(graph):
             f"Operations that the stock server lacks: {', '.join(unknown)}. Build a "
             "server with them, or use those of TensorFlow and TF Text."
         )
-    if any(name.startswith("QuantizedMatMul") for name in operations):
+    if any(name == "_QuantizedMatMul" for name in operations):
         yield (
-            "Products of int8: they fail unless the server's processor has int8 "
-            "instructions (AVX-512 VNNI, AVX-VNNI or AMX) and oneDNN is on."
+            "Products of int8: their sums overflow, and answers are wrong, unless the "
+            "server's processor multiplies int8 (AVX-512 VNNI, AVX-VNNI or AMX)."
         )
     compiled = [
         name

@@ -77,10 +77,10 @@ def export_saved_model(
         max_length: Most tokens of an answer; by default its source's plus 50.
         weights: `"float32"`; `"bfloat16"`, half the size, arithmetic in bfloat16 too;
             `"int8"`, a quarter of it, with arithmetic in bfloat16; or
-            `"int8_products"`, of that size too, which multiplies int8, the fastest
-            where the server's processor can and oneDNN is on, as it then is by
-            default; elsewhere it fails. Signatures that XLA compiles compute in float32
-            with any of them, and answer alike, but for rounding.
+            `"int8_products"`, of that size too, which multiplies int8: the fastest
+            where the server's processor has instructions for it, where it hasn't,
+            answers are wrong. Signatures that XLA compiles compute in float32 with any
+            of them, and answer alike, but for rounding.
         signatures: Names of the signatures to write beside `serving_default`; by
             default all of them. Fewer load faster.
         xla_buckets: Pairs `(batch_size, source_length)`. With some, the export has

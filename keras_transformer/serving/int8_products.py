@@ -4,11 +4,11 @@ import functools
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import op_def_library
 
 from keras_transformer.layers.products import HeldKernel
 
-# Rows become whole numbers from -127 to 127, and uint8 by a shift.
-_MOST, _SHIFT = 127, 128
+_MOST = 127.0
 # Rows whose values are all smaller count as zeros.
 _LEAST = 1e-30
 
@@ -17,12 +17,13 @@ class Int8Kernel(HeldKernel):
     """A kernel `(K, N)` of int8 held as `(N, K)`, whose products multiply int8.
 
     Each row is quantized by its own greatest value, so that rows don't depend on their
-    neighbours. oneDNN puts a kernel in an order of its own: once if it is a constant of
-    the graph; of a variable at each product, which takes several times as long.
+    neighbours.
 
     Args:
-        matrix: int8 tensor or variable `(N, K)`.
+        matrix: int8 variable `(N, K)`. It is read at the first product in a graph, and
+            kept in an order that oneDNN is fast with: later changes have no effect.
         scale: N numbers to multiply its rows with.
+        transposed: Whether the matrix is `(K, N)` instead.
 
     Raises:
         RuntimeError: Where TensorFlow or the processor has no such products.
@@ -30,63 +31,75 @@ class Int8Kernel(HeldKernel):
     Reference: [Integer quantization](https://arxiv.org/abs/2004.09602), section 3.
     """
 
-    def __init__(self, matrix, scale):
+    def __init__(self, matrix, scale, transposed=False):
         check_int8_products()
         self._matrix = matrix
-        self._kernel = np.transpose(matrix.numpy())
         self._scale = np.asarray(scale, "float32").reshape(-1)
-        rows = tf.TensorSpec([None, len(self._kernel)], tf.float32)
-        # A function, so that all graphs that use it share the constant.
-        self._product = tf.function(
-            self._multiply, input_signature=[rows], autograph=False
-        )
+        self._transposed = transposed
 
     def columns(self, places):
+        matrix = tf.transpose(self._matrix) if self._transposed else self._matrix
         scale = tf.gather(self._scale, places)[..., None]
-        return tf.cast(tf.gather(self._matrix, places), tf.float32) * scale
+        return tf.cast(tf.gather(matrix, places), tf.float32) * scale
 
     def product(self, rows):
-        products = self._product(tf.cast(rows, tf.float32))
-        return tf.cast(products, rows.dtype)
-
-    def _multiply(self, rows):
-        greatest = tf.reduce_max(tf.abs(rows), axis=1, keepdims=True)
+        floats = tf.cast(rows, tf.float32)
+        greatest = tf.reduce_max(tf.abs(floats), axis=1, keepdims=True)
         greatest = tf.maximum(greatest, _LEAST)
-        # Conversion cuts off, so that this rounds.
-        whole = tf.cast(rows * (_MOST / greatest) + (_SHIFT + 0.5), tf.uint8)
-        return _sums(whole, self._kernel) * self._scale * (greatest / _MOST)
+        whole = tf.cast(tf.round(floats * (_MOST / greatest)), tf.int8)
+        products = _product(whole, self._matrix, self._scale, not self._transposed)
+        return tf.cast(products * (greatest / _MOST), rows.dtype)
 
 
-def _sums(whole, kernel):
-    """`(whole - _SHIFT) @ kernel`, float32, of uint8 `(R, K)` and int8 `(K, N)`."""
-    shift = -_SHIFT * kernel.sum(axis=0, dtype="int32")
-    return tf.raw_ops.QuantizedMatMulWithBiasAndDequantize(
-        a=tf.bitcast(whole, tf.quint8),
-        b=tf.constant(kernel.view(tf.qint8.as_numpy_dtype), tf.qint8),
-        bias=tf.constant(shift, tf.float32),
-        min_a=0.0,
-        max_a=255.0,
-        min_b=-127.0,
-        max_b=127.0,
-        min_freezed_output=0.0,
-        max_freezed_output=1.0,
-        Toutput=tf.float32,
+def _product(whole, kernel, scale, transposed):
+    """`whole @ kernel * scale` in float32, of int8 `(R, K)` and `(K, N)`."""
+    found = op_def_library.apply_op(
+        "_QuantizedMatMul",
+        name="product",
+        device_inputs=[
+            tf.bitcast(whole, tf.qint8),
+            tf.bitcast(kernel, tf.qint8),
+            tf.zeros(scale.shape),
+        ],
+        # What 127 and -127 stand for, among the rows' numbers and the kernel's.
+        host_inputs=[-_MOST, _MOST, -_MOST * scale, _MOST * scale],
+        fused_ops=["BiasAdd", "Dequantize"],
+        transpose_a=False,
+        transpose_b=transposed,
+        is_weight_const=True,
+        is_bias_const=True,
         input_quant_mode="SCALED",
+        output_quant_mode="SCALED",
+        leakyrelu_alpha=0.0,
+        T1=tf.qint8,
+        T2=tf.qint8,
+        Tbias=tf.float32,
+        U=tf.float32,
+        Tout=tf.float32,
+        Tdevice_outputs=[tf.float32],
+        Thost_outputs=[],
     )
+    products = tf.nest.flatten(found)[0]
+    # The operation says nothing about its shape.
+    return tf.ensure_shape(products, [whole.shape[0], scale.size])
 
 
 @functools.cache
 def check_int8_products():
     """Raises a RuntimeError where products of int8 fail or their sums overflow."""
-    row, kernel = np.full((1, 64), 255, "uint8"), np.full((64, 16), 127, "int8")
+    row, kernel = np.full((1, 64), 127, "int8"), np.full((64, 16), 127, "int8")
+
+    @functools.partial(tf.function, autograph=False)
+    def sums():
+        return _product(row, kernel, np.ones(16, "float32"), False)
+
     try:
-        sums = tf.function(lambda row: _sums(row, kernel), autograph=False)(row)
+        found = sums().numpy()
     except tf.errors.OpError:
-        sums = None
-    if not np.array_equal(sums, np.full((1, 16), 64.0 * (255 - _SHIFT) * 127)):
+        found = None
+    if not np.array_equal(found, np.full((1, 16), 64.0 * 127 * 127)):
         raise RuntimeError(
-            "weights='int8_products' needs a processor with int8 instructions "
-            "(AVX-512 VNNI, AVX-VNNI or AMX) and oneDNN, which "
-            "TF_ENABLE_ONEDNN_OPTS=0 turns off. Choose weights='int8', which runs "
-            "everywhere."
+            "weights='int8_products' needs a TensorFlow with oneDNN, and a processor "
+            "whose instructions multiply int8 (AVX-512 VNNI, AVX-VNNI or AMX). Choose "
+            "weights='int8', which runs everywhere."
         )

@@ -89,7 +89,7 @@ class Signatures:
             if id(variable) in tables:
                 yield variable, Int8Kernel(whole, scale)
             elif variable.name == "kernel":
-                yield variable, Int8Kernel(tf.transpose(whole), scale)
+                yield variable, Int8Kernel(whole, scale, transposed=True)
 
     @property
     def _tables(self):

@@ -1,6 +1,6 @@
 """What each signature answers, by value."""
 
-import math
+import pathlib
 import re
 
 import keras
@@ -155,23 +155,11 @@ def test_int8_variables_are_a_quarter(small_translator, tmp_path):
     assert size("int8") < 0.4 * whole
 
 
-def test_products_of_int8_are_one_constant_for_all_signatures(
-    small_translator, tmp_path, meta_graph, int8_products
-):
+def test_products_of_int8_read_variables(small_translator, tmp_path, int8_products):
     path = export_saved_model(
         small_translator, tmp_path, beam_size=1, weights="int8_products"
     )
-    graph = meta_graph(path).graph_def
-    held = [
-        math.prod(dim.size for dim in tensor.tensor_shape.dim)
-        for function in graph.library.function
-        for node in function.node_def
-        for tensor in [node.attr["value"].tensor]
-        if node.op == "Const" and node.attr["dtype"].type == tf.qint8.as_datatype_enum
-    ]
-    model = small_translator.model
-    kernels = [v for v in model.variables if v.name in ("kernel", "embeddings")]
-    assert sum(held) == sum(math.prod(v.shape) for v in kernels)
+    assert pathlib.Path(path, "saved_model.pb").stat().st_size < 2**22
     problems = kt.serving.diagnose(tmp_path)
     assert any("Products of int8" in problem for problem in problems)
 
