@@ -23,7 +23,7 @@ def kernel(int8_products):
         stored = tf.Variable(matrix if transposed else matrix.T)
         held = Int8Kernel(stored, scale, transposed)
         held.product = tf.function(held.product, autograph=False)
-        return held, matrix * scale
+        return held, matrix * scale.astype("float64")
 
     return make
 
@@ -35,11 +35,10 @@ def test_rows_are_quantized_one_by_one(kernel, count, size, width):
     held, floats = kernel(size, width)
     rows = rng.normal(size=(count, size)).astype("float32")
     rows *= 10.0 ** rng.integers(-6, 6, (count, 1))
-    unit = abs(rows).max(axis=1, keepdims=True) / 127
+    greatest = abs(rows).max(axis=1, keepdims=True)
+    unit, whole = greatest / 127, np.round(rows * (np.float32(127) / greatest))
     found = held.product(tf.constant(rows)).numpy()
-    np.testing.assert_allclose(
-        found / unit, np.round(rows / unit) @ floats, rtol=1e-5, atol=1e-4
-    )
+    np.testing.assert_allclose(found / unit, whole @ floats, rtol=1e-5, atol=1e-4)
     # Each number of a row is at most half a unit away.
     assert np.all(abs(found - rows @ floats) <= unit * abs(floats).sum(0) * 0.501)
     for row, product in zip(rows, found):

@@ -1,6 +1,5 @@
 """What each signature answers, by value."""
 
-import pathlib
 import re
 
 import keras
@@ -155,11 +154,18 @@ def test_int8_variables_are_a_quarter(small_translator, tmp_path):
     assert size("int8") < 0.4 * whole
 
 
-def test_products_of_int8_read_variables(small_translator, tmp_path, int8_products):
+def test_products_of_int8_read_variables(
+    small_translator, tmp_path, meta_graph, int8_products
+):
     path = export_saved_model(
         small_translator, tmp_path, beam_size=1, weights="int8_products"
     )
-    assert pathlib.Path(path, "saved_model.pb").stat().st_size < 2**22
+    functions = meta_graph(path).graph_def.library.function
+    nodes = [node for function in functions for node in function.node_def]
+    assert "_QuantizedMatMul" in {node.op for node in nodes}
+    # Constants would be copied for each use.
+    constants = {n.attr["dtype"].type for n in nodes if n.op == "Const"}
+    assert not constants & {tf.int8.as_datatype_enum, tf.qint8.as_datatype_enum}
     problems = kt.serving.diagnose(tmp_path)
     assert any("Products of int8" in problem for problem in problems)
 
