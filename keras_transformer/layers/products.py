@@ -42,11 +42,19 @@ def products_in_parts(count):
 
 
 class HeldKernel:
-    """A kernel `(K, N)` held in another form than a variable's."""
+    """A kernel `(K, N)` held in another form than a variable's.
+
+    Subclasses have its `matrix` `(N, K)` and `scale`, N numbers to multiply the
+    matrix's rows with, or None.
+    """
 
     def columns(self, places):
         """The kernel's columns at some places, of any shape: `(..., K)`, in float."""
-        raise NotImplementedError
+        found = ops.take(self.matrix, places, axis=0)
+        if self.scale is None:
+            return found
+        scale = ops.take(self.scale, places, axis=0)[..., None]
+        return ops.cast(found, scale.dtype) * scale
 
     def product(self, rows):
         """`rows @ kernel`, `(R, K)` -> `(R, N)`."""
@@ -80,13 +88,6 @@ class TransposedKernel(HeldKernel):
         elif dtype == "bfloat16":
             # XLA takes three times as long to convert bfloat16 as to read float32.
             self._stored = ops.view(self.matrix, "int16")
-
-    def columns(self, places):
-        found = ops.take(self.matrix, places, axis=0)
-        if self.scale is None:
-            return found
-        scale = ops.take(self.scale, places, axis=0)[..., None]
-        return ops.cast(found, scale.dtype) * scale
 
     def product(self, rows):
         floats = ops.cast(rows, "float32")

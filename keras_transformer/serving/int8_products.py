@@ -33,21 +33,19 @@ class Int8Kernel(HeldKernel):
 
     def __init__(self, matrix, scale, transposed=False):
         check_int8_products()
-        self._matrix = matrix
-        self._scale = np.asarray(scale, "float32").reshape(-1)
-        self._transposed = transposed
+        self._stored, self._transposed = matrix, transposed
+        self.scale = np.asarray(scale, "float32").reshape(-1)
 
-    def columns(self, places):
-        matrix = tf.transpose(self._matrix) if self._transposed else self._matrix
-        scale = tf.gather(self._scale, places)[..., None]
-        return tf.cast(tf.gather(matrix, places), tf.float32) * scale
+    @property
+    def matrix(self):
+        return tf.transpose(self._stored) if self._transposed else self._stored
 
     def product(self, rows):
         floats = tf.cast(rows, tf.float32)
         greatest = tf.reduce_max(tf.abs(floats), axis=1, keepdims=True)
         greatest = tf.maximum(greatest, _LEAST)
         whole = tf.cast(tf.round(floats * (_MOST / greatest)), tf.int8)
-        products = _product(whole, self._matrix, self._scale, not self._transposed)
+        products = _product(whole, self._stored, self.scale, not self._transposed)
         return tf.cast(products * (greatest / _MOST), rows.dtype)
 
 

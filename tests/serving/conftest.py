@@ -49,10 +49,11 @@ def int8_products():
 @pytest.fixture(scope="package")
 def signatures(saved_path, meta_graph):
     loaded = tf.saved_model.load(saved_path)
+    definitions = meta_graph(saved_path).signature_def
 
     def ask(name, **inputs):
         # The server fills in what is left out and has a default.
-        defaults = meta_graph(saved_path).signature_def[name].defaults
+        defaults = definitions[name].defaults
         inputs = {k: tf.make_ndarray(v) for k, v in defaults.items()} | inputs
         inputs = {k: tf.constant(v) for k, v in inputs.items()}
         return {k: v.numpy() for k, v in loaded.signatures[name](**inputs).items()}

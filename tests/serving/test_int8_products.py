@@ -28,11 +28,12 @@ def kernel(int8_products):
     return make
 
 
+@pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(
     "count, size, width", [(1, 16, 24), (5, 64, 7), (33, 100, 300)]
 )
-def test_rows_are_quantized_one_by_one(kernel, count, size, width):
-    held, floats = kernel(size, width)
+def test_rows_are_quantized_one_by_one(kernel, count, size, width, transposed):
+    held, floats = kernel(size, width, transposed)
     rows = rng.normal(size=(count, size)).astype("float32")
     rows *= 10.0 ** rng.integers(-6, 6, (count, 1))
     greatest = abs(rows).max(axis=1, keepdims=True)
