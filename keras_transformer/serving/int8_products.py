@@ -38,12 +38,16 @@ class Int8Kernel(HeldKernel):
 
     @property
     def matrix(self):
-        return tf.transpose(self._stored) if self._transposed else self._stored
+        # Rows looked up in a variable make TensorFlow copy it wherever it is read.
+        matrix = tf.convert_to_tensor(self._stored)
+        return tf.transpose(matrix) if self._transposed else matrix
 
     def product(self, rows):
         floats = tf.cast(rows, tf.float32)
-        greatest = tf.reduce_max(tf.abs(floats), axis=1, keepdims=True)
-        greatest = tf.maximum(greatest, _LEAST)
+        # Two reductions take less time than all absolute values.
+        most = tf.reduce_max(floats, axis=1, keepdims=True)
+        least = tf.reduce_min(floats, axis=1, keepdims=True)
+        greatest = tf.maximum(tf.maximum(most, -least), _LEAST)
         whole = tf.cast(tf.round(floats * (_MOST / greatest)), tf.int8)
         products = _product(whole, self._stored, self.scale, not self._transposed)
         return tf.cast(products * (greatest / _MOST), rows.dtype)
@@ -93,7 +97,7 @@ def check_int8_products():
 
     try:
         found = sums().numpy()
-    except tf.errors.OpError:
+    except (tf.errors.OpError, RuntimeError):
         found = None
     if not np.array_equal(found, np.full((1, 16), 64.0 * 127 * 127)):
         raise RuntimeError(

@@ -102,6 +102,7 @@ def test_axes_in_another_order_are_those_of_transpose(width, dtype):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @settings(max_examples=20, deadline=None)
 @given(
@@ -109,7 +110,7 @@ def test_axes_in_another_order_are_those_of_transpose(width, dtype):
     width=st.integers(2, 9),
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
 )
-def test_layer_normalization_is_kerass(dtype, shape, width, scale):
+def test_layer_normalization_is_kerass(dtype, training, shape, width, scale):
     shape = (*shape, width)
     pair = twins(
         LayerNormalization(epsilon=1e-6, dtype=dtype),
@@ -117,7 +118,7 @@ def test_layer_normalization_is_kerass(dtype, shape, width, scale):
         shape,
     )
     x = scale * np.random.default_rng(1).normal(size=shape).astype("float32")
-    ours = values_and_gradients(pair[0], x, training=True)
+    ours = values_and_gradients(pair[0], x, training=training)
     for a, b in zip(ours, values_and_gradients(pair[1], x)):
         a, b = (np.asarray(tf.cast(t, "float32")) for t in (a, b))
         tolerance = 2e-2 if dtype == "mixed_bfloat16" else 2e-4

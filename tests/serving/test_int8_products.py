@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_def_library
 
-from keras_transformer.serving.int8_products import Int8Kernel
+from keras_transformer.serving.int8_products import Int8Kernel, check_int8_products
 
 rng = np.random.default_rng(0)
 
@@ -75,6 +76,22 @@ def test_columns_are_the_kernel_s(kernel):
     for transposed in (False, True):
         held, floats = kernel(8, 12, transposed)
         np.testing.assert_allclose(held.columns(places), floats.T[places], rtol=1e-6)
+
+
+def test_columns_leave_the_variable_read_without_a_copy(kernel):
+    held, _ = kernel(8, 12)
+    graph = tf.function(held.columns).get_concrete_function([0, 3]).graph
+    assert "ResourceGather" not in {node.type for node in graph.get_operations()}
+
+
+def test_where_tensorflow_has_no_such_products_the_way_out_is_named(monkeypatch):
+    apply_op = op_def_library.apply_op
+    monkeypatch.setattr(
+        op_def_library, "apply_op", lambda op, **inputs: apply_op(f"No{op}", **inputs)
+    )
+    # Not the one that keeps what it has found.
+    with pytest.raises(RuntimeError, match="Choose weights='int8', which runs"):
+        check_int8_products.__wrapped__()
 
 
 def test_where_sums_overflow_the_way_out_is_named():
