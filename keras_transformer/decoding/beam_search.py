@@ -63,13 +63,19 @@ class BeamSearch:
         self.penalty_form = penalty_form
         self.stop_when = stop_when
 
-    def start(self, batch, longest):
-        """The values that the loop keeps, before the first step."""
+    def start(self, ids):
+        """The values that the loop keeps, at first, of answers that begin with `ids`.
+
+        Args:
+            ids: int32 `(B, L)`, zeros where nothing is known yet.
+        """
         # Only the first hypothesis lives at first: the others would be its copies.
         others = ops.cast(ops.arange(self.width) > 0, "float32")
-        no_ids = ops.zeros((batch, self.width, longest), "int32")
+        batch, longest = ops.shape(ids)
+        shape = batch, self.width, longest
+        no_ids = ops.zeros(shape, "int32")
         return {
-            "ids": no_ids,
+            "ids": ops.broadcast_to(ids[:, None], shape),
             "paths": no_ids,
             "scores": ops.broadcast_to(others * IMPOSSIBLE, (batch, self.width)),
             "finished_ids": no_ids,

@@ -157,7 +157,12 @@ def generate(
 
     if fixed_shapes is None:
         fixed_shapes = keras.backend.backend() != "tensorflow"
-    stages = _stages(batch, longest, selection.width) if fixed_shapes else [longest]
+    # A prompt is gone through at once, where its shape is as fixed as the caches'.
+    at_once = model.decoder_only and not (fixed_shapes and source_ids.shape[1] is None)
+    stages = [longest]
+    if fixed_shapes:
+        room = source_length if at_once else 1
+        stages = _stages(batch, longest, selection.width, room)
     cache_length = stages[0] * selection.width if fixed_shapes else 1
     caches = model.start_decoding(source_ids, cache_length)
     # Only what a step changes travels through the loop.
@@ -232,6 +237,34 @@ def generate(
 
         return keras.tree.map_structure(pad, state)
 
+    known = ops.zeros((batch, 0), "int32"), 0
+    if at_once:
+        # What all prompts have, that is: the rest of longer ones takes steps.
+        count = _shared_length(source_ids, max_lengths, end_id)
+        starts = ops.full((batch, 1), start_id, "int32")
+        tokens = ops.concatenate([starts, source_ids[:, :-1]], axis=1)
+
+        def filled(tokens, caches):
+            with keras.StatelessScope(state_mapping=weights):
+                caches = model.fill_caches(tokens, caches, fixed_shapes)
+            # All hypotheses have the same prompt.
+            return keras.tree.map_structure(
+                lambda cache: ops.repeat(cache, selection.width, axis=2),
+                [cache["self"] for cache in caches],
+            )
+
+        if fixed_shapes:
+            tokens = tokens[:, : stages[0]]
+            empty = model.start_decoding(source_ids, tokens.shape[1])
+            # Steps write anew what lies past the shared part.
+            state = grow(filled(tokens, empty), stages[0])
+        else:
+            empty = [{"self": cache} for cache in state]
+            state = ops.cond(
+                count > 0, lambda: filled(tokens[:, :count], empty), lambda: state
+            )
+        known = source_ids, count
+
     return search(
         step,
         state,
@@ -239,6 +272,7 @@ def generate(
         selection,
         applied,
         sorted(banned),
+        known=known,
         stages=stages,
         grow=grow,
         start_id=start_id,
@@ -246,19 +280,28 @@ def generate(
     )
 
 
-def _stages(batch, longest, width):
+def _shared_length(prompts, max_lengths, end_id):
+    """How many tokens all prompts have, before one of them or an answer can end."""
+    goes_on = ops.logical_and(ops.not_equal(prompts, 0), ops.not_equal(prompts, end_id))
+    shared = ops.cumprod(ops.cast(ops.all(goes_on, axis=0), "int32"))
+    before_last = ops.maximum(ops.min(max_lengths, initial=2**30) - 1, 0)
+    return ops.minimum(ops.cast(ops.sum(shared), "int32"), before_last)
+
+
+def _stages(batch, longest, width, room):
     """Lengths of caches of fixed shape, one after the other: a quarter, a half, all.
 
     A step reads caches in full, and most answers are far shorter than the longest that
     may be. Each length is another loop to compile: for one sentence, whose caches are
     small beside the weights, that doesn't pay, nor for greedy search on JAX, which
-    compiles while its caller waits.
+    compiles while its caller waits. The first has the room for a prompt.
     """
     are_static = isinstance(batch, int) and isinstance(longest, int)
     on_jax = keras.backend.backend() == "jax"
     if not are_static or batch == 1 or (on_jax and width == 1):
         return [longest]
-    return sorted({-(-longest // part) for part in (4, 2, 1)})
+    room = min(room, longest)
+    return sorted({max(-(-longest // part), room) for part in (4, 2, 1)})
 
 
 def check_search(

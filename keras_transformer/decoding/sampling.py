@@ -49,12 +49,18 @@ class Sampling:
         self.seed = seed
         self.penalty_form = penalty_form
 
-    def start(self, batch, longest):
-        """The values that the loop keeps, before the first step."""
+    def start(self, ids):
+        """The values that the loop keeps, at first, of answers that begin with `ids`.
+
+        Args:
+            ids: int32 `(B, L)`, zeros where nothing is known yet.
+        """
+        batch, longest = ops.shape(ids)
+        lengths = ops.sum(ops.cast(ops.not_equal(ids, 0), "int32"), axis=1)
         return {
-            "ids": ops.zeros((batch, self.width, longest), "int32"),
+            "ids": ops.broadcast_to(ids[:, None], (batch, self.width, longest)),
             "scores": ops.zeros((batch, self.width), "float32"),
-            "lengths": ops.zeros((batch, self.width), "int32"),
+            "lengths": ops.broadcast_to(lengths[:, None], (batch, self.width)),
             "ended": ops.zeros((batch, self.width), "bool"),
         }
 

@@ -17,6 +17,7 @@ def search(
     rules=(),
     banned_ids=(),
     *,
+    known,
     stages,
     grow,
     start_id,
@@ -48,6 +49,9 @@ def search(
             (B, N, 1)), index, ids (B, N, L), sentences) -> logits` that lower what may
             not come next to `IMPOSSIBLE`.
         banned_ids: Tokens that never come.
+        known: A tuple of what all answers of a sentence begin with, int32 `(B, L)`, and
+            for how many of its positions `state` is already that after them, a scalar
+            integer less than any of `max_lengths`.
         stages: Rising lengths, the last of them the maximum of `max_lengths` or more:
             integers, or where the backend has dynamic shapes one scalar tensor. Up to
             each a loop of its own goes, whose state has room for it alone.
@@ -61,10 +65,13 @@ def search(
         penalty.
     """
     batch, longest = ops.shape(sentences["max_lengths"])[0], stages[-1]
+    ids, index = _known_ids(known, longest)
+    before = ops.concatenate([ops.full((batch, 1), start_id, "int32"), ids], axis=1)
+    newest = ops.take(before, index, axis=1)[:, None]
     values = {
-        "tokens": ops.full((batch, selection.width), start_id, "int32"),
+        "tokens": ops.broadcast_to(newest, (batch, selection.width)),
         "done": ops.zeros((batch,), "bool"),
-        **selection.start(batch, longest),
+        **selection.start(ids),
     }
 
     def extend(index, values, state, sentences):
@@ -99,7 +106,6 @@ def search(
             (index, values, state),
         )
 
-    index = ops.convert_to_tensor(0, "int32")
     if sentences["max_lengths"].shape[0] is None:
         start = index, values, state, sentences
         return _search_leaving(extend_until, selection, longest, *start)
@@ -107,6 +113,16 @@ def search(
         state = grow(state, end) if stage else state
         index, values, state = extend_until(0, index, values, state, sentences, end)
     return selection.answers(values, sentences)
+
+
+def _known_ids(known, longest):
+    """The first tokens that are known, of `(B, longest)`, and their number."""
+    ids, count = known
+    count = ops.cast(count, "int32")
+    places = ops.arange(ops.shape(ids)[1], dtype="int32")
+    rest = ops.zeros((ops.shape(ids)[0], longest), "int32")
+    ids = ops.concatenate([ops.where(places < count, ids, 0), rest], axis=1)
+    return ids[:, :longest], count
 
 
 def _search_leaving(extend_until, selection, longest, *start):

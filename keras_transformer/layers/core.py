@@ -184,15 +184,13 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """
 
     def call(self, inputs, training=None):
-        backend = keras.backend.backend()
+        normalize = None
         if by_xla() and inputs.shape[:-1] == (1, 1):
             normalize = _normalize_row
-        elif training and backend != "torch":
+        elif training and keras.backend.backend() != "torch":
             normalize = _normalize_with_gradient
-        elif backend == "tensorflow":
+        elif keras.backend.backend() == "tensorflow":
             normalize = _normalize
-        else:
-            normalize = None
         if not (normalize and self.center and self.scale):
             return super().call(inputs)
         outputs = normalize(

@@ -138,6 +138,27 @@ class TransformerModel(keras.Model):
         Returns:
             A tuple of the logits `(B N, T, V)` and the next caches.
         """
+        x, next_caches = self._decode(target_ids, index, caches, mask, fixed_shapes)
+        x = self.decoder_norm(x) if self.decoder_norm else x
+        logits = self.target_embedding(x, reverse=True, projection=output_projection)
+        return logits, next_caches
+
+    def fill_caches(self, target_ids, caches, fixed_shapes=False):
+        """The caches after the first tokens of a target, which are known.
+
+        Args:
+            target_ids: Integer ids `(B, T)`, the start token first.
+            caches: From `start_decoding`.
+            fixed_shapes: Whether the caches have a fixed length, T or more.
+
+        Returns:
+            The caches for `decode_step` at index T, or before it if they have a fixed
+            length.
+        """
+        return self._decode(target_ids, 0, caches, None, fixed_shapes)[1]
+
+    def _decode(self, target_ids, index, caches, mask, fixed_shapes):
+        """The last block's states of some tokens, and the next caches."""
         x = self._embed_target(target_ids, index)
         next_caches = []
         for block, cache in zip(self.decoder_blocks, caches):
@@ -148,9 +169,7 @@ class TransformerModel(keras.Model):
                 cache_index=index if fixed_shapes else None,
             )
             next_caches.append(cache)
-        x = self.decoder_norm(x) if self.decoder_norm else x
-        logits = self.target_embedding(x, reverse=True, projection=output_projection)
-        return logits, next_caches
+        return x, next_caches
 
     def make_train_function(self, force=False):
         # TensorFlow traces a step twice if variables are made in it, as Keras leaves

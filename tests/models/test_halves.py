@@ -1,5 +1,7 @@
 """EncoderModel and LanguageModel: one half of the Transformer each."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -66,12 +68,11 @@ def test_later_tokens_never_change_earlier_logits(position_encoding):
     assert abs(before[0, 3:] - after[0, 3:]).max() > 1e-3
 
 
+@pytest.mark.parametrize("prompts", [[[5, 6, 7], [9], []], [[5, 6, 7, 9], [4, 5, 6]]])
 @pytest.mark.parametrize("position_encoding", POSITIONS)
-def test_greedy_text_is_that_of_full_passes(position_encoding):
+def test_greedy_text_is_that_of_full_passes(position_encoding, prompts):
     model = language_model(position_encoding=position_encoding)
-    prompts = [[5, 6, 7], [9], []]
-    padded = np.array([prompt + [0] * (3 - len(prompt)) for prompt in prompts])
-    found = numpy(model.generate(padded, max_length=8)["ids"])[:, 0]
+    found = numpy(model.generate(prompts, max_length=8)["ids"])[:, 0]
     for prompt, answer in zip(prompts, found):
         ids = [2, *prompt]
         while len(ids) < 9 and ids[-1] != 3:
@@ -79,6 +80,64 @@ def test_greedy_text_is_that_of_full_passes(position_encoding):
             logits[[0, 2]] = -1e9
             ids.append(int(logits.argmax()))
         assert answer[: len(ids) - 1].tolist() == ids[1:]
+
+
+@pytest.mark.parametrize("fixed_shapes", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beam_size": 1},
+        {"beam_size": 3, "num_hypotheses": 2},
+        {"beam_size": 1, "no_repeat_ngram_size": 2, "min_length": 4},
+        {"sample": True, "num_hypotheses": 2, "seed": 4},
+    ],
+)
+@pytest.mark.parametrize(
+    "prompts, max_length",
+    [
+        ([[5, 6, 7, 5, 6], [4, 5, 6, 7, 8]], 9),
+        ([[5, 6, 7, 5, 0], [4, 5, 0, 0, 0]], 9),
+        ([[5, 3, 7, 5, 6], [4, 5, 6, 7, 0]], 9),  # 3 is the end token
+        ([[5, 6, 7, 5, 6], [4, 5, 6, 7, 0]], 4),
+        ([[5, 6, 7, 5, 6], [4, 5, 6, 7, 0]], np.array([2, 8])),
+    ],
+)
+def test_a_prompt_at_once_is_what_it_is_step_by_step(
+    prompts, max_length, options, fixed_shapes, monkeypatch
+):
+    model = language_model()
+
+    def generate():
+        return kt.decoding.generate(
+            model,
+            np.array(prompts),
+            max_length=max_length,
+            longest=9,
+            fixed_shapes=fixed_shapes,
+            **options,
+        )
+
+    found = generate()
+    module = sys.modules["keras_transformer.decoding.generate"]
+    monkeypatch.setattr(module, "_shared_length", lambda *_: 0)
+    expected = generate()
+    np.testing.assert_array_equal(numpy(found["ids"]), numpy(expected["ids"]))
+    np.testing.assert_allclose(
+        numpy(found["scores"]), numpy(expected["scores"]), atol=1e-4
+    )
+
+
+def test_what_all_prompts_have_takes_no_steps(monkeypatch):
+    steps, decode_step = [], kt.LanguageModel.decode_step
+
+    def counted(self, ids, index, *rest, **options):
+        steps.append(int(index))
+        return decode_step(self, ids, index, *rest, **options)
+
+    monkeypatch.setattr(kt.LanguageModel, "decode_step", counted)
+    prompts = np.array([[5, 6, 7, 8, 9], [9, 4, 5, 6, 0]])
+    kt.decoding.generate(language_model(), prompts, beam_size=1, max_length=7)
+    assert steps == [4, 5, 6]
 
 
 def test_beam_search_finds_nothing_worse_than_greedy():
