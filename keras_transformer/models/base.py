@@ -152,8 +152,14 @@ class TransformerModel(keras.Model):
             fixed_shapes: Whether the caches have a fixed length, T or more.
 
         Returns:
-            The caches for `decode_step` at index T, or before it if they have a fixed
-            length.
+            The caches for `decode_step` at index T. Those of a fixed length serve for
+            lower indices too: a step writes its own position anew.
+
+        Example:
+
+        >>> caches = model.start_decoding(np.array([[17, 5]]))
+        >>> caches = model.fill_caches(np.array([[2, 17]]), caches)
+        >>> logits, caches = model.decode_step(np.array([[5]]), 2, caches)
         """
         return self._decode(target_ids, 0, caches, None, fixed_shapes)[1]
 

@@ -125,6 +125,22 @@ def test_a_prompt_at_once_is_what_it_is_step_by_step(
     )
 
 
+@pytest.mark.parametrize("max_length", [None, 8])
+def test_filled_caches_serve_the_steps_after_them(max_length):
+    model, fixed = language_model(), max_length is not None
+    caches = model.start_decoding(IDS[:1], max_length)
+    caches = model.fill_caches(np.array([[2, 5, 6]]), caches, fixed_shapes=fixed)
+    # Those of a fixed length also serve steps before their end.
+    for known in ([2, 5, 6], [2, 5])[: 1 + fixed]:
+        logits, _ = model.decode_step(
+            np.array([[9]]), len(known), caches, fixed_shapes=fixed
+        )
+        expected = model(np.array([[*known, 9]]))
+        np.testing.assert_allclose(
+            numpy(logits)[0, -1], numpy(expected)[0, -1], atol=1e-5
+        )
+
+
 def test_what_all_prompts_have_takes_no_steps(monkeypatch):
     steps, decode_step = [], kt.LanguageModel.decode_step
 
