@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_transformer.decoding.search import with_start
+
 
 def explain(model, source_ids, target_ids, start_id=2):
     """Looks at given answers in one pass of the model.
@@ -29,8 +31,7 @@ def explain(model, source_ids, target_ids, start_id=2):
     """
     source_ids = ops.convert_to_tensor(source_ids, "int32")
     target_ids = ops.convert_to_tensor(target_ids, "int32")
-    start = ops.full((ops.shape(target_ids)[0], 1), start_id, "int32")
-    shifted = ops.concatenate([start, target_ids[:, :-1]], axis=1)
+    shifted = with_start(target_ids[:, :-1], start_id)
     inputs = {"source_ids": source_ids, "target_ids": shifted}
     logits = model(inputs, training=False)
     log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)

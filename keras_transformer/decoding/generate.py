@@ -6,7 +6,7 @@ from keras import ops
 from keras_transformer.decoding import rules
 from keras_transformer.decoding.beam_search import BeamSearch
 from keras_transformer.decoding.sampling import Sampling
-from keras_transformer.decoding.search import search
+from keras_transformer.decoding.search import search, with_start
 
 
 def generate(
@@ -157,13 +157,17 @@ def generate(
 
     if fixed_shapes is None:
         fixed_shapes = keras.backend.backend() != "tensorflow"
-    # A prompt is gone through at once, where its shape is as fixed as the caches'.
-    at_once = model.decoder_only and not (fixed_shapes and source_ids.shape[1] is None)
-    stages = [longest]
+    # A prompt is gone through at once, where its length is as fixed as the caches'.
+    are_known = isinstance(source_length, int) and isinstance(longest, int)
+    at_once = model.decoder_only and (are_known or not fixed_shapes)
+    stages, cache_length = [longest], 1
     if fixed_shapes:
-        room = source_length if at_once else 1
+        room = max(source_length, 1) if at_once else 1
         stages = _stages(batch, longest, selection.width, room)
-    cache_length = stages[0] * selection.width if fixed_shapes else 1
+        cache_length = stages[0] * selection.width
+        if at_once:
+            # They get the room of all steps after the prompt.
+            cache_length = min(room, stages[0])
     caches = model.start_decoding(source_ids, cache_length)
     # Only what a step changes travels through the loop.
     state = [cache.pop("self") for cache in caches]
@@ -241,12 +245,12 @@ def generate(
     if at_once:
         # What all prompts have, that is: the rest of longer ones takes steps.
         count = _shared_length(source_ids, max_lengths, end_id)
-        starts = ops.full((batch, 1), start_id, "int32")
-        tokens = ops.concatenate([starts, source_ids[:, :-1]], axis=1)
+        tokens = with_start(source_ids[:, :-1], start_id)
+        empty = [{"self": cache} for cache in state]
 
-        def filled(tokens, caches):
+        def filled(tokens):
             with keras.StatelessScope(state_mapping=weights):
-                caches = model.fill_caches(tokens, caches, fixed_shapes)
+                caches = model.fill_caches(tokens, empty, fixed_shapes)
             # All hypotheses have the same prompt.
             return keras.tree.map_structure(
                 lambda cache: ops.repeat(cache, selection.width, axis=2),
@@ -254,14 +258,11 @@ def generate(
             )
 
         if fixed_shapes:
-            tokens = tokens[:, : stages[0]]
-            empty = model.start_decoding(source_ids, tokens.shape[1])
             # Steps write anew what lies past the shared part.
-            state = grow(filled(tokens, empty), stages[0])
+            state = grow(filled(tokens[:, :cache_length]), stages[0])
         else:
-            empty = [{"self": cache} for cache in state]
             state = ops.cond(
-                count > 0, lambda: filled(tokens[:, :count], empty), lambda: state
+                count > 0, lambda: filled(tokens[:, :count]), lambda: state
             )
         known = source_ids, count
 

@@ -66,8 +66,7 @@ def search(
     """
     batch, longest = ops.shape(sentences["max_lengths"])[0], stages[-1]
     ids, index = _known_ids(known, longest)
-    before = ops.concatenate([ops.full((batch, 1), start_id, "int32"), ids], axis=1)
-    newest = ops.take(before, index, axis=1)[:, None]
+    newest = ops.take(with_start(ids, start_id), index, axis=1)[:, None]
     values = {
         "tokens": ops.broadcast_to(newest, (batch, selection.width)),
         "done": ops.zeros((batch,), "bool"),
@@ -113,6 +112,12 @@ def search(
         state = grow(state, end) if stage else state
         index, values, state = extend_until(0, index, values, state, sentences, end)
     return selection.answers(values, sentences)
+
+
+def with_start(ids, start_id):
+    """Ids `(B, L)` with the start token before each row, `(B, L + 1)`."""
+    start = ops.full((ops.shape(ids)[0], 1), start_id, "int32")
+    return ops.concatenate([start, ids], axis=1)
 
 
 def _known_ids(known, longest):

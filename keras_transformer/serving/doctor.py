@@ -107,7 +107,7 @@ def _operation_problems(graph):
             f"Operations that the stock server lacks: {', '.join(unknown)}. Build a "
             "server with them, or use those of TensorFlow and TF Text."
         )
-    if any(name == "_QuantizedMatMul" for name in operations):
+    if "_QuantizedMatMul" in operations:
         yield (
             "Products of int8: their sums overflow, and answers are wrong, unless the "
             "server's processor multiplies int8 (AVX-512 VNNI, AVX-VNNI or AMX)."
