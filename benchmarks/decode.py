@@ -79,6 +79,13 @@ MARIAN_PROGRAMS = (
     "Marian, Transformers",
 )
 PEER = "CTranslate2, oneDNN"
+# The weights of ours. Those of int8_products need a processor that multiplies int8.
+WEIGHTS = {
+    "ours": "float32",
+    "ours, bfloat16": "bfloat16",
+    "ours, int8": "int8",
+    "ours, int8 products": "int8_products",
+}
 
 
 def main():
@@ -104,12 +111,13 @@ def main():
 
 
 def compare_sizes(folder, size, arguments):
-    paths = prepare(folder, size)
     chosen = [PEER, *(arguments.only or PROGRAMS)]
     names = [name for name in PROGRAMS if name in chosen]
-    for beam_size, batch_size in WORK:
-        if arguments.beam_size not in (None, beam_size):
-            continue
+    all_work = [one for one in WORK if arguments.beam_size in (None, one[0])]
+    command = [json.dumps(SIZES[size]), json.dumps(all_work), weights_of(names)]
+    paths = prepared(folder, size, PREPARE, *command)
+    names = with_exports(names, paths)
+    for beam_size, batch_size in all_work:
         job = {
             "beam_size": beam_size,
             "batch_size": batch_size,
@@ -124,9 +132,11 @@ def compare_sizes(folder, size, arguments):
 
 
 def compare_texts(folder, arguments):
-    command = [arguments.translator or "", arguments.marian or "", arguments.sources]
-    paths = prepared(folder, "texts", PREPARE_TEXTS, *command)
     contenders = MARIAN_PROGRAMS if arguments.marian else TEXT_PROGRAMS
+    command = [arguments.translator or "", arguments.marian or "", arguments.sources]
+    command.append(weights_of(contenders))
+    paths = prepared(folder, "texts", PREPARE_TEXTS, *command)
+    contenders = with_exports(contenders, paths)
     (peer,) = (name for name in contenders if name.endswith(PEER))
     job = {"paths": paths, "sources": arguments.sources, "answers": str(folder)}
     with started(contenders) as programs:
@@ -144,6 +154,22 @@ def compare_texts(folder, arguments):
             references = read_lines(arguments.references)
             score = f"{evaluation.bleu(answers, references)[0]:.2f}"
         print(f"| {name} | {same:.1%} | {score} |")
+
+
+def our_weights(program):
+    """The weights of one of ours, None for another program."""
+    return WEIGHTS.get(program.removeprefix("texts, ").removesuffix(", XLA"))
+
+
+def weights_of(programs):
+    """The weights that programs need exports of, as JSON."""
+    return json.dumps(sorted({our_weights(name) for name in programs} - {None}))
+
+
+def with_exports(programs, paths):
+    """The programs but for ours whose weights this machine can't multiply."""
+    exported = {None, *paths["exported"]}
+    return [name for name in programs if our_weights(name) in exported]
 
 
 def started(contenders):
@@ -188,10 +214,12 @@ def load(path):
     return tf.saved_model.load(path)
 
 
-def ours(weights, suffix=""):
+def ours(name):
+    suffix = "_xla" if name.endswith(", XLA") else ""
+
     def start(job):
         tf = server(xla=bool(suffix))
-        path = job["paths"][f"{weights}, beam {job['beam_size']}"]
+        path = job["paths"][f"{our_weights(name)}, beam {job['beam_size']}"]
         signature = load(path).signatures[f"token_ids{suffix}"]
         ids = tf.constant(source_ids(job))
         lengths = tf.fill([job["batch_size"]], LENGTH)
@@ -302,10 +330,10 @@ def floor(job):
     return lambda: work().numpy()
 
 
-def our_texts(weights):
+def our_texts(name):
     def start(job):
         tf = server()
-        signature = load(job["paths"][weights]).signatures["serving_default"]
+        signature = load(job["paths"][our_weights(name)]).signatures["serving_default"]
         texts = read_lines(job["sources"])
 
         def translate(batch):
@@ -392,23 +420,14 @@ def read_lines(path):
 
 CONTENDERS = {
     "floor": floor,
-    "ours": ours("float32"),
-    "ours, XLA": ours("float32", "_xla"),
-    "ours, bfloat16": ours("bfloat16"),
-    "ours, bfloat16, XLA": ours("bfloat16", "_xla"),
-    "ours, int8": ours("int8"),
-    "ours, int8, XLA": ours("int8", "_xla"),
-    "ours, int8 products": ours("int8_products"),
+    **{name: ours(name) for name in PROGRAMS if our_weights(name)},
     "CTranslate2": ctranslate2("float32"),
     "CTranslate2, oneDNN": ctranslate2("float32"),
     "CTranslate2, oneDNN, two workers": ctranslate2("float32", workers=2),
     "CTranslate2, oneDNN, int8": ctranslate2("int8"),
     "CTranslate2, oneDNN, int8, two workers": ctranslate2("int8", workers=2),
     "Transformers": transformers,
-    "texts, ours": our_texts("float32"),
-    "texts, ours, bfloat16": our_texts("bfloat16"),
-    "texts, ours, int8": our_texts("int8"),
-    "texts, ours, int8 products": our_texts("int8_products"),
+    **{name: our_texts(name) for name in TEXT_PROGRAMS if our_weights(name)},
     "texts, CTranslate2": ctranslate2_texts("ctranslate2"),
     "texts, CTranslate2, oneDNN": ctranslate2_texts("ctranslate2"),
     "texts, CTranslate2, oneDNN, two workers": ctranslate2_texts(
@@ -423,25 +442,42 @@ CONTENDERS = {
 # Models.
 
 
-def prepare(folder, size):
-    """Writes one random model in every format; gives the paths by name."""
-    return prepared(folder, size, PREPARE, json.dumps(SIZES[size]))
-
-
 def prepared(folder, name, program, *arguments):
-    """Runs a program in a process of its own, which leaves no thread behind."""
+    """The paths by name of what a program writes, in a process of its own.
+
+    It leaves no thread behind.
+    """
+    program = EXPORT + program
     command = [sys.executable, "-c", program, str(folder), name, *arguments]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(command, check=True, env=environment)
     return json.loads((folder / f"{name}.json").read_text())
 
 
-PREPARE = """
-import io, json, pathlib, sys
-import keras, numpy as np, sentencepiece
+EXPORT = """
+import json, pathlib, sys
 import keras_transformer as kt
 
-folder, name, size = pathlib.Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+folder, name, *arguments = sys.argv[1:]
+folder, all_weights = pathlib.Path(folder), json.loads(arguments.pop())
+paths = {"exported": []}
+
+def export(translator, weights, key, **options):
+    try:
+        paths[key] = kt.serving.export_saved_model(
+            translator, folder / f"{name} {key}", weights=weights,
+            warmup_batch_sizes=(), parallel_searches=2, **options)
+    except RuntimeError as error:
+        print(f"\\n{weights} isn't measured: {error}")
+    else:
+        paths["exported"].append(weights)
+"""
+
+PREPARE = """
+import io
+import numpy as np, sentencepiece
+
+size, all_work = map(json.loads, arguments)
 model = io.BytesIO()
 sentencepiece.SentencePieceTrainer.train(
     sentence_iterator=iter(["a b c d e f g h"] * 9), model_writer=model, vocab_size=20,
@@ -458,14 +494,11 @@ bias = np.zeros(len(tokens), "float32")
 bias[[0, 1]] = -100.0
 transformer.target_embedding.bias.assign(bias)
 translator = kt.Translator(transformer, tokenizer)
-paths = {}
-for weights in ("float32", "bfloat16", "int8", "int8_products"):
-    for beam_size, buckets in ((1, [(1, 32), (64, 32)]), (4, [(64, 32)])):
-        key = f"{weights}, beam {beam_size}"
-        paths[key] = kt.serving.export_saved_model(
-            translator, folder / f"{name} {key}", beam_size=beam_size, max_length=32,
-            weights=weights, warmup_batch_sizes=(),
-            xla_buckets=buckets, parallel_searches=2)
+for weights in all_weights:
+    for beam_size in {beam_size for beam_size, _ in all_work}:
+        buckets = [(rows, 32) for beam, rows in all_work if beam == beam_size]
+        export(translator, weights, f"{weights}, beam {beam_size}",
+               beam_size=beam_size, max_length=32, xla_buckets=buckets)
 kt.interop.save_ctranslate2(translator, folder / f"{name} ctranslate2")
 kt.interop.save_marian(translator, folder / f"{name} marian")
 paths["ctranslate2"] = str(folder / f"{name} ctranslate2")
@@ -475,15 +508,13 @@ paths["marian"] = str(folder / f"{name} marian")
 
 
 PREPARE_TEXTS = """
-import gzip, json, pathlib, sys
-import keras_transformer as kt
 from keras_transformer.text import read_lines
 
-folder, translator, marian = map(pathlib.Path, (sys.argv[1], *sys.argv[3:5]))
-if sys.argv[4] == "random":
+translator, marian, sources = arguments
+if marian == "random":
     from tests.interop.marian_models import write_model
 
-    lines = list(read_lines(sys.argv[5]))
+    lines = list(read_lines(sources))
     marian = folder / "marian"
     marian.mkdir()
     write_model(
@@ -492,8 +523,8 @@ if sys.argv[4] == "random":
         max_position_embeddings=256, init_std=0.06,
         # CTranslate2 stops as soon as there are as many answers as beams.
         generation={"max_length": 33, "early_stopping": True})
-paths = {"space": "", "max_length": 32}
-if sys.argv[4]:
+paths |= {"space": "", "max_length": 32}
+if marian:
     import ctranslate2
 
     translator = kt.interop.load_marian(marian)
@@ -504,16 +535,14 @@ if sys.argv[4]:
               # Ours and Transformers' last token is then the end token.
               "max_length": translator.search_options["max_length"] - 1}
 else:
-    inside = translator / "translator"
+    inside = pathlib.Path(translator, "translator")
     translator = kt.Translator.load(inside if inside.exists() else translator)
     kt.interop.save_ctranslate2(translator, folder / "ctranslate2")
     paths |= {"ctranslate2": str(folder / "ctranslate2"), "space": " ",
               "sentencepiece": str(folder / "ctranslate2"), "max_length": 256}
-for weights in ("float32", "bfloat16", "int8", "int8_products"):
-    paths[weights] = kt.serving.export_saved_model(
-        translator, folder / weights, weights=weights, warmup_batch_sizes=(),
-        beam_size=4, parallel_searches=2)
-(folder / f"{sys.argv[2]}.json").write_text(json.dumps(paths))
+for weights in all_weights:
+    export(translator, weights, weights, beam_size=4)
+(folder / f"{name}.json").write_text(json.dumps(paths))
 """
 
 
