@@ -31,9 +31,7 @@ class Dense(keras.layers.Dense):
             weights = [self.kernel] if self.bias is None else [self.kernel, self.bias]
             outputs = _affine(rows, *(ops.cast(w, self.compute_dtype) for w in weights))
         else:
-            outputs = product(rows, self.kernel)
-            if self.bias is not None:
-                outputs = ops.add(outputs, self.bias)
+            outputs = product(rows, self.kernel, self.bias)
         if self.activation is not None:
             outputs = self.activation(outputs)
         shape = [-1 if size is None else size for size in inputs.shape[:-1]]

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.products import held_kernel, product
+from keras_transformer.layers.products import held_kernel, plus, product
 
 # The output projection's columns are filled up to a multiple of this, so that rows
 # begin at multiples of 64 bytes, with columns whose logits are of no account.
@@ -125,20 +125,7 @@ class TokenEmbedding(keras.layers.Layer):
         if reverse:
             rows = ops.cast(inputs, self.compute_dtype)
             rows = ops.reshape(rows, (-1, self.hidden_dim))
-            # Before the shape changes: product and sum are then one operation.
-            if projection is not None:
-                kernel, bias = projection
-                logits = product(rows, kernel)
-                logits = logits if bias is None else logits + bias
-                logits = ops.cast(logits, "float32")
-            else:
-                if table := held_kernel(self.embeddings):
-                    logits = table.product(ops.cast(rows, "float32"))
-                else:
-                    logits = product(rows, ops.transpose(self._matrix()))
-                logits = ops.cast(logits, "float32")
-                if self.use_bias:
-                    logits = logits + ops.cast(self.bias, "float32")
+            logits = self._logits(rows, projection)
             length = inputs.shape[1] or ops.shape(inputs)[1]
             return ops.reshape(logits, (-1, length, logits.shape[-1]))
         ids = ops.cast(inputs, "int32")
@@ -148,6 +135,16 @@ class TokenEmbedding(keras.layers.Layer):
             vectors = ops.take(self.embeddings, ids, axis=0)
         vectors = ops.cast(vectors, self.compute_dtype)
         return vectors * self.hidden_dim**0.5 if self.scale else vectors
+
+    def _logits(self, rows, projection):
+        """Rows `(R, D)` -> float32 `(R, V)`."""
+        if projection is not None:
+            return ops.cast(product(rows, *projection), "float32")
+        bias = ops.cast(self.bias, "float32") if self.use_bias else None
+        if table := held_kernel(self.embeddings):
+            return table.product(ops.cast(rows, "float32"), bias)
+        logits = product(rows, ops.transpose(self._matrix()))
+        return plus(ops.cast(logits, "float32"), bias)
 
     def compute_mask(self, inputs, mask=None):
         # Of vectors (`reverse=True`) the mask passes through; of ids it is made.

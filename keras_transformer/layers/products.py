@@ -56,8 +56,8 @@ class HeldKernel:
         scale = ops.take(self.scale, places, axis=0)[..., None]
         return ops.cast(found, scale.dtype) * scale
 
-    def product(self, rows):
-        """`rows @ kernel`, `(R, K)` -> `(R, N)`."""
+    def product(self, rows, bias=None):
+        """`rows @ kernel + bias`, `(R, K)` -> `(R, N)`, in the rows' dtype."""
         raise NotImplementedError
 
 
@@ -89,13 +89,13 @@ class TransposedKernel(HeldKernel):
             # XLA takes three times as long to convert bfloat16 as to read float32.
             self._stored = ops.view(self.matrix, "int16")
 
-    def product(self, rows):
+    def product(self, rows, bias=None):
         floats = ops.cast(rows, "float32")
         sums = self._of_one if rows.shape[0] == 1 else self._of_several
         products = sums(floats)
         if self.scale is not None:
             products = products * ops.cast(self.scale, "float32")
-        return ops.cast(products, rows.dtype)
+        return ops.cast(plus(products, bias), rows.dtype)
 
     def _of_several(self, rows):
         columns = ops.matmul(self._floats, ops.transpose(rows))
@@ -185,17 +185,22 @@ def sum_of_products(*factors):
     return ops.cast(sums, factors[0].dtype)
 
 
-def product(rows, kernel):
-    """`rows @ kernel`, in the way that the scopes above ask for."""
+def plus(products, bias):
+    """Products `(R, N)` and a bias of N numbers, which may be None."""
+    return products if bias is None else products + ops.cast(bias, products.dtype)
+
+
+def product(rows, kernel, bias=None):
+    """`rows @ kernel + bias`, in the way that the scopes above ask for."""
     kernel = held_kernel(kernel) or kernel
     if isinstance(kernel, HeldKernel):
-        return kernel.product(rows)
+        return kernel.product(rows, bias)
     count, (size, width) = _num_parts.get(), kernel.shape
     if count == 1 or size * width < _LARGE_KERNEL or size < count:
-        return ops.matmul(rows, kernel)
+        return plus(ops.matmul(rows, kernel), bias)
     cuts = [size * i // count for i in range(count + 1)]
     parts = [
         ops.matmul(rows[:, start:end], kernel[start:end])
         for start, end in zip(cuts, cuts[1:])
     ]
-    return functools.reduce(operator.add, parts)
+    return plus(functools.reduce(operator.add, parts), bias)

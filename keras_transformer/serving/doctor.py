@@ -112,6 +112,11 @@ def _operation_problems(graph):
             "Products of int8: their sums overflow, and answers are wrong, unless the "
             "server's processor multiplies int8 (AVX-512 VNNI, AVX-VNNI or AMX)."
         )
+    if "_MklNativeFusedMatMul" in operations:
+        yield (
+            "Products of packed kernels: the server ends at the first, unless it has "
+            "oneDNN and its processor has AVX-512."
+        )
     compiled = [
         name
         for name, function in functions.items()

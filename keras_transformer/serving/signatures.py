@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 
 import keras
 import tensorflow as tf
@@ -11,9 +12,12 @@ from keras_transformer.layers.products import (
     kernels_held,
     products_in_parts,
 )
-from keras_transformer.serving.int8_products import Int8Kernel
+from keras_transformer.serving.onednn import Int8Kernel, PackedKernel, check_products
 
-WEIGHTS = ("float32", "bfloat16", "int8", "int8_products")
+WEIGHTS = ("float32", "bfloat16", "bfloat16_packed", "int8", "int8_products")
+# Products with a kernel of fewer weights are faster in bfloat16: quantizing the rows
+# takes as long as is gained.
+_INT8_WEIGHTS = 2**19
 
 # Nothing here needs Python's ifs and loops translated, which takes long.
 graph = functools.partial(tf.function, autograph=False)
@@ -29,8 +33,10 @@ class Signatures:
         text_model: A `kt.Translator`, `kt.TextGenerator` or `kt.TextEncoder`.
         weights: `"float32"` or `"bfloat16"`, what the graph computes in, whatever the
             model was trained in; or `"int8"`, with a scale for each row or column,
-            multiplied out once a request to compute in bfloat16; or `"int8_products"`,
-            the same, but multiplied by rows quantized to int8 (`Int8Kernel`). What XLA
+            multiplied out once a request to compute in bfloat16. The others need oneDNN
+            and a processor for it: `"bfloat16_packed"` keeps kernels as they are
+            multiplied fastest (`PackedKernel`), and so does `"int8_products"`, which
+            multiplies the large ones by rows quantized to int8 (`Int8Kernel`). What XLA
             compiles computes in float32.
     """
 
@@ -42,13 +48,14 @@ class Signatures:
         self._model = _in_dtype(text_model.model, dtype)
         self._whole, self._quantized, self._transposed = [], [], []
         for variable in self._model.variables:
-            if weights.startswith("int8") and len(variable.shape) == 2:
+            if _in_int8(variable, weights):
                 self._quantized.append((variable, *_quantize(variable)))
             else:
                 self._whole.append(variable)
-        self._int8_kernels = []
-        if weights == "int8_products":
-            self._int8_kernels = list(self._kernels_of_int8())
+        self._held_kernels = []
+        if weights in ("bfloat16_packed", "int8_products"):
+            check_products(weights)
+            self._held_kernels = list(self._kernels_of_onednn())
 
     def functions(self):
         """The signatures by name."""
@@ -79,17 +86,18 @@ class Signatures:
             for variable, whole, scale in self._quantized
         ]
         scope = keras.StatelessScope(values) if values else contextlib.nullcontext()
-        with scope, kernels_held(self._int8_kernels):
+        with scope, kernels_held(self._held_kernels):
             yield self._model
 
-    def _kernels_of_int8(self):
-        """Pairs of a variable that is multiplied with and its `Int8Kernel`."""
+    def _kernels_of_onednn(self):
+        """Pairs of a variable that is multiplied with and its `OneDnnKernel`."""
         tables = [id(table) for table in self._tables]
-        for variable, whole, scale in self._quantized:
-            if id(variable) in tables:
-                yield variable, Int8Kernel(whole, scale)
-            elif variable.name == "kernel":
-                yield variable, Int8Kernel(whole, scale, transposed=True)
+        for variable in self._model.variables:
+            is_table = id(variable) in tables
+            if is_table or variable.name == "kernel":
+                stored, scale = self._as_exported(variable)
+                kind = PackedKernel if scale is None else Int8Kernel
+                yield variable, kind(stored, scale, transposed=is_table)
 
     @property
     def _tables(self):
@@ -253,6 +261,14 @@ def _multiplied(whole, scale, dtype):
     """The values of an exported variable, whose scale may be None."""
     whole = tf.cast(whole, dtype)
     return whole if scale is None else whole * tf.cast(scale, dtype)
+
+
+def _in_int8(variable, weights):
+    """Whether an export with these weights has a variable in int8."""
+    if len(variable.shape) != 2 or not weights.startswith("int8"):
+        return False
+    is_large = math.prod(variable.shape) >= _INT8_WEIGHTS
+    return weights == "int8" or variable.name == "embeddings" or is_large
 
 
 def _quantize(variable):

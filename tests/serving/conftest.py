@@ -7,7 +7,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_transformer as kt
 from keras_transformer.serving import export_saved_model
-from keras_transformer.serving.int8_products import check_int8_products
+from keras_transformer.serving.onednn import check_products
 
 
 @pytest.fixture(scope="package")
@@ -40,8 +40,18 @@ def meta_graph():
 @pytest.fixture(scope="package")
 def int8_products():
     """Skips tests where TensorFlow has no products of int8."""
+    skip_without("int8_products")
+
+
+@pytest.fixture(scope="package")
+def bfloat16_packed():
+    """Skips tests where TensorFlow has no products of packed kernels."""
+    skip_without("bfloat16_packed")
+
+
+def skip_without(weights):
     try:
-        check_int8_products()
+        check_products(weights)
     except RuntimeError as error:
         pytest.skip(str(error))
 

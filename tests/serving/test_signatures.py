@@ -93,11 +93,13 @@ def test_encode_is_the_mean_of_the_encoder_s_output(signatures, small_translator
         np.testing.assert_allclose(found[row], states.mean(axis=0), atol=1e-5)
 
 
-@pytest.mark.parametrize("weights", ("bfloat16", "int8", "int8_products"))
+@pytest.mark.parametrize(
+    "weights", ("bfloat16", "bfloat16_packed", "int8", "int8_products")
+)
 def test_smaller_weights_answer_in_a_clean_process(
     small_translator, signatures, tmp_path, weights, request
 ):
-    if weights == "int8_products":
+    if weights in ("bfloat16_packed", "int8_products"):
         request.getfixturevalue(weights)
     path = export_saved_model(
         small_translator,
@@ -162,12 +164,13 @@ def test_products_of_int8_read_variables(
     )
     functions = meta_graph(path).graph_def.library.function
     nodes = [node for function in functions for node in function.node_def]
-    assert "_QuantizedMatMul" in {node.op for node in nodes}
+    assert {"_QuantizedMatMul", "_MklNativeFusedMatMul"} < {node.op for node in nodes}
     # Constants would be copied for each use.
     constants = {n.attr["dtype"].type for n in nodes if n.op == "Const"}
     assert not constants & {tf.int8.as_datatype_enum, tf.qint8.as_datatype_enum}
     problems = kt.serving.diagnose(tmp_path)
     assert any("Products of int8" in problem for problem in problems)
+    assert any("Products of packed kernels" in problem for problem in problems)
 
 
 def test_unknown_weights_are_an_error(small_translator, tmp_path):

@@ -79,9 +79,11 @@ def test_parallel_searches_generate_the_same(generator, tmp_path):
             np.testing.assert_allclose(found["score"], expected["score"], atol=1e-4)
 
 
-@pytest.mark.parametrize("weights", ["float32", "int8", "int8_products"])
+@pytest.mark.parametrize(
+    "weights", ["float32", "bfloat16_packed", "int8", "int8_products"]
+)
 def test_encoder_answers_in_a_clean_process(encoder, tmp_path, weights, request):
-    if weights == "int8_products":
+    if weights in ("bfloat16_packed", "int8_products"):
         request.getfixturevalue(weights)
     path = export_saved_model(encoder, tmp_path, weights=weights, verify=True)
     found = ask_in_clean_process(path, "classify", {"text": TEXTS})
