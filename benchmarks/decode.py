@@ -53,6 +53,7 @@ PROGRAMS = (
     "ours, XLA",
     "ours, bfloat16",
     "ours, bfloat16, XLA",
+    "ours, bfloat16 packed",
     "ours, int8",
     "ours, int8, XLA",
     "ours, int8 products",
@@ -66,6 +67,7 @@ PROGRAMS = (
 TEXT_PROGRAMS = (
     "texts, ours",
     "texts, ours, bfloat16",
+    "texts, ours, bfloat16 packed",
     "texts, ours, int8",
     "texts, ours, int8 products",
     "texts, CTranslate2",
@@ -79,10 +81,11 @@ MARIAN_PROGRAMS = (
     "Marian, Transformers",
 )
 PEER = "CTranslate2, oneDNN"
-# The weights of ours. Those of int8_products need a processor that multiplies int8.
+# The weights of ours. Packed ones and int8_products need a processor with AVX-512.
 WEIGHTS = {
     "ours": "float32",
     "ours, bfloat16": "bfloat16",
+    "ours, bfloat16 packed": "bfloat16_packed",
     "ours, int8": "int8",
     "ours, int8 products": "int8_products",
 }

@@ -94,7 +94,9 @@ def _parser():
     export.add_argument("folder", help="a run or a saved translator")
     export.add_argument("to", help="the model's folder; versions go inside")
     export.add_argument(
-        "--weights", default="float32", help="or bfloat16, int8, int8_products"
+        "--weights",
+        default="float32",
+        help="or bfloat16, int8; with AVX-512 bfloat16_packed, int8_products",
     )
     export.add_argument(
         "--signature",

@@ -76,11 +76,13 @@ def export_saved_model(
         length_penalty: Exponent alpha of the length penalty; or 0.6.
         max_length: Most tokens of an answer; by default its source's plus 50.
         weights: `"float32"`; `"bfloat16"`, half the size, arithmetic in bfloat16 too;
-            `"int8"`, a quarter of it, with arithmetic in bfloat16; or
-            `"int8_products"`, of that size too, which multiplies int8: the fastest
-            where the server's processor has instructions for it, where it hasn't,
-            answers are wrong. Signatures that XLA compiles compute in float32 with any
-            of them, and answer alike, but for rounding.
+            or `"int8"`, a quarter of it, with arithmetic in bfloat16. Two more are
+            faster, for servers whose TensorFlow has oneDNN and whose processor has
+            AVX-512: `"bfloat16_packed"`, as `"bfloat16"`, but each kernel is kept as
+            the processor multiplies fastest; and `"int8_products"`, which multiplies
+            int8 where that is faster still, with instructions that the processor must
+            have too (VNNI). Signatures that XLA compiles compute in float32 with any of
+            them, and answer alike, but for rounding.
         signatures: Names of the signatures to write beside `serving_default`; by
             default all of them. Fewer load faster.
         xla_buckets: Pairs `(batch_size, source_length)`. With some, the export has
