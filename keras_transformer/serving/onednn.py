@@ -136,6 +136,13 @@ def _int8_product(whole, kernel, scale, transposed):
     return tf.nest.flatten(found)[0]
 
 
+# What a processor must have, and the weights to choose where it hasn't.
+_NEEDS = {
+    "bfloat16_packed": ("AVX-512", "bfloat16"),
+    "int8_products": ("AVX-512 that multiplies int8 (VNNI)", "int8"),
+}
+
+
 @functools.cache
 def check_products(weights):
     """Checks that this machine computes the products of an export.
@@ -152,23 +159,22 @@ def check_products(weights):
         [sys.executable, "-c", code],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
+        text=True,
     )
     if done.returncode:
-        other, needed = _INSTEAD[weights]
+        needed, instead = _NEEDS[weights]
         raise RuntimeError(
             f"weights={weights!r} needs a TensorFlow with oneDNN, and a processor with "
-            f"{needed}. Choose weights={other!r}, which runs everywhere."
-        )
-
-
-_INSTEAD = {
-    "bfloat16_packed": ("bfloat16", "AVX-512"),
-    "int8_products": ("int8", "AVX-512 that multiplies int8 (VNNI)"),
-}
+            f"{needed}. Choose weights={instead!r}, which runs everywhere."
+        ) from RuntimeError(done.stderr[-2000:])
 
 
 def try_products(weights):
-    """Computes products as an export with these weights does; they may fail."""
+    """Computes products as an export with these weights does.
+
+    Raises:
+        AssertionError: If they are wrong. The process may end instead.
+    """
     row, kernel = np.full((1, 64), 127.0, "float32"), np.full((64, 16), 127, "int8")
     kernels = [PackedKernel(tf.constant(kernel, tf.bfloat16))]
     if weights == "int8_products":
