@@ -57,9 +57,7 @@ class PackedKernel(OneDnnKernel):
         bias = tf.zeros(self._width) if bias is None else bias
         stored = tf.convert_to_tensor(self._stored)
         inputs = [tf.cast(each, tf.bfloat16) for each in (rows, stored, bias)]
-        products = _packed_product(*inputs, self._transposed)
-        products = tf.ensure_shape(products, [rows.shape[0], self._width])
-        return tf.cast(products, rows.dtype)
+        return tf.cast(_packed_product(*inputs, self._transposed), rows.dtype)
 
 
 class Int8Kernel(OneDnnKernel):
