@@ -130,22 +130,20 @@ def generate(
             f"source_ids must have the shape (B, S); received {source_ids.shape}."
         )
     batch, source_length = ops.shape(source_ids)
-    if max_length is None:
-        lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
-        max_lengths = lengths + extra_length
-        if not model.decoder_only:
-            # A row of padding alone, which fills a batch up, is over at once.
-            max_lengths = ops.where(lengths > 0, max_lengths, 1)
-        longest = source_length + extra_length
-    else:
-        max_lengths = ops.broadcast_to(ops.cast(max_length, "int32"), (batch,))
-        longest = max_length if longest is None else longest
-    if limit := model.max_length:
-        # Learned positions end.
-        least = ops.minimum if ops.is_tensor(longest) else min
-        longest = least(longest, limit)
-        max_lengths = ops.minimum(max_lengths, limit)
-
+    max_lengths, longest = _limits(model, source_ids, max_length, extra_length, longest)
+    projection = model.target_embedding.output_projection()
+    applied, banned = _rules(
+        model,
+        projection,
+        banned_ids,
+        start_id=start_id,
+        end_id=end_id,
+        force_end=force_end,
+        min_length=min_length,
+        no_repeat_ngram_size=no_repeat_ngram_size,
+        allowed_tokens=allowed_tokens,
+        has_prefix=target_prefix is not None,
+    )
     if sample:
         selection = Sampling(
             num_hypotheses, temperature, top_k, top_p, seed, penalty_form
@@ -182,36 +180,8 @@ def generate(
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
-    vocabulary_size = model.target_embedding.vocabulary_size
-    if unknown := [i for i in banned_ids if not 0 <= i < vocabulary_size]:
-        raise ValueError(
-            f"banned_ids must be between 0 and {vocabulary_size - 1}; received "
-            f"{unknown}."
-        )
-    projection = model.target_embedding.output_projection()
-    # Columns past the vocabulary are no tokens.
-    columns = projection[0].shape[1] if projection else vocabulary_size
-    room = range(vocabulary_size, columns)
-    banned = {0, start_id, *map(int, banned_ids), *room}
-    # A rule bans those that another may force.
-    forced = {end_id} if force_end else set()
-    if model.decoder_only or target_prefix is not None:
-        forced |= banned - {0, *room}
-    applied = [rules.never(sorted(banned & forced))] if banned & forced else []
-    banned -= forced
-    if min_length is not None:
-        applied.append(rules.at_least(min_length, end_id))
-    if no_repeat_ngram_size is not None:
-        applied.append(rules.no_repeat(no_repeat_ngram_size))
-    if allowed_tokens is not None:
-        applied.append(rules.only(allowed_tokens, vocabulary_size))
     if target_prefix is not None:
         sentences["prefix"] = ops.convert_to_tensor(target_prefix, "int32")
-        applied.append(rules.begin_with("prefix"))
-    if model.decoder_only:
-        applied.append(rules.begin_with("source_ids", free=True))
-    if force_end:
-        applied.append(rules.force_end(end_id))
 
     # Variables are read once.
     weights = [(v, ops.convert_to_tensor(v)) for v in model.trainable_variables]
@@ -272,13 +242,78 @@ def generate(
         sentences,
         selection,
         applied,
-        sorted(banned),
+        banned,
         known=known,
         stages=stages,
         grow=grow,
         start_id=start_id,
         end_id=end_id,
     )
+
+
+def _limits(model, source_ids, max_length, extra_length, longest):
+    """The most tokens of each answer `(B,)`, and what none of them exceeds."""
+    batch, source_length = ops.shape(source_ids)
+    if max_length is None:
+        lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
+        max_lengths = lengths + extra_length
+        if not model.decoder_only:
+            # A row of padding alone, which fills a batch up, is over at once.
+            max_lengths = ops.where(lengths > 0, max_lengths, 1)
+        longest = source_length + extra_length
+    else:
+        max_lengths = ops.broadcast_to(ops.cast(max_length, "int32"), (batch,))
+        longest = max_length if longest is None else longest
+    if limit := model.max_length:
+        # Learned positions end.
+        least = ops.minimum if ops.is_tensor(longest) else min
+        longest = least(longest, limit)
+        max_lengths = ops.minimum(max_lengths, limit)
+    return max_lengths, longest
+
+
+def _rules(
+    model,
+    projection,
+    banned_ids,
+    *,
+    start_id,
+    end_id,
+    force_end,
+    min_length,
+    no_repeat_ngram_size,
+    allowed_tokens,
+    has_prefix,
+):
+    """What may come: the rules of each step in order, and tokens that never may."""
+    vocabulary_size = model.target_embedding.vocabulary_size
+    if unknown := [i for i in banned_ids if not 0 <= i < vocabulary_size]:
+        raise ValueError(
+            f"banned_ids must be between 0 and {vocabulary_size - 1}; received "
+            f"{unknown}."
+        )
+    # Columns past the vocabulary are no tokens.
+    columns = projection[0].shape[1] if projection else vocabulary_size
+    room = range(vocabulary_size, columns)
+    banned = {0, start_id, *map(int, banned_ids), *room}
+    # A rule bans those that another may force.
+    forced = {end_id} if force_end else set()
+    if model.decoder_only or has_prefix:
+        forced |= banned - {0, *room}
+    applied = [rules.never(sorted(banned & forced))] if banned & forced else []
+    if min_length is not None:
+        applied.append(rules.at_least(min_length, end_id))
+    if no_repeat_ngram_size is not None:
+        applied.append(rules.no_repeat(no_repeat_ngram_size))
+    if allowed_tokens is not None:
+        applied.append(rules.only(allowed_tokens, vocabulary_size))
+    if has_prefix:
+        applied.append(rules.begin_with("prefix"))
+    if model.decoder_only:
+        applied.append(rules.begin_with("source_ids", free=True))
+    if force_end:
+        applied.append(rules.force_end(end_id))
+    return applied, sorted(banned - forced)
 
 
 def _shared_length(prompts, max_lengths, end_id):
