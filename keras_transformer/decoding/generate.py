@@ -183,8 +183,8 @@ def generate(
     if target_prefix is not None:
         sentences["prefix"] = ops.convert_to_tensor(target_prefix, "int32")
 
-    # Variables are read once.
-    weights = [(v, ops.convert_to_tensor(v)) for v in model.trainable_variables]
+    # Values, which are read once; as variables they would be at each step.
+    weights = [(v, ops.stop_gradient(v)) for v in model.trainable_variables]
 
     def step(ids, index, state, sentences, mask):
         caches = [

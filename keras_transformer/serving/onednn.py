@@ -39,6 +39,12 @@ class OneDnnKernel(HeldKernel):
         if scale is not None:
             self.scale = np.asarray(scale, "float32").reshape(-1)
 
+    def read(self):
+        """The same of the variable's value, for a loop that would read it each time."""
+        return type(self)(
+            tf.convert_to_tensor(self._stored), self.scale, self._transposed
+        )
+
     @property
     def matrix(self):
         # Rows looked up in a variable make TensorFlow copy it wherever it is read.

@@ -86,7 +86,8 @@ class Signatures:
             for variable, whole, scale in self._quantized
         ]
         scope = keras.StatelessScope(values) if values else contextlib.nullcontext()
-        with scope, kernels_held(self._held_kernels):
+        kernels = [(variable, kernel.read()) for variable, kernel in self._held_kernels]
+        with scope, kernels_held(kernels):
             yield self._model
 
     def _kernels_of_onednn(self):
