@@ -220,16 +220,20 @@ def _evaluate(options):
 def _export(options):
     from keras_transformer.serving import export_saved_model
 
-    path = export_saved_model(
-        _load(options.folder),
-        options.to,
-        weights=options.weights,
-        signatures=options.signatures,
-        xla_buckets=options.xla_buckets,
-        parallel_searches=options.parallel_searches,
-        verify=True,
-        **_search(options),
-    )
+    try:
+        path = export_saved_model(
+            _load(options.folder),
+            options.to,
+            weights=options.weights,
+            signatures=options.signatures,
+            xla_buckets=options.xla_buckets,
+            parallel_searches=options.parallel_searches,
+            verify=True,
+            **_search(options),
+        )
+    except RuntimeError as error:
+        # A machine that can't multiply these weights, or other answers.
+        raise SystemExit(f"keras-transformer: {error}") from None
     print(f"{path}: a process of its own gives the same answers")
 
 

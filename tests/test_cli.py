@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -48,6 +49,22 @@ def test_evaluates_exports_and_plots(folder, corpus, tmp_path, capsys):
         picture = tmp_path / f"{arguments[0]}.png"
         main(["plot", *arguments, "--to", str(picture)])
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_export_that_can_t_be_is_one_line_and_code_1(folder, tmp_path):
+    arguments = ["export", folder, str(tmp_path / "served")]
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_transformer", *arguments]
+        + ["--weights", "bfloat16_packed"],
+        # As on a processor without AVX-512.
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Choose weights='bfloat16', which runs everywhere." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "served").exists()
 
 
 def test_errors_of_use_are_one_line_and_code_2(tmp_path, capsys):
