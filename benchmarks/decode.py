@@ -460,20 +460,26 @@ def prepared(folder, name, program, *arguments):
 EXPORT = """
 import json, pathlib, sys
 import keras_transformer as kt
+from keras_transformer.serving.onednn import NEEDS, check_products
 
-folder, name, *arguments = sys.argv[1:]
-folder, all_weights = pathlib.Path(folder), json.loads(arguments.pop())
-paths = {"exported": []}
-
-def export(translator, weights, key, **options):
+def can_be_multiplied(weights):
     try:
-        paths[key] = kt.serving.export_saved_model(
-            translator, folder / f"{name} {key}", weights=weights,
-            warmup_batch_sizes=(), parallel_searches=2, **options)
+        if weights in NEEDS:
+            check_products(weights)
     except RuntimeError as error:
         print(f"\\n{weights} isn't measured: {error}")
-    else:
-        paths["exported"].append(weights)
+        return False
+    return True
+
+def export(translator, weights, key, **options):
+    paths[key] = kt.serving.export_saved_model(
+        translator, folder / f"{name} {key}", weights=weights,
+        warmup_batch_sizes=(), parallel_searches=2, **options)
+
+folder, name, *arguments = sys.argv[1:]
+folder = pathlib.Path(folder)
+all_weights = list(filter(can_be_multiplied, json.loads(arguments.pop())))
+paths = {"exported": all_weights}
 """
 
 PREPARE = """

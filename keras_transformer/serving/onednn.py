@@ -61,8 +61,7 @@ class PackedKernel(OneDnnKernel):
 
     def product(self, rows, bias=None):
         bias = tf.zeros(self._width) if bias is None else bias
-        stored = tf.convert_to_tensor(self._stored)
-        inputs = [tf.cast(each, tf.bfloat16) for each in (rows, stored, bias)]
+        inputs = [tf.cast(each, tf.bfloat16) for each in (rows, self._stored, bias)]
         return tf.cast(_packed_product(*inputs, self._transposed), rows.dtype)
 
 
@@ -140,8 +139,8 @@ def _int8_product(whole, kernel, scale, transposed):
     return tf.nest.flatten(found)[0]
 
 
-# What a processor must have, and the weights to choose where it hasn't.
-_NEEDS = {
+# By weights what a processor must have, and those to choose where it hasn't.
+NEEDS = {
     "bfloat16_packed": ("AVX-512", "bfloat16"),
     "int8_products": ("AVX-512 that multiplies int8 (VNNI)", "int8"),
 }
@@ -152,7 +151,7 @@ def check_products(weights):
     """Checks that this machine computes the products of an export.
 
     Args:
-        weights: `"bfloat16_packed"` or `"int8_products"`.
+        weights: Of those in `NEEDS`.
 
     Raises:
         RuntimeError: Where they fail, or int8's sums overflow.
@@ -166,7 +165,7 @@ def check_products(weights):
         text=True,
     )
     if done.returncode:
-        needed, instead = _NEEDS[weights]
+        needed, instead = NEEDS[weights]
         raise RuntimeError(
             f"weights={weights!r} needs a TensorFlow with oneDNN, and a processor with "
             f"{needed}. Choose weights={instead!r}, which runs everywhere."

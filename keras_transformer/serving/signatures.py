@@ -12,7 +12,12 @@ from keras_transformer.layers.products import (
     kernels_held,
     products_in_parts,
 )
-from keras_transformer.serving.onednn import Int8Kernel, PackedKernel, check_products
+from keras_transformer.serving.onednn import (
+    NEEDS,
+    Int8Kernel,
+    PackedKernel,
+    check_products,
+)
 
 WEIGHTS = ("float32", "bfloat16", "bfloat16_packed", "int8", "int8_products")
 # Products with a kernel of fewer weights are faster in bfloat16: quantizing the rows
@@ -53,7 +58,7 @@ class Signatures:
             else:
                 self._whole.append(variable)
         self._held_kernels = []
-        if weights in ("bfloat16_packed", "int8_products"):
+        if weights in NEEDS:
             check_products(weights)
             self._held_kernels = list(self._kernels_of_onednn())
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_def_library
 
 from keras_transformer.serving.onednn import (
+    NEEDS,
     Int8Kernel,
     PackedKernel,
     check_products,
@@ -145,6 +147,16 @@ def test_where_the_processor_has_no_such_products_the_way_out_is_named(
     # Not the one that keeps what it has found.
     with pytest.raises(RuntimeError, match=f"'{instead}', which runs everywhere"):
         check_products.__wrapped__(weights)
+
+
+@pytest.mark.parametrize("weights", list(NEEDS))
+def test_operations_that_tensorflow_has_not_are_noticed(monkeypatch, weights):
+    apply_op = op_def_library.apply_op
+    monkeypatch.setattr(
+        op_def_library, "apply_op", lambda op, **inputs: apply_op(f"No{op}", **inputs)
+    )
+    with pytest.raises(RuntimeError, match="Unrecognized Op name No_"):
+        try_products(weights)
 
 
 @pytest.mark.parametrize("kind", [PackedKernel, Int8Kernel])

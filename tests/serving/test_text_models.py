@@ -9,6 +9,7 @@ import tensorflow as tf
 import keras_transformer as kt
 from keras_transformer.serving import diagnose, export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
+from keras_transformer.serving.onednn import NEEDS
 
 SIZES = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32}
 TEXTS = ["the dog", "", "a small red cat"]
@@ -83,7 +84,7 @@ def test_parallel_searches_generate_the_same(generator, tmp_path):
     "weights", ["float32", "bfloat16_packed", "int8", "int8_products"]
 )
 def test_encoder_answers_in_a_clean_process(encoder, tmp_path, weights, request):
-    if weights in ("bfloat16_packed", "int8_products"):
+    if weights in NEEDS:
         request.getfixturevalue(weights)
     path = export_saved_model(encoder, tmp_path, weights=weights, verify=True)
     found = ask_in_clean_process(path, "classify", {"text": TEXTS})
