@@ -134,7 +134,7 @@ def generate(
     projection = model.target_embedding.output_projection()
     applied, banned = _rules(
         model,
-        projection,
+        projection.num_columns,
         banned_ids,
         start_id=start_id,
         end_id=end_id,
@@ -274,7 +274,7 @@ def _limits(model, source_ids, max_length, extra_length, longest):
 
 def _rules(
     model,
-    projection,
+    num_columns,
     banned_ids,
     *,
     start_id,
@@ -292,9 +292,8 @@ def _rules(
             f"banned_ids must be between 0 and {vocabulary_size - 1}; received "
             f"{unknown}."
         )
-    # Columns past the vocabulary are no tokens.
-    columns = projection[0].shape[1] if projection else vocabulary_size
-    room = range(vocabulary_size, columns)
+    # Logits past the vocabulary are of no tokens.
+    room = range(vocabulary_size, num_columns)
     banned = {0, start_id, *map(int, banned_ids), *room}
     # A rule bans those that another may force.
     forced = {end_id} if force_end else set()

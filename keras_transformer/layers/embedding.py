@@ -1,5 +1,8 @@
 """Token embeddings, tied with the output projection (section 3.4)."""
 
+import dataclasses
+import typing
+
 import keras
 from keras import ops
 
@@ -10,6 +13,27 @@ from keras_transformer.layers.products import held_kernel, plus, product
 # begin at multiples of 64 bytes, with columns whose logits are of no account.
 _COLUMNS = 64
 _NO_LOGIT = -2e9
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputProjection:
+    """The output projection of a `TokenEmbedding`, to be used many times.
+
+    Attributes:
+        kernel: Tensor `(D, V')` or a `HeldKernel`.
+        bias: Tensor `(V',)` or None.
+    """
+
+    kernel: typing.Any
+    bias: typing.Any
+
+    @property
+    def num_columns(self):
+        return self.kernel.shape[1]
+
+    def logits(self, rows):
+        """Rows `(R, D)` -> float32 `(R, V')`."""
+        return ops.cast(product(rows, self.kernel, self.bias), "float32")
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -100,23 +124,26 @@ class TokenEmbedding(keras.layers.Layer):
         """The output projection, to be used many times.
 
         Returns:
-            A tuple of its kernel `(D, V')` and its bias `(V',)` or None, in the compute
-            dtype. V' is V or a little more, a number of columns that products are
-            faster with; the logits past V are far below all others. None where the
-            table is used as it is, in a scope of `kernels_held`.
+            An `OutputProjection`. Its kernel is the one that a scope of `kernels_held`
+            holds, if there is one. V' is V or a little more, a number of columns that
+            products are faster with; the logits past V are far below all others.
         """
-        if held_kernel(self.embeddings):
-            return None
-        kernel = ops.transpose(self._matrix())
-        bias = None
-        if self.use_bias:
-            bias = ops.convert_to_tensor(self.bias, self.compute_dtype)
-        if room := -self.vocabulary_size % _COLUMNS:
+        kernel, dtype = held_kernel(self.embeddings), "float32"
+        if kernel is None:
+            kernel, dtype = ops.transpose(self._matrix()), self.compute_dtype
+            room = self.filled_vocabulary_size - self.vocabulary_size
+            kernel = ops.pad(kernel, ((0, 0), (0, room))) if room else kernel
+        bias = ops.convert_to_tensor(self.bias, dtype) if self.use_bias else None
+        if room := kernel.shape[1] - self.vocabulary_size:
             if bias is None:
-                bias = ops.zeros((self.vocabulary_size,), self.compute_dtype)
-            kernel = ops.pad(kernel, ((0, 0), (0, room)))
+                bias = ops.zeros((self.vocabulary_size,), dtype)
             bias = ops.pad(bias, ((0, room),), constant_values=_NO_LOGIT)
-        return kernel, bias
+        return OutputProjection(kernel, bias)
+
+    @property
+    def filled_vocabulary_size(self):
+        """V', see `output_projection`."""
+        return -(-self.vocabulary_size // _COLUMNS) * _COLUMNS
 
     def _matrix(self):
         return ops.convert_to_tensor(self.embeddings, self.compute_dtype)
@@ -138,11 +165,14 @@ class TokenEmbedding(keras.layers.Layer):
 
     def _logits(self, rows, projection):
         """Rows `(R, D)` -> float32 `(R, V)`."""
-        if projection is not None:
-            return ops.cast(product(rows, *projection), "float32")
+        if held_kernel(self.embeddings):
+            rows = ops.cast(rows, "float32")
+            if not projection:
+                projection = self.output_projection()
+                return projection.logits(rows)[:, : self.vocabulary_size]
+        if projection:
+            return projection.logits(rows)
         bias = ops.cast(self.bias, "float32") if self.use_bias else None
-        if table := held_kernel(self.embeddings):
-            return table.product(ops.cast(rows, "float32"), bias)
         logits = product(rows, ops.transpose(self._matrix()))
         return plus(ops.cast(logits, "float32"), bias)
 
@@ -154,7 +184,7 @@ class TokenEmbedding(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, reverse=False, projection=None):
         if reverse:
-            columns = projection[0].shape[1] if projection else self.vocabulary_size
+            columns = projection.num_columns if projection else self.vocabulary_size
             shape = tuple(inputs.shape[:-1]) + (columns,)
             return keras.KerasTensor(shape, "float32")
         shape = tuple(inputs.shape) + (self.hidden_dim,)

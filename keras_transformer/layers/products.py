@@ -48,6 +48,10 @@ class HeldKernel:
     matrix's rows with, or None.
     """
 
+    @property
+    def shape(self):
+        return tuple(self.matrix.shape[::-1])
+
     def columns(self, places):
         """The kernel's columns at some places, of any shape: `(..., K)`, in float."""
         found = ops.take(self.matrix, places, axis=0)

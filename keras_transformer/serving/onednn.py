@@ -52,15 +52,15 @@ class OneDnnKernel(HeldKernel):
         return stored if self._transposed else tf.transpose(stored)
 
     @property
-    def _width(self):
-        return self._stored.shape[0 if self._transposed else 1]
+    def shape(self):
+        return tuple(self._stored.shape[:: -1 if self._transposed else 1])
 
 
 class PackedKernel(OneDnnKernel):
     """A kernel of bfloat16."""
 
     def product(self, rows, bias=None):
-        bias = tf.zeros(self._width) if bias is None else bias
+        bias = tf.zeros(self.shape[1]) if bias is None else bias
         inputs = [tf.cast(each, tf.bfloat16) for each in (rows, self._stored, bias)]
         return tf.cast(_packed_product(*inputs, self._transposed), rows.dtype)
 
@@ -83,7 +83,7 @@ class Int8Kernel(OneDnnKernel):
         whole = tf.cast(tf.round(floats * (_MOST / greatest)), tf.int8)
         products = _int8_product(whole, self._stored, self.scale, self._transposed)
         # The operation says nothing about its shape.
-        products = tf.ensure_shape(products, [rows.shape[0], self._width])
+        products = tf.ensure_shape(products, [rows.shape[0], self.shape[1]])
         return plus(tf.cast(products * (greatest / _MOST), rows.dtype), bias)
 
 

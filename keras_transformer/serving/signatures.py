@@ -51,13 +51,11 @@ class Signatures:
         self._text_model = text_model
         dtype = "float32" if weights == "float32" else "bfloat16"
         self._model = _in_dtype(text_model.model, dtype)
-        self._whole, self._quantized, self._transposed = [], [], []
-        for variable in self._model.variables:
-            if _in_int8(variable, weights):
-                self._quantized.append((variable, *_quantize(variable)))
-            else:
-                self._whole.append(variable)
-        self._held_kernels = []
+        self._exported = {
+            id(variable): self._as_exported(variable, weights)
+            for variable in self._model.variables
+        }
+        self._transposed, self._held_kernels = [], []
         if weights in NEEDS:
             check_products(weights)
             self._held_kernels = list(self._kernels_of_onednn())
@@ -73,8 +71,9 @@ class Signatures:
     def resources(self):
         """What must be written beside the graph: a module that keeps track of it."""
         module = tf.Module()
-        module.weights = [variable.value for variable in self._whole]
-        module.quantized = [parts for _, *parts in self._quantized]
+        stored, scales = zip(*self._exported.values())
+        module.weights = list(stored)
+        module.scales = [scale for scale in scales if scale is not None]
         module.transposed = [matrix for _, matrix, _ in self._transposed]
         tokenizers = {
             self._text_model.source_tokenizer,
@@ -86,10 +85,12 @@ class Signatures:
     @contextlib.contextmanager
     def _model_in_use(self):
         """A scope in which the model computes with the weights as exported."""
-        values = [
-            (variable, _multiplied(whole, scale, self._model.compute_dtype))
-            for variable, whole, scale in self._quantized
+        replaced = [
+            variable
+            for variable in self._model.variables
+            if self._exported[id(variable)][0] is not variable.value
         ]
+        values = [(variable, self._value(variable)) for variable in replaced]
         scope = keras.StatelessScope(values) if values else contextlib.nullcontext()
         kernels = [(variable, kernel.read()) for variable, kernel in self._held_kernels]
         with scope, kernels_held(kernels):
@@ -101,15 +102,18 @@ class Signatures:
         for variable in self._model.variables:
             is_table = id(variable) in tables
             if is_table or variable.name == "kernel":
-                stored, scale = self._as_exported(variable)
+                stored, scale = self._exported[id(variable)]
                 kind = PackedKernel if scale is None else Int8Kernel
                 yield variable, kind(stored, scale, transposed=is_table)
 
     @property
+    def _embeddings(self):
+        return self._model.source_embedding, self._model.target_embedding
+
+    @property
     def _tables(self):
         """The embeddings' tables, which are output projections' kernels, transposed."""
-        embeddings = self._model.source_embedding, self._model.target_embedding
-        return [embedding.embeddings for embedding in embeddings]
+        return [embedding.embeddings for embedding in self._embeddings]
 
     def _hold_transposed(self):
         """Keeps the kernels of decoding a second time, transposed."""
@@ -117,8 +121,8 @@ class Signatures:
             return
         for block in self._model.decoder_blocks:
             for kernel in block.step_kernels:
-                whole, scale = self._as_exported(kernel)
-                matrix = tf.Variable(tf.transpose(whole), trainable=False)
+                stored, scale = self._exported[id(kernel)]
+                matrix = tf.Variable(tf.transpose(stored), trainable=False)
                 self._transposed.append((kernel, matrix, scale))
 
     @functools.cached_property
@@ -137,10 +141,10 @@ class Signatures:
         model = self._float32_model
         twins = dict(zip(map(id, self._model.variables), model.variables))
         values = [
-            (twins[id(variable)], _multiplied(*self._as_exported(variable), tf.float32))
+            (twins[id(variable)], self._value(variable, "float32"))
             for variable in self._model.variables
         ]
-        tables = ((table, *self._as_exported(table)) for table in self._tables)
+        tables = ((table, *self._exported[id(table)]) for table in self._tables)
         held = [*self._transposed, *tables]
         kernels = [
             (twins[id(variable)], TransposedKernel(matrix, scale))
@@ -150,12 +154,23 @@ class Signatures:
         with keras.StatelessScope(state_mapping=values), transposed:
             yield model
 
-    def _as_exported(self, variable):
-        """A variable's value, or what it is quantized to and its scale, or None."""
-        for quantized, whole, scale in self._quantized:
-            if quantized is variable:
-                return whole, scale
-        return variable.value, None
+    def _as_exported(self, variable, weights):
+        """What is written in a variable's place, and its scale, which may be None."""
+        value = variable.value
+        for embedding in self._embeddings:
+            if embedding.embeddings is variable and weights in NEEDS:
+                value = _with_rows(value, embedding.filled_vocabulary_size)
+        if not _in_int8(variable, weights):
+            return value, None
+        return _quantize(value, axis=1 if variable.name == "embeddings" else 0)
+
+    def _value(self, variable, dtype=None):
+        """A variable's value, of what is exported in its place."""
+        stored, scale = self._exported[id(variable)]
+        dtype = dtype or self._model.compute_dtype
+        value = tf.cast(stored, dtype)
+        value = value if scale is None else value * tf.cast(scale, dtype)
+        return value[: variable.shape[0]] if value.shape != variable.shape else value
 
 
 class SearchSignatures(Signatures):
@@ -263,12 +278,6 @@ def _in_dtype(model, dtype):
     return copy
 
 
-def _multiplied(whole, scale, dtype):
-    """The values of an exported variable, whose scale may be None."""
-    whole = tf.cast(whole, dtype)
-    return whole if scale is None else whole * tf.cast(scale, dtype)
-
-
 def _in_int8(variable, weights):
     """Whether an export with these weights has a variable in int8."""
     if len(variable.shape) != 2 or not weights.startswith("int8"):
@@ -277,10 +286,17 @@ def _in_int8(variable, weights):
     return weights == "int8" or variable.name == "embeddings" or is_large
 
 
-def _quantize(variable):
-    """A matrix as int8, and a bfloat16 scale for each row of an embedding or column."""
+def _with_rows(table, count):
+    """A variable with rows of zeros after its own, as many as are missing."""
+    if missing := count - table.shape[0]:
+        filled = tf.pad(table, [[0, missing], [0, 0]])
+        return tf.Variable(filled, trainable=False)
+    return table
+
+
+def _quantize(variable, axis):
+    """A matrix as int8, and bfloat16 scales, one for what lies along an axis."""
     values = keras.ops.convert_to_numpy(keras.ops.cast(variable, "float32"))
-    axis = 1 if variable.name == "embeddings" else 0
     scale = abs(values).max(axis=axis, keepdims=True) / 127.0
     scale = tf.cast(tf.maximum(scale, 1e-12), tf.bfloat16)
     whole = tf.round(values / tf.cast(scale, tf.float32))

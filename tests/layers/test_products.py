@@ -131,6 +131,24 @@ def test_an_embedding_of_int8_looks_up_and_projects():
     np.testing.assert_allclose(two, logits, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_rows_past_an_embedding_s_held_table_are_no_tokens(use_bias):
+    layer = TokenEmbedding(9, 16, use_bias=use_bias)
+    layer.build()
+    if use_bias:
+        layer.bias.assign(np.arange(9))
+    x = GENERATOR.normal(size=(2, 1, 16)).astype("float32")
+    expected, vectors = layer(x, reverse=True), layer(np.array([[3, 0, 8]]))
+    table = np.concatenate([layer.embeddings, np.ones((3, 16), "float32")])
+    with kernels_held([(layer.embeddings, TransposedKernel(table))]):
+        found = layer(x, reverse=True)
+        filled = layer(x, reverse=True, projection=layer.output_projection())
+        np.testing.assert_allclose(layer(np.array([[3, 0, 8]])), vectors, rtol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(filled[..., :9], expected, rtol=1e-4, atol=1e-4)
+    assert filled.shape == (2, 1, 12) and np.all(np.asarray(filled)[..., 9:] < -1e9)
+
+
 @pytest.mark.parametrize("size", [1, 16, 37, 64, 1024, 1500])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_sums_by_xla_are_those_outside_of_its_scope(size, dtype):
