@@ -91,7 +91,7 @@ class BeamSearch:
         return ops.reshape(chosen, (-1, self.width, length * self.width))
 
     def extend(self, values, logits, normalizer, index, sentences, banned_ids, end_id):
-        """The values after one more token."""
+        """The values after one more token; `end_id` may be `(B, 1)`."""
         width, max_lengths = self.width, sentences["max_lengths"][:, None]
         scores = values["scores"][..., None] - normalizer
         scores, place, tokens = best_tokens(logits, 2 * width, scores, banned_ids)

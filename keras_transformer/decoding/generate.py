@@ -84,7 +84,7 @@ def generate(
         seed: With `sample`: an integer or a scalar integer tensor; the same seed gives
             the same answers, on every backend.
         start_id: Token that starts an answer.
-        end_id: Token that ends an answer.
+        end_id: Token that ends an answer, but not within its prefix or prompt.
         longest: An integer or scalar tensor not less than any `max_length`, needed
             where that is a tensor.
         fixed_shapes: Whether all shapes are the same at each step, as compilation by
@@ -180,8 +180,10 @@ def generate(
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
-    if target_prefix is not None:
-        sentences["prefix"] = ops.convert_to_tensor(target_prefix, "int32")
+    if model.decoder_only:
+        sentences["given"] = source_ids
+    elif target_prefix is not None:
+        sentences["given"] = ops.convert_to_tensor(target_prefix, "int32")
 
     # Values, which are read once; as variables they would be at each step.
     weights = [(v, ops.stop_gradient(v)) for v in model.trainable_variables]
@@ -211,10 +213,10 @@ def generate(
 
         return keras.tree.map_structure(pad, state)
 
-    known = ops.zeros((batch, 0), "int32"), 0
+    count = 0
     if at_once:
         # What all prompts have, that is: the rest of longer ones takes steps.
-        count = _shared_length(source_ids, max_lengths, end_id)
+        count = _shared_length(source_ids, max_lengths)
         tokens = with_start(source_ids[:, :-1], start_id)
         empty = [{"self": cache} for cache in state]
 
@@ -234,7 +236,6 @@ def generate(
             state = ops.cond(
                 count > 0, lambda: filled(tokens[:, :count]), lambda: state
             )
-        known = source_ids, count
 
     return search(
         step,
@@ -243,7 +244,7 @@ def generate(
         selection,
         applied,
         banned,
-        known=known,
+        start_index=count,
         stages=stages,
         grow=grow,
         start_id=start_id,
@@ -307,20 +308,20 @@ def _rules(
     if allowed_tokens is not None:
         applied.append(rules.only(allowed_tokens, vocabulary_size))
     if has_prefix:
-        applied.append(rules.begin_with("prefix"))
+        applied.append(rules.begin_with_given())
     if model.decoder_only:
-        applied.append(rules.begin_with("source_ids", free=True))
+        applied.append(rules.begin_with_given(free=True))
     if force_end:
         applied.append(rules.force_end(end_id))
     return applied, sorted(banned - forced)
 
 
-def _shared_length(prompts, max_lengths, end_id):
-    """How many tokens all prompts have, before one of them or an answer can end."""
-    goes_on = ops.logical_and(ops.not_equal(prompts, 0), ops.not_equal(prompts, end_id))
-    shared = ops.cumprod(ops.cast(ops.all(goes_on, axis=0), "int32"))
+def _shared_length(prompts, max_lengths):
+    """How many tokens all prompts have, before an answer can end."""
+    in_all = ops.all(ops.not_equal(prompts, 0), axis=0)
+    shared = ops.sum(ops.cumprod(ops.cast(in_all, "int32")))
     before_last = ops.maximum(ops.min(max_lengths, initial=2**30) - 1, 0)
-    return ops.minimum(ops.cast(ops.sum(shared), "int32"), before_last)
+    return ops.minimum(ops.cast(shared, "int32"), before_last)
 
 
 def _stages(batch, longest, width, room):

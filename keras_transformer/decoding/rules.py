@@ -60,19 +60,23 @@ def force_end(end_id):
     return rule
 
 
-def begin_with(name, free=False):
-    """Answers begin with each sentence's tokens `name`, int `(B, P)`, but not with 0.
+def given_tokens(index, sentences):
+    """What answers have at `index` by what is given of them, `(B, 1)`; 0 is free."""
+    given = sentences["given"]
+    # Past its end it says nothing, as padding does.
+    padded = ops.pad(given, [[0, 0], [0, 1]])
+    return ops.take(padded, ops.minimum(index, ops.shape(given)[1]), axis=1)[:, None]
+
+
+def begin_with_given(free=False):
+    """Answers begin with what is given of them, a prefix or a prompt.
 
     The log-probabilities of forced tokens still count in the scores, unless they are
     `free`: a prompt's.
     """
 
     def rule(logits, scored, index, ids, sentences):
-        prefix = sentences[name]
-        width = ops.shape(prefix)[1]
-        # Past its end the prefix says nothing, as padding does.
-        padded = ops.pad(prefix, [[0, 0], [0, 1]])
-        forced = ops.take(padded, ops.minimum(index, width), axis=1)[:, None, None]
+        forced = given_tokens(index, sentences)[..., None]
         tokens = ops.arange(logits.shape[-1], dtype="int32")
         model_logits, at_no_cost = scored
         given = at_no_cost if free else model_logits

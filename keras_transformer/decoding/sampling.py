@@ -76,7 +76,7 @@ class Sampling:
         return ops.broadcast_to(own, (batch, self.width, length * self.width))
 
     def extend(self, values, logits, normalizer, index, sentences, banned_ids, end_id):
-        """The values after one more token."""
+        """The values after one more token; `end_id` may be `(B, 1)`."""
         ended = values["ended"]
         chosen, tokens = self._choose(logits, index, banned_ids)
         gained = chosen - normalizer[..., 0]

@@ -3,10 +3,12 @@
 import keras
 from keras import ops
 
+from keras_transformer.decoding.rules import given_tokens
 from keras_transformer.decoding.vocabulary import log_normalizer
 
 # Of four sentences, how many still live when the others leave the batch.
 _MOST_LIVE = 3
+_NO_TOKEN = -1
 
 
 def search(
@@ -17,7 +19,7 @@ def search(
     rules=(),
     banned_ids=(),
     *,
-    known,
+    start_index=0,
     stages,
     grow,
     start_id,
@@ -42,16 +44,17 @@ def search(
         state: Nested structure of tensors `(B, ...)` that `step` updates.
         sentences: Dict of nested structures of tensors `(B, ...)`, what is known of
             each sentence: `"max_lengths"` int32 `(B,)`, most tokens of an answer, end
-            token included; `"length_penalty"` float32 `(B, 1)`, its exponent; and what
-            `step` and `rules` look at.
+            token included; `"length_penalty"` float32 `(B, 1)`, its exponent; where
+            answers begin with something, that is `"given"` int32 `(B, P)`, 0 is
+            padding, and an end token in it ends nothing; and what `step` and `rules`
+            look at.
         selection: A `BeamSearch` or a `Sampling`.
         rules: Functions `(logits (B, N, V), (model_logits (B, N, V), normalizer
             (B, N, 1)), index, ids (B, N, L), sentences) -> logits` that lower what may
             not come next to `IMPOSSIBLE`.
         banned_ids: Tokens that never come.
-        known: A tuple of what all answers of a sentence begin with, int32 `(B, L)`, and
-            for how many of its positions `state` is already that after them, a scalar
-            integer less than any of `max_lengths`.
+        start_index: How many tokens that are given `state` is already that after, a
+            scalar integer less than any of `max_lengths`.
         stages: Rising lengths, the last of them the maximum of `max_lengths` or more:
             integers, or where the backend has dynamic shapes one scalar tensor. Up to
             each a loop of its own goes, whose state has room for it alone.
@@ -65,7 +68,8 @@ def search(
         penalty.
     """
     batch, longest = ops.shape(sentences["max_lengths"])[0], stages[-1]
-    ids, index = _known_ids(known, longest)
+    index = ops.cast(start_index, "int32")
+    ids = _known_ids(sentences, index, longest)
     newest = ops.take(with_start(ids, start_id), index, axis=1)[:, None]
     values = {
         "tokens": ops.broadcast_to(newest, (batch, selection.width)),
@@ -83,8 +87,12 @@ def search(
         scored = logits, normalizer
         for rule in rules:
             logits = rule(logits, scored, index, values["ids"], sentences)
+        ending = end_id
+        if "given" in sentences:
+            is_free = ops.equal(given_tokens(index, sentences), 0)
+            ending = ops.where(is_free, end_id, _NO_TOKEN)
         updated = selection.extend(
-            values, logits, normalizer, index, sentences, banned_ids, end_id
+            values, logits, normalizer, index, sentences, banned_ids, ending
         )
         values = {
             name: ops.reshape(updated[name], ops.shape(value))
@@ -120,14 +128,15 @@ def with_start(ids, start_id):
     return ops.concatenate([start, ids], axis=1)
 
 
-def _known_ids(known, longest):
-    """The first tokens that are known, of `(B, longest)`, and their number."""
-    ids, count = known
-    count = ops.cast(count, "int32")
-    places = ops.arange(ops.shape(ids)[1], dtype="int32")
-    rest = ops.zeros((ops.shape(ids)[0], longest), "int32")
-    ids = ops.concatenate([ops.where(places < count, ids, 0), rest], axis=1)
-    return ids[:, :longest], count
+def _known_ids(sentences, count, longest):
+    """Ids `(B, longest)`: the first `count` of those given, and zeros."""
+    rest = ops.zeros((ops.shape(sentences["max_lengths"])[0], longest), "int32")
+    if "given" not in sentences:
+        return rest
+    given = sentences["given"]
+    places = ops.arange(ops.shape(given)[1], dtype="int32")
+    known = ops.where(places < count, given, 0)
+    return ops.concatenate([known, rest], axis=1)[:, :longest]
 
 
 def _search_leaving(extend_until, selection, longest, *start):

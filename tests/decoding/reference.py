@@ -44,6 +44,10 @@ def forbid(row, tokens, *, min_length, prefix, banned, ngram, allowed):
         row[prefix[len(tokens)]] = unruled[prefix[len(tokens)]]
 
 
+def ends(tokens, prefix):
+    return tokens[-1:] == (END,) and len(tokens) > len(prefix)
+
+
 def beam_search(
     model,
     source,
@@ -87,9 +91,9 @@ def beam_search(
         finished += [
             (tokens, score / penalty(length))
             for tokens, score in candidates[:beam_size]
-            if tokens[-1] == END
+            if ends(tokens, prefix)
         ]
-        live = [c for c in candidates if c[0][-1] != END][:beam_size]
+        live = [c for c in candidates if not ends(c[0], prefix)][:beam_size]
         if length == max_length:
             finished += [(tokens, score / penalty(length)) for tokens, score in live]
         finished.sort(key=lambda answer: -answer[1])
@@ -113,7 +117,7 @@ def greedy(model, source, *, alpha=0.6, max_length=None, **rules):
     none = {"min_length": 1, "prefix": (), "banned": (), "ngram": None, "allowed": None}
     rules = {**none, **rules}
     tokens, score = (), 0.0
-    while len(tokens) < max_length and tokens[-1:] != (END,):
+    while len(tokens) < max_length and not ends(tokens, rules["prefix"]):
         row = next_log_probs(model, source, [tokens])[0]
         forbid(row, tokens, **rules)
         tokens, score = (*tokens, int(row.argmax())), score + row.max()

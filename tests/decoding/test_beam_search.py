@@ -181,6 +181,7 @@ def takes_turns(ids, index, source_ids):
         ({"no_repeat_ngram_size": 1}, {"ngram": 1}),
         ({"no_repeat_ngram_size": 2}, {"ngram": 2}),
         ({"target_prefix": [[6, 9, 4]]}, {"prefix": (6, 9, 4)}),
+        ({"target_prefix": [[6, 3, 4, 3]]}, {"prefix": (6, 3, 4, 3)}),
         (
             {"allowed_tokens": takes_turns},
             {"allowed": lambda tokens, new: ((0, *tokens)[-1] + new) % 2 == 1},

@@ -68,14 +68,21 @@ def test_later_tokens_never_change_earlier_logits(position_encoding):
     assert abs(before[0, 3:] - after[0, 3:]).max() > 1e-3
 
 
-@pytest.mark.parametrize("prompts", [[[5, 6, 7], [9], []], [[5, 6, 7, 9], [4, 5, 6]]])
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        [[5, 6, 7], [9], []],
+        [[5, 6, 7, 9], [4, 5, 6]],
+        [[5, 3, 7, 3], [3], [4, 3, 3, 6, 3]],  # 3 is the end token
+    ],
+)
 @pytest.mark.parametrize("position_encoding", POSITIONS)
 def test_greedy_text_is_that_of_full_passes(position_encoding, prompts):
     model = language_model(position_encoding=position_encoding)
     found = numpy(model.generate(prompts, max_length=8)["ids"])[:, 0]
     for prompt, answer in zip(prompts, found):
         ids = [2, *prompt]
-        while len(ids) < 9 and ids[-1] != 3:
+        while len(ids) < 9 and (len(ids) == 1 + len(prompt) or ids[-1] != 3):
             logits = numpy(model(np.array([ids])))[0, -1]
             logits[[0, 2]] = -1e9
             ids.append(int(logits.argmax()))
