@@ -1,5 +1,7 @@
 """Products in parts and of single rows: the same values from other operations."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -43,20 +45,34 @@ def test_dense_in_parts_equals_keras_s():
 def test_only_the_scope_and_a_large_kernel_make_parts():
     import tensorflow as tf
 
-    def count_products(size, parts):
-        kernel = tf.zeros((size, 1024))
+    def count_products(size, parts, dtype="float32"):
+        kernel = tf.zeros((size, 1024), dtype)
 
         @tf.function
         def multiply(rows):
             with products_in_parts(parts):
                 return product(rows, kernel)
 
-        graph = multiply.get_concrete_function(tf.TensorSpec((1, size))).graph
+        rows = tf.TensorSpec((1, size), dtype)
+        graph = multiply.get_concrete_function(rows).graph
         return sum(op.type == "MatMul" for op in graph.get_operations())
 
     assert count_products(1024, parts=2) == 2
     assert count_products(256, parts=2) == 1
     assert count_products(1024, parts=1) == 1
+    assert count_products(1024, parts=2, dtype="bfloat16") == 1
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_products_without_a_bias_are_those_of_a_zero_bias(count, dtype):
+    rows = keras.ops.cast(GENERATOR.normal(size=(count, 8)), dtype)
+    kernel = keras.ops.cast(GENERATOR.normal(size=(8, 16)), dtype)
+    found = product(rows, kernel)
+    expected = product(rows, kernel, keras.ops.zeros(16))
+    assert found.dtype == expected.dtype
+    found, expected = (keras.ops.cast(x, "float32") for x in (found, expected))
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("use_bias", [False, True])
@@ -151,17 +167,25 @@ def test_rows_past_an_embedding_s_held_table_are_no_tokens(use_bias):
 
 @pytest.mark.parametrize("size", [1, 16, 37, 64, 1024, 1500])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_sums_by_xla_are_those_outside_of_its_scope(size, dtype):
+def test_sums_by_xla_are_as_exact_as_float32(size, dtype):
     one = keras.ops.cast(GENERATOR.normal(size=(2, 1, size)), dtype)
     other = keras.ops.cast(GENERATOR.normal(size=(3, size)), dtype)
+    rounding = {"float32": 1e-5, "bfloat16": 2**-8}[dtype]
     for factors in [(one,), (one, other), (one, other, other)]:
-        expected = sum_of_products(*factors)
         with kernels_held([], by_xla=True):
             found = sum_of_products(*factors)
-        assert found.dtype == expected.dtype
-        found, expected = (keras.ops.cast(x, "float32") for x in (found, expected))
-        bounds = {"float32": 1e-4, "bfloat16": 0.1}[dtype]
-        np.testing.assert_allclose(found, expected, rtol=bounds, atol=bounds)
+        assert found.dtype == sum_of_products(*factors).dtype
+        values = [np.asarray(keras.ops.cast(x, "float32"), "float64") for x in factors]
+        expected = math.prod(values).sum(axis=-1)
+        found = keras.ops.cast(found, "float32")
+        np.testing.assert_allclose(found, expected, rtol=rounding, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 37, 1500])
+def test_sums_outside_of_xla_are_the_same(size):
+    factors = GENERATOR.normal(size=(2, 3, size)).astype("float32")
+    found = sum_of_products(*factors)
+    np.testing.assert_allclose(found, factors.prod(axis=0).sum(axis=-1), atol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"center": False}, {"dtype": "bfloat16"}])
