@@ -130,6 +130,8 @@ def generate(
             f"source_ids must have the shape (B, S); received {source_ids.shape}."
         )
     batch, source_length = ops.shape(source_ids)
+    # What answers begin with.
+    given = source_ids if model.decoder_only else target_prefix
     max_lengths, longest = _limits(model, source_ids, max_length, extra_length, longest)
     projection = model.target_embedding.output_projection()
     applied, banned = _rules(
@@ -142,7 +144,7 @@ def generate(
         min_length=min_length,
         no_repeat_ngram_size=no_repeat_ngram_size,
         allowed_tokens=allowed_tokens,
-        has_prefix=target_prefix is not None,
+        begins_with_given=given is not None,
     )
     if sample:
         selection = Sampling(
@@ -180,10 +182,8 @@ def generate(
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
-    if model.decoder_only:
-        sentences["given"] = source_ids
-    elif target_prefix is not None:
-        sentences["given"] = ops.convert_to_tensor(target_prefix, "int32")
+    if given is not None:
+        sentences["given"] = ops.convert_to_tensor(given, "int32")
 
     # Values, which are read once; as variables they would be at each step.
     weights = [(v, ops.stop_gradient(v)) for v in model.trainable_variables]
@@ -284,7 +284,7 @@ def _rules(
     min_length,
     no_repeat_ngram_size,
     allowed_tokens,
-    has_prefix,
+    begins_with_given,
 ):
     """What may come: the rules of each step in order, and tokens that never may."""
     vocabulary_size = model.target_embedding.vocabulary_size
@@ -298,7 +298,7 @@ def _rules(
     banned = {0, start_id, *map(int, banned_ids), *room}
     # A rule bans those that another may force.
     forced = {end_id} if force_end else set()
-    if model.decoder_only or has_prefix:
+    if begins_with_given:
         forced |= banned - {0, *room}
     applied = [rules.never(sorted(banned & forced))] if banned & forced else []
     if min_length is not None:
@@ -307,10 +307,8 @@ def _rules(
         applied.append(rules.no_repeat(no_repeat_ngram_size))
     if allowed_tokens is not None:
         applied.append(rules.only(allowed_tokens, vocabulary_size))
-    if has_prefix:
-        applied.append(rules.begin_with_given())
-    if model.decoder_only:
-        applied.append(rules.begin_with_given(free=True))
+    if begins_with_given:
+        applied.append(rules.begin_with_given(free=model.decoder_only))
     if force_end:
         applied.append(rules.force_end(end_id))
     return applied, sorted(banned - forced)
