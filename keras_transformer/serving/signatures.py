@@ -5,6 +5,7 @@ import functools
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.layers.products import (
@@ -51,6 +52,8 @@ class Signatures:
         self._text_model = text_model
         dtype = "float32" if weights == "float32" else "bfloat16"
         self._model = _in_dtype(text_model.model, dtype)
+        if dtype == "float32":
+            self._model = _widened(self._model)
         self._exported = {
             id(variable): self._as_exported(variable, weights)
             for variable in self._model.variables
@@ -271,10 +274,30 @@ def shared_out(search, inputs, count, most):
 
 def _in_dtype(model, dtype):
     """The model, or a copy of it that computes in another dtype."""
-    if model.dtype_policy.name == dtype:
-        return model
-    copy = type(model).from_config({**model.get_config(), "dtype": dtype})
-    copy.set_weights(model.get_weights())
+    return model if model.dtype_policy.name == dtype else _copy(model, dtype=dtype)
+
+
+def _widened(model):
+    """The model, or a copy of it with more units in its feed-forward networks.
+
+    Of these all weights are zeros. On processors without AVX-512, oneDNN multiplies up
+    to some hundred rows of float32 half as fast with a kernel whose own rows take a
+    multiple of 2,048 bytes.
+    """
+    width = model.get_config()["intermediate_dim"]
+    return model if width % 512 else _copy(model, intermediate_dim=width + 32)
+
+
+def _copy(model, **changes):
+    """A copy of a model with other arguments, and zeros where its weights have room."""
+    copy = type(model).from_config({**model.get_config(), **changes})
+    shapes = [weight.shape for weight in copy.weights]
+    copy.set_weights(
+        [
+            np.pad(value, [(0, more - own) for own, more in zip(value.shape, shape)])
+            for value, shape in zip(model.get_weights(), shapes)
+        ]
+    )
     return copy
 
 

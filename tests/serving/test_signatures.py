@@ -124,6 +124,25 @@ def test_smaller_weights_answer_in_a_clean_process(
     )
 
 
+def test_a_feed_forward_network_with_units_more_answers_the_same(tokenizer, tmp_path):
+    sizes = {"hidden_dim": 16, "num_heads": 2, "intermediate_dim": 512}
+    model = kt.Transformer(320, **sizes, num_layers=1, activation="gelu")
+    model.set_weights([w + 0.1 for w in model.get_weights()])
+    translator = kt.Translator(model, tokenizer)
+    options = {"beam_size": 2, "max_length": 5}
+    path = export_saved_model(
+        translator, tmp_path, signatures=["n_best", "encode"], **options
+    )
+    variables = tf.train.list_variables(f"{path}/variables/variables")
+    assert {512, 544} & {shape[-1] for _, shape in variables if shape} == {544}
+    found = ask_in_clean_process(path, "n_best", {"text": TEXTS})
+    answers, scores = translator.translate(
+        TEXTS, num_hypotheses=2, return_scores=True, **options
+    )
+    assert [list(row) for row in found["translations"]] == answers
+    np.testing.assert_allclose(found["scores"], scores, atol=1e-4)
+
+
 def test_float32_is_what_the_graph_computes_in(tokenizer, tmp_path):
     sizes = {"hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "num_layers": 1}
     model = kt.Transformer(320, **sizes, dtype="mixed_bfloat16")
