@@ -206,8 +206,8 @@ def product(rows, kernel, bias=None):
     is_large = size * width >= _LARGE_KERNEL
     if is_float32 and is_large and size >= _num_parts.get() > 1:
         return plus(_in_parts(rows, kernel, _num_parts.get()), bias)
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    if bias is None and rows.shape[0] == 1 and on_tensorflow and not is_float32:
+    is_bare_row = rows.shape[0] == 1 and bias is None and not is_float32
+    if is_bare_row and keras.backend.backend() == "tensorflow":
         # Without a bias TensorFlow copies the kernel first; it leaves zeros out.
         bias = ops.full((width,), _ALMOST_ZERO)
     return plus(ops.matmul(rows, kernel), bias)

@@ -291,13 +291,11 @@ def _widened(model):
 def _copy(model, **changes):
     """A copy of a model with other arguments, and zeros where its weights have room."""
     copy = type(model).from_config({**model.get_config(), **changes})
-    shapes = [weight.shape for weight in copy.weights]
-    copy.set_weights(
-        [
-            np.pad(value, [(0, more - own) for own, more in zip(value.shape, shape)])
-            for value, shape in zip(model.get_weights(), shapes)
-        ]
-    )
+    weights = []
+    for value, weight in zip(model.get_weights(), copy.weights):
+        weights.append(np.zeros(weight.shape, value.dtype))
+        weights[-1][tuple(map(slice, value.shape))] = value
+    copy.set_weights(weights)
     return copy
 
 
