@@ -183,7 +183,8 @@ def generate(
         "caches": caches,
     }
     if given is not None:
-        sentences["given"] = ops.convert_to_tensor(given, "int32")
+        given = ops.convert_to_tensor(given, "int32")
+        sentences["given"] = ops.pad(given, ((0, 0), (0, 1)))
 
     # Values, which are read once; as variables they would be at each step.
     weights = [(v, ops.stop_gradient(v)) for v in model.trainable_variables]

@@ -63,9 +63,8 @@ def force_end(end_id):
 def given_tokens(index, sentences):
     """What answers have at `index` by what is given of them, `(B, 1)`; 0 is free."""
     given = sentences["given"]
-    # Past its end it says nothing, as padding does.
-    padded = ops.pad(given, [[0, 0], [0, 1]])
-    return ops.take(padded, ops.minimum(index, ops.shape(given)[1]), axis=1)[:, None]
+    last = ops.shape(given)[1] - 1
+    return ops.take(given, ops.minimum(index, last), axis=1)[:, None]
 
 
 def begin_with_given(free=False):

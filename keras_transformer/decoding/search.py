@@ -46,8 +46,8 @@ def search(
             each sentence: `"max_lengths"` int32 `(B,)`, most tokens of an answer, end
             token included; `"length_penalty"` float32 `(B, 1)`, its exponent; where
             answers begin with something, that is `"given"` int32 `(B, P)`, 0 is
-            padding, and an end token in it ends nothing; and what `step` and `rules`
-            look at.
+            padding and all of its last column, and an end token in it ends nothing; and
+            what `step` and `rules` look at.
         selection: A `BeamSearch` or a `Sampling`.
         rules: Functions `(logits (B, N, V), (model_logits (B, N, V), normalizer
             (B, N, 1)), index, ids (B, N, L), sentences) -> logits` that lower what may

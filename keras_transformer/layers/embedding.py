@@ -167,9 +167,8 @@ class TokenEmbedding(keras.layers.Layer):
         """Rows `(R, D)` -> float32 `(R, V)`."""
         if held_kernel(self.embeddings):
             rows = ops.cast(rows, "float32")
-            if not projection:
-                projection = self.output_projection()
-                return projection.logits(rows)[:, : self.vocabulary_size]
+            logits = (projection or self.output_projection()).logits(rows)
+            return logits if projection else logits[:, : self.vocabulary_size]
         if projection:
             return projection.logits(rows)
         bias = ops.cast(self.bias, "float32") if self.use_bias else None

@@ -94,7 +94,7 @@ def export_saved_model(
         parallel_searches: Number of searches that a batch of many sentences is shared
             out to, for servers with as many inter-op threads, and one intra-op thread:
             one search alone leaves threads idle between its small operations. Large
-            products of a single sentence are computed in as many parts.
+            products in float32 of a single sentence are computed in as many parts.
         warmup_batch_sizes: Batch sizes of the warm-up requests; none for no warm-up.
         warmup_texts: Texts of the warm-up requests, used in turn; by default some
             pieces of the vocabulary.

@@ -88,12 +88,11 @@ class Signatures:
     @contextlib.contextmanager
     def _model_in_use(self):
         """A scope in which the model computes with the weights as exported."""
-        replaced = [
-            variable
+        values = [
+            (variable, self._value(variable, self._model.compute_dtype))
             for variable in self._model.variables
             if self._exported[id(variable)][0] is not variable.value
         ]
-        values = [(variable, self._value(variable)) for variable in replaced]
         scope = keras.StatelessScope(values) if values else contextlib.nullcontext()
         kernels = [(variable, kernel.read()) for variable, kernel in self._held_kernels]
         with scope, kernels_held(kernels):
@@ -167,10 +166,9 @@ class Signatures:
             return value, None
         return _quantize(value, axis=1 if variable.name == "embeddings" else 0)
 
-    def _value(self, variable, dtype=None):
+    def _value(self, variable, dtype):
         """A variable's value, of what is exported in its place."""
         stored, scale = self._exported[id(variable)]
-        dtype = dtype or self._model.compute_dtype
         value = tf.cast(stored, dtype)
         value = value if scale is None else value * tf.cast(scale, dtype)
         return value[: variable.shape[0]] if value.shape != variable.shape else value
