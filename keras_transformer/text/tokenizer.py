@@ -6,10 +6,13 @@ import io
 import itertools
 import os
 import pathlib
+import zlib
 
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
+
+from keras_transformer.files import written_aside
 
 # What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:
 # SentencePiece writes a space as U+2581, so a U+2581 of the text itself would come
@@ -141,7 +144,8 @@ class Tokenizer:
 
     def save(self, path):
         """Writes the SentencePiece model to a file."""
-        pathlib.Path(path).write_bytes(self.model)
+        with written_aside(path) as aside:
+            aside.write_bytes(self.model)
 
     @classmethod
     def load(cls, path):
@@ -251,11 +255,12 @@ def read_lines(path):
     """The lines of a UTF-8 file, plain or `.gz`, without their line ends.
 
     Raises:
-        ValueError: For a line that isn't UTF-8; it names the file and the line.
+        ValueError: For a line that isn't UTF-8; it names the file and the line. Or for
+            a `.gz` that is cut short or damaged.
     """
     opener = gzip.open if str(path).endswith(".gz") else open
     with opener(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_whole_lines(file, path), start=1):
             try:
                 yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError as error:
@@ -263,3 +268,12 @@ def read_lines(path):
                     f"{path}, line {number}: not valid UTF-8 ({error.reason} at byte "
                     f"{error.start + 1}). Convert the file to UTF-8."
                 ) from None
+
+
+def _whole_lines(file, path):
+    try:
+        yield from file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} is cut short or no gzip file: {error}. Copy or download it again."
+        ) from None
