@@ -1,5 +1,7 @@
 """Loss on held-out sentences during training."""
 
+import warnings
+
 import keras
 
 
@@ -22,6 +24,9 @@ class HeldOutLoss(keras.callbacks.Callback):
         self.batches = batches
 
     def on_epoch_end(self, epoch, logs=None):
-        found = self.model.evaluate(self.batches, return_dict=True, verbose=0)
+        with warnings.catch_warnings():
+            # Keras 3.15 warns of batches that end, if it can't know when they will.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            found = self.model.evaluate(self.batches, return_dict=True, verbose=0)
         if logs is not None:
             logs.update({f"val_{name}": value for name, value in found.items()})

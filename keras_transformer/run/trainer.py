@@ -5,18 +5,22 @@ import itertools
 
 import keras
 
+from keras_transformer.models.transformer import Transformer
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.held_out_bleu import HeldOutBleu
 from keras_transformer.run.held_out_loss import HeldOutLoss
 from keras_transformer.run.lock import locked
 from keras_transformer.run.metrics_file import MetricsFile
-from keras_transformer.run.start import check_start, new_model
+from keras_transformer.run.start import check_start
 from keras_transformer.text import make_batches, read_pairs
 from keras_transformer.training import (
+    Adam,
     Checkpoints,
+    MaskedCrossentropy,
     NonFiniteLoss,
     SaveOnSignal,
     StopOnNonFiniteLoss,
+    WarmupInverseSqrt,
     WorkerLost,
     average_checkpoints,
     get_strategy,
@@ -103,7 +107,7 @@ def _go_on(run, strategy, verbose):
         if saved:
             model = keras.models.load_model(saved)
         else:
-            model = new_model(config, *tokenizers)
+            model = _new_model(config, *tokenizers)
     translator = Translator(model, *tokenizers)
     step = run.checkpoints.step = Checkpoints.step_of(saved) if saved else 0
     if verbose:
@@ -223,6 +227,36 @@ def _data(config, tokenizers, strategy):
             **common,
         )
     return batches, validation
+
+
+def _new_model(config, source_tokenizer, target_tokenizer):
+    target_size = None
+    if not config.joint_vocabulary:
+        target_size = target_tokenizer.vocabulary_size
+    model = Transformer.from_preset(
+        config.preset,
+        source_tokenizer.vocabulary_size,
+        target_vocabulary_size=target_size,
+        **config.model,
+    )
+    hidden_dim = model.config["hidden_dim"]
+    counts = {
+        "warmup_steps": config.warmup_steps,
+        "accumulation_steps": config.accumulation_steps,
+    }
+    if config.peak_learning_rate is None:
+        schedule = WarmupInverseSqrt(hidden_dim, **counts)
+    else:
+        peak = config.peak_learning_rate
+        schedule = WarmupInverseSqrt.from_peak(peak, hidden_dim, **counts)
+    accumulates = config.accumulation_steps > 1
+    optimizer = Adam(
+        schedule,
+        global_clipnorm=config.clip_norm,
+        gradient_accumulation_steps=config.accumulation_steps if accumulates else None,
+    )
+    model.compile(optimizer, MaskedCrossentropy(config.label_smoothing))
+    return model
 
 
 def _check_accumulation(config, strategy):
