@@ -174,7 +174,7 @@ def opens(tree):
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", None))
         words = {word.arg: word.value for word in node.keywords}
-        values = [getattr(value, "value", None) for value in node.args]
+        values = [v.value if isinstance(v, ast.Constant) else None for v in node.args]
         if name in ("read_text", "write_text"):
             place = 0 if name == "read_text" else 1
             if "encoding" not in words and len(values) <= place:

@@ -71,6 +71,10 @@ def read_metrics(path):
                 for name, value in row.items():
                     _check_number(value, f"{where}, {name}: ", way_out)
                 rows.append(row)
+            if "epoch" not in (reader.fieldnames or ["epoch"]):
+                raise ValueError(
+                    f"metrics={str(path)!r}, line 1: no column epoch. {way_out}"
+                )
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
             f"metrics={str(path)!r} is no CSV: {error}. {way_out}"

@@ -73,6 +73,7 @@ def test_numbers_come_back_to_the_last_bit(path):
 @pytest.mark.parametrize(
     "content, words",
     [
+        ("garbage\n", "line 1: no column epoch"),
         ("garbage\n1\n", "line 2: no number of an epoch"),
         ("epoch,loss\nx,1\n", "line 2: no number of an epoch"),
         ("epoch,loss\n0,1,2\n", "line 2: more values than the header has names"),
