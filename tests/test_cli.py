@@ -138,7 +138,7 @@ WRONG = [
     (["plot", "positions", "--to", "missing/a.png"], "missing"),
     (["plot", "training", "--to", "a.png"], "folder is needed"),
     (["plot", "training", "missing", "--to", "a.png"], "metrics.csv"),
-    (["plot", "training", "broken", "--to", "a.png"], "no column epoch"),
+    (["plot", "training", "broken", "--to", "a.png"], "no number of an epoch"),
     (["plot", "attention", "SAVED", "--to", "a.png"], "text is needed"),
     (["plot", "attention", "missing", "text", "--to", "a.png"], "no Translator"),
 ]
@@ -168,9 +168,8 @@ def test_errors_of_use_are_one_line_and_code_2(
     with pytest.raises(SystemExit) as stop:
         main([saved[0] if word == "SAVED" else word for word in command])
     assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("keras-transformer") and words in line
-    assert "Traceback" not in line
     assert not pathlib.Path("new").exists()
 
 
@@ -197,7 +196,7 @@ def test_ctrl_c_is_one_line_and_code_130(folder, monkeypatch, capsys):
     assert capsys.readouterr().err == "keras-transformer: Stopped by Ctrl-C.\n"
 
 
-POSIX = """
+POSIX = r"""
 import pathlib, sys
 import keras_transformer as kt
 from keras_transformer.text import VocabularyTokenizer, train_tokenizer
@@ -205,7 +204,7 @@ from keras_transformer.run.folder import RunFolder
 
 folder, text = pathlib.Path(sys.argv[1]), sys.argv[2]
 sentence = "Zw\u00f6lf \u732b"
-pathlib.Path(text).write_text((sentence + "\\n") * 9, encoding="utf-8")
+pathlib.Path(text).write_text((sentence + "\n") * 9, encoding="utf-8")
 run = RunFolder(folder / "run", kt.RunConfig(text, text, vocabulary_size=270))
 run.prepare()
 assert RunFolder(folder / "run", run.config).config.source == text

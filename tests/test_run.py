@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
+import zipfile
 
 import keras
 import numpy as np
@@ -266,6 +268,25 @@ def test_a_broken_file_of_a_run_is_named_with_the_way_out(
     with pytest.raises(ValueError, match=name) as error:
         RunFolder(tmp_path, config(corpus))
     assert "another folder" in str(error.value) or "remove the file" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["garbage", "", "another zip"])
+def test_a_run_without_a_whole_checkpoint_is_not_started_again_in_silence(
+    corpus, finished, tmp_path, content
+):
+    for path in finished.glob("*.*"):
+        shutil.copy(path, tmp_path)
+    path = tmp_path / "checkpoints" / "step-00000010.keras"
+    path.parent.mkdir()
+    if content == "another zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("notes.txt", "mine")
+    else:
+        path.write_text(content, "utf-8")
+    with pytest.raises(ValueError, match="checkpoint"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        train(config(corpus), tmp_path, verbose=0)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_validation_added_to_a_run_going_on_has_its_own_columns(

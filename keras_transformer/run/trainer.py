@@ -105,7 +105,12 @@ def _go_on(run, strategy, verbose):
     saved = run.checkpoints.latest()
     with strategy.scope():
         if saved:
-            model = keras.models.load_model(saved)
+            model = _load(saved)
+        elif run.is_started:
+            raise ValueError(
+                f"No checkpoint in {run.checkpoints.folder} is whole. Copy one from a "
+                "backup, or remove the folder to start from the beginning."
+            )
         else:
             model = _new_model(config, *tokenizers)
     translator = Translator(model, *tokenizers)
@@ -227,6 +232,16 @@ def _data(config, tokenizers, strategy):
             **common,
         )
     return batches, validation
+
+
+def _load(path):
+    try:
+        return keras.models.load_model(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"The checkpoint {path} can't be loaded: {error!r}. Remove it to go on "
+            "from the one before."
+        ) from error
 
 
 def _new_model(config, source_tokenizer, target_tokenizer):
