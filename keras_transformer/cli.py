@@ -35,7 +35,8 @@ def main(arguments=None):
     except Interrupted as stop:
         _end(stop, stop.code)
     except KeyboardInterrupt:
-        again = "The same command goes on." if options.run is _train else ""
+        trains = options.run in (_train, _demo)
+        again = "The same command goes on." if trains else ""
         _end(f"Stopped by Ctrl-C. {again}", 130)
 
 

@@ -155,9 +155,8 @@ def _remove_leftovers(folder):
         leftover = folder / name
         lives = name in _in_use if pid == os.getpid() else is_running(pid)
         with contextlib.suppress(OSError):
-            if (
-                lives or host != _HOST
-            ) and time.time() - leftover.lstat().st_mtime < _A_DAY:
+            is_new = time.time() - leftover.lstat().st_mtime < _A_DAY
+            if is_new and (lives or host != _HOST):
                 continue
             if kind == "replaced" and not (folder / of).exists():
                 os.rename(leftover, folder / of)

@@ -142,12 +142,8 @@ class RunConfig:
 
         Raises:
             ValueError: For an argument that there isn't, with the nearest one's name.
-            TypeError: If `values` isn't a dict, or has no source.
+            TypeError: If it has no source.
         """
-        if not isinstance(values, dict):
-            raise TypeError(
-                f"it must hold an object of arguments; received {values!r}."
-            )
         names = [field.name for field in dataclasses.fields(cls)]
         refuse_unknown("a run's configuration", values, names)
         if "source" not in values:

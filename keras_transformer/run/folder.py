@@ -211,7 +211,10 @@ def read_config(folder):
     """
     path = pathlib.Path(folder) / _CONFIG
     if not path.exists():
-        raise FileNotFoundError(f"folder={str(folder)!r} has no {_CONFIG}. {_WAY_OUT}")
+        raise FileNotFoundError(
+            f"folder={str(folder)!r} has no {_CONFIG}, which says what its checkpoints "
+            "are of. Copy it from a backup, or train in another folder."
+        )
     try:
         return RunConfig.from_json(read_json(path, dict))
     except (ValueError, TypeError) as error:

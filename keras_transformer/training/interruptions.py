@@ -103,7 +103,7 @@ class SaveOnSignal(keras.callbacks.Callback):
         # Python hands signals to the main thread alone.
         if threading.current_thread() is threading.main_thread():
             # Keras makes one list of callbacks for each `fit`, which goes with it.
-            callbacks = sys._getframe(1).f_locals["self"]
+            callbacks = sys._getframe(1).f_locals.get("self", self)
             self._fit = weakref.ref(callbacks, self.restore)
             for number in self.signals:
                 # Shells have programs in the background ignore Ctrl-C.
