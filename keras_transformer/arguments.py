@@ -21,7 +21,7 @@ def integer(name, value, minimum=1):
 
 
 def number(name, value, *, above=None, minimum=None, below=None):
-    """`value` as a finite `float`, within the limits that are given.
+    """`value` as an `int` or a finite `float`, within the limits that are given.
 
     Raises:
         TypeError: If it isn't a number.
@@ -49,4 +49,4 @@ def number(name, value, *, above=None, minimum=None, below=None):
             f"{name} must be {' and '.join(['finite', *limits])}; "
             f"received {name}={value!r}."
         )
-    return float(value)
+    return int(value) if isinstance(value, numbers.Integral) else float(value)

@@ -76,6 +76,7 @@ def mean(total, count):
 
     That of Keras 3.15 has float32's digits on PyTorch, whatever is given.
     """
+    total, count = ops.convert_to_tensor(total), ops.convert_to_tensor(count)
     nothing = ops.equal(count, 0)
     quotient = total / ops.where(nothing, ops.ones_like(count), count)
     return ops.where(nothing, ops.zeros_like(quotient), quotient)

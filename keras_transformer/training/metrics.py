@@ -18,8 +18,8 @@ class _TokenMean(keras.metrics.Metric):
     def __init__(self, padding_id=0, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
         self.padding_id = check_padding_id(padding_id)
-        self.total = self.add_variable((), "zeros", name="total")
-        self.count = self.add_variable((), "zeros", name="count")
+        self.total = self.add_variable((), "zeros", self.dtype, name="total")
+        self.count = self.add_variable((), "zeros", self.dtype, name="count")
 
     def values(self, labels, y_pred):
         raise NotImplementedError
