@@ -72,7 +72,9 @@ def _checked(paths):
             raise TypeError(f"paths must hold paths; received {path!r} among them.")
         # All of them, before the first is read.
         if not os.path.exists(path):
-            raise FileNotFoundError(f"paths must be those of files; {path} isn't there.")
+            raise FileNotFoundError(
+                f"paths must be those of files; {path} isn't there."
+            )
     return paths
 
 

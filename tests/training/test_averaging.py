@@ -9,7 +9,11 @@ from keras_transformer.training import average_checkpoints
 
 def model_of(value, units=2):
     model = keras.Sequential(
-        [keras.Input((3,)), keras.layers.Dense(units), keras.layers.BatchNormalization()]
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(units),
+            keras.layers.BatchNormalization(),
+        ]
     )
     model.set_weights([np.full(w.shape, value, "float32") for w in model.get_weights()])
     return model

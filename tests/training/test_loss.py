@@ -87,7 +87,9 @@ def test_without_a_padding_id_the_loss_is_keras_s(reduction, weighted, masked):
     def given():
         logits = ops.convert_to_tensor(LOGITS)
         if masked:
-            mask = ops.convert_to_tensor([[True, True, False, True], [True] + [False] * 3])
+            mask = ops.convert_to_tensor(
+                [[True, True, False, True], [True] + [False] * 3]
+            )
             logits._keras_mask = mask
         weights = np.array([2.0, 0.5], "float32") if weighted else None
         return LABELS, logits, weights
@@ -135,7 +137,9 @@ def test_padding_has_no_gradient_whatever_its_label():
     assert (gradient[~REAL] == 0).all() and (gradient[REAL] != 0).all()
 
 
-@pytest.mark.parametrize("label", [6, 7, 1_000, -1, -100, -(2**31), 2**31 + 1, 2**32 + 1])
+@pytest.mark.parametrize(
+    "label", [6, 7, 1_000, -1, -100, -(2**31), 2**31 + 1, 2**32 + 1]
+)
 @pytest.mark.parametrize("padding_id", [0, None, -7])
 def test_a_label_that_is_no_class_is_an_error(label, padding_id):
     labels = np.array([[1, 2, label, 4], [5, 1, 1, 1]], "int64")
@@ -149,7 +153,9 @@ def test_a_label_that_is_no_class_is_never_a_number(label, reduction):
     loss = MaskedCrossentropy(reduction=reduction)
     labels = np.array([[1, 2, label, 4], [5, 1, 1, 1]])
     # PyTorch isn't compiled, so that its values are always known.
-    raises = pytest.raises(ValueError) if BACKEND == "torch" else contextlib.nullcontext()
+    raises = (
+        pytest.raises(ValueError) if BACKEND == "torch" else contextlib.nullcontext()
+    )
     with raises:
         found = as_array(compiled(lambda labels, x: loss(labels, x))(labels, LOGITS))
         wrong = np.arange(8).reshape(2, 4) == 2 if reduction == "none" else True
@@ -232,7 +238,9 @@ def test_weights_of_rows_weigh_rows_when_there_are_as_many_columns(shape):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("weights", [2.0, np.full((1, 4), 2.0), np.full((2, 4, 1), 2.0)])
+@pytest.mark.parametrize(
+    "weights", [2.0, np.full((1, 4), 2.0), np.full((2, 4, 1), 2.0)]
+)
 def test_other_weights_of_tokens_are_broadcast(weights):
     found = MaskedCrossentropy()(LABELS, LOGITS, weights)
     expected = 2 * float(MaskedCrossentropy()(LABELS, LOGITS))

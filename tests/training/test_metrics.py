@@ -114,7 +114,9 @@ def test_a_label_that_is_no_class_is_never_a_number(kind, label):
 
     variables = [variable.value for variable in metric.variables]
     # PyTorch isn't compiled, so that its values are always known.
-    raises = pytest.raises(ValueError) if BACKEND == "torch" else contextlib.nullcontext()
+    raises = (
+        pytest.raises(ValueError) if BACKEND == "torch" else contextlib.nullcontext()
+    )
     with raises:
         assert np.isnan(float(compiled(update)(variables, labels, LOGITS)))
 
