@@ -9,11 +9,11 @@ def integer(name, value, minimum=1):
 
     Raises:
         TypeError: If it isn't an integer.
-        ValueError: If it is less than `minimum`.
+        ValueError: If it is less than `minimum`, where there is one.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer; received {name}={value!r}.")
-    if value < minimum:
+    if minimum is not None and value < minimum:
         raise ValueError(
             f"{name} must be at least {minimum}; received {name}={value!r}."
         )

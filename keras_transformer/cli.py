@@ -199,7 +199,9 @@ def _train(options):
 
 
 def _translate(options):
-    texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
+    from keras_transformer.text import read_lines
+
+    texts = options.texts or list(read_lines(sys.stdin.buffer))
     for answer in _load(options.folder).translate(texts, **_search(options)):
         # A line for each answer, even if the model wrote line breaks.
         print(*answer.splitlines())

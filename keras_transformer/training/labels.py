@@ -10,7 +10,7 @@ def check_padding_id(padding_id):
     """An id as an `int`, or None; raises a TypeError for anything else."""
     if padding_id is None:
         return None
-    return arguments.integer("padding_id", padding_id, minimum=-(2**31))
+    return arguments.integer("padding_id", padding_id, minimum=None)
 
 
 def read_labels(y_true, y_pred, padding_id):
