@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -23,6 +24,24 @@ def test_translates_the_lines_of_standard_input(folder, translator):
     expected = translator.translate(["the dog", "a cat"], max_length=4)
     expected = [" ".join(answer.splitlines()) for answer in expected]
     assert done.stdout == "".join(f"{answer}\n" for answer in expected)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(folder, monkeypatch, capsys, tmp_path):
+    given = []
+
+    def repeat(self, texts, **options):
+        given.extend(texts)
+        return texts
+
+    monkeypatch.setattr(kt.Translator, "translate", repeat)
+    text = "\ufeffthe dog\r\na cat\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), "utf-8"))
+    main(["translate", folder])
+    assert given == ["the dog", "a cat"]
+    for name, content in (("marked", text), ("plain", b"the dog\na cat\n")):
+        (tmp_path / name).write_bytes(content)
+    main(["evaluate", folder, str(tmp_path / "marked"), str(tmp_path / "plain")])
+    assert "exact match 100.00%" in capsys.readouterr().out
 
 
 def test_every_answer_is_one_line(folder, monkeypatch, capsys):

@@ -109,6 +109,8 @@ def _go_on(run, strategy, verbose):
                 epochs=end,
                 steps_per_epoch=steps_per_epoch * config.accumulation_steps,
                 callbacks=callbacks,
+                # The batches come in the order of the seed.
+                shuffle=False,
                 verbose=verbose,
             )
     # The chief has written the last checkpoint.

@@ -17,7 +17,7 @@ def average_checkpoints(model, paths):
         paths: List of paths of `.keras` or `.weights.h5` files of the same model.
 
     Raises:
-        TypeError: If `paths` is a single path.
+        TypeError: If `model` is no model, or `paths` no list of paths.
         FileNotFoundError: If a file isn't there.
         ValueError: If `paths` is empty, the model isn't built, or a file isn't whole or
             holds another model's weights; the file is named. The model is left as it
@@ -34,6 +34,8 @@ def average_checkpoints(model, paths):
     [[2.0], [2.0]]
     """
     paths = _checked(paths)
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model; received model={model!r}.")
     if not model.built:
         raise ValueError(
             "model must be built before checkpoints are averaged; call it once, or "

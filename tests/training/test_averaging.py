@@ -80,6 +80,11 @@ def test_what_is_no_list_of_paths_is_named(paths):
         average_checkpoints(model_of(0), paths)
 
 
+def test_what_is_no_model_is_named(saved):
+    with pytest.raises(TypeError, match="model must be a keras.Model.*'run'"):
+        average_checkpoints("run", [saved / "1.keras"])
+
+
 def test_no_paths_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         average_checkpoints(model_of(0), [])
