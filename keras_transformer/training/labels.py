@@ -21,7 +21,8 @@ def read_labels(y_true, y_pred, padding_id):
     `jax.jit` and XLA, it is reported by the third result.
 
     Args:
-        y_true: Integer labels `(B, T)` or `(B, T, 1)`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`; floats if they are whole, as Keras's
+            losses take them.
         y_pred: Logits or probabilities `(B, T, V)`; its Keras mask, if it has one, says
             which tokens count.
         padding_id: Label that doesn't count, or None.
@@ -31,13 +32,14 @@ def read_labels(y_true, y_pred, padding_id):
         say which count, and of booleans `(B, T)` that say which of those are no class.
 
     Raises:
-        ValueError: If shapes or dtypes don't fit, or a label is no class.
+        ValueError: If shapes don't fit, or a label is no class.
     """
     mask = getattr(y_pred, "_keras_mask", None)
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-    _check_dtype(y_true, y_pred)
     labels = _without_last_axis_of_1(y_true, y_pred)
-    if "64" not in keras.backend.standardize_dtype(labels.dtype):
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    # Wide dtypes keep their values, and floats what isn't whole, until they are checked.
+    if "64" not in dtype and "float" not in dtype:
         labels = ops.cast(labels, "int32")
     if padding_id is None:
         counts = ops.ones_like(labels, dtype="bool")
@@ -47,6 +49,8 @@ def read_labels(y_true, y_pred, padding_id):
         mask = align("The Keras mask of y_pred", mask, y_pred.shape[:-1])
         counts = ops.logical_and(counts, ops.cast(mask, "bool"))
     known = ops.logical_and(labels >= 0, labels < y_pred.shape[-1])
+    if "float" in dtype:
+        known = ops.logical_and(known, ops.equal(labels, ops.floor(labels)))
     unknown = ops.logical_and(counts, ops.logical_not(known))
     labels = _checked(labels, unknown, y_pred, padding_id)
     return ops.cast(ops.where(known, labels, 0), "int32"), counts, unknown
@@ -104,20 +108,6 @@ def align(name, values, shape):
     return values
 
 
-def _check_dtype(y_true, y_pred):
-    dtype = keras.backend.standardize_dtype(y_true.dtype)
-    if "int" in dtype:
-        return
-    wanted = tuple(y_pred.shape[:-1])
-    way_out = 'Cast whole numbers by keras.ops.cast(y_true, "int32")'
-    if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] != 1:
-        way_out = "Turn one-hot labels into integers by keras.ops.argmax(y_true, -1)"
-    raise ValueError(
-        f"y_true must hold integer labels of the shape {wanted}; received the dtype "
-        f"{dtype} and the shape {tuple(y_true.shape)}. {way_out}."
-    )
-
-
 def _without_last_axis_of_1(y_true, y_pred):
     """Labels in the shape of the predictions without their last axis."""
     found, wanted = tuple(y_true.shape), tuple(y_pred.shape[:-1])
@@ -128,10 +118,12 @@ def _without_last_axis_of_1(y_true, y_pred):
         for size, other in zip(y_true.shape, wanted)
     )
     if not fits:
+        one_hot = found == tuple(y_pred.shape)
+        way_out = " Of one-hot labels take keras.ops.argmax(y_true, axis=-1)."
         raise ValueError(
-            "y_true must have the shape of y_pred without its last axis, "
-            f"{wanted} or {(*wanted, 1)}; received y_true of the shape {found}, y_pred "
-            f"of the shape {tuple(y_pred.shape)}."
+            "y_true must hold integer labels in the shape of y_pred without its last "
+            f"axis, {wanted} or {(*wanted, 1)}; received y_true of the shape {found}, "
+            f"y_pred of the shape {tuple(y_pred.shape)}.{way_out if one_hot else ''}"
         )
     return y_true
 
@@ -139,7 +131,7 @@ def _without_last_axis_of_1(y_true, y_pred):
 def _checked(labels, unknown, y_pred, padding_id):
     """The labels; an error where one is unknown and the values can be looked at."""
     wanted = (
-        f"y_true must hold labels from 0 to {y_pred.shape[-1] - 1}, or "
+        f"y_true must hold whole labels from 0 to {y_pred.shape[-1] - 1}, or "
         f"padding_id={padding_id}; the least and the largest that were received are"
     )
     way_out = (
@@ -165,7 +157,10 @@ def _checked(labels, unknown, y_pred, padding_id):
             with tf.control_dependencies(checks):
                 return tf.identity(labels)
     if _holds(unknown):
-        ends = int(ops.min(labels)), int(ops.max(labels))
+        ends = (
+            ops.convert_to_numpy(ops.min(labels)),
+            ops.convert_to_numpy(ops.max(labels)),
+        )
         raise ValueError(f"{wanted} {ends[0]} and {ends[1]}. {way_out}")
     return labels
 

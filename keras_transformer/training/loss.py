@@ -35,7 +35,7 @@ class MaskedCrossentropy(keras.losses.Loss):
         dtype: Dtype of the result, if it is wider than float32.
 
     Call arguments:
-        y_true: Integer labels `(B, T)` or `(B, T, 1)`, from 0 to V - 1 or `padding_id`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`, integers from 0 to V - 1 or `padding_id`.
         y_pred: Logits `(B, T, V)`. Tokens that their Keras mask excludes are no real
             ones.
         sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
@@ -52,7 +52,7 @@ class MaskedCrossentropy(keras.losses.Loss):
     Raises:
         TypeError: For a `label_smoothing` or a `padding_id` that is no number.
         ValueError: For a `label_smoothing` outside of `[0, 1)`, an unknown
-            `reduction`, labels or weights of another shape or dtype, and a label that
+            `reduction`, labels or weights of another shape, and a label that
             is no class.
 
     Example:

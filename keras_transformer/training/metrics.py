@@ -48,15 +48,15 @@ class MaskedAccuracy(_TokenMean):
         name: Name of the metric.
 
     Call arguments:
-        y_true: Integer labels `(B, T)` or `(B, T, 1)`, from 0 to V - 1 or `padding_id`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`, integers from 0 to V - 1 or `padding_id`.
         y_pred: Logits or probabilities `(B, T, V)`. Tokens that their Keras mask
             excludes don't count.
         sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
             tokens.
 
     Raises:
-        ValueError: For labels or weights of another shape or dtype, and for a label
-            that is no class. Under `jax.jit` and XLA the latter makes the metric NaN.
+        ValueError: For labels or weights of another shape, and for a label that is no
+            class. Under `jax.jit` and XLA the latter makes the metric NaN.
 
     Example:
 
@@ -81,14 +81,14 @@ class MaskedPerplexity(_TokenMean):
         name: Name of the metric.
 
     Call arguments:
-        y_true: Integer labels `(B, T)` or `(B, T, 1)`, from 0 to V - 1 or `padding_id`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`, integers from 0 to V - 1 or `padding_id`.
         y_pred: Logits `(B, T, V)`. Tokens that their Keras mask excludes don't count.
         sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
             tokens.
 
     Raises:
-        ValueError: For labels or weights of another shape or dtype, and for a label
-            that is no class. Under `jax.jit` and XLA the latter makes the metric NaN.
+        ValueError: For labels or weights of another shape, and for a label that is no
+            class. Under `jax.jit` and XLA the latter makes the metric NaN.
 
     Example:
 
