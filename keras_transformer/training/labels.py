@@ -38,7 +38,7 @@ def read_labels(y_true, y_pred, padding_id):
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     labels = _without_last_axis_of_1(y_true, y_pred)
     dtype = keras.backend.standardize_dtype(labels.dtype)
-    # Wide dtypes keep their values, and floats what isn't whole, until they are checked.
+    # Where a cast could turn a label into another one, it is checked first.
     if "64" not in dtype and "float" not in dtype:
         labels = ops.cast(labels, "int32")
     if padding_id is None:
@@ -157,11 +157,8 @@ def _checked(labels, unknown, y_pred, padding_id):
             with tf.control_dependencies(checks):
                 return tf.identity(labels)
     if _holds(unknown):
-        ends = (
-            ops.convert_to_numpy(ops.min(labels)),
-            ops.convert_to_numpy(ops.max(labels)),
-        )
-        raise ValueError(f"{wanted} {ends[0]} and {ends[1]}. {way_out}")
+        labels = ops.convert_to_numpy(labels)
+        raise ValueError(f"{wanted} {labels.min()} and {labels.max()}. {way_out}")
     return labels
 
 

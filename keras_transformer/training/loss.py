@@ -35,7 +35,8 @@ class MaskedCrossentropy(keras.losses.Loss):
         dtype: Dtype of the result, if it is wider than float32.
 
     Call arguments:
-        y_true: Labels `(B, T)` or `(B, T, 1)`, integers from 0 to V - 1 or `padding_id`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
+            `padding_id`.
         y_pred: Logits `(B, T, V)`. Tokens that their Keras mask excludes are no real
             ones.
         sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of

@@ -48,7 +48,8 @@ class MaskedAccuracy(_TokenMean):
         name: Name of the metric.
 
     Call arguments:
-        y_true: Labels `(B, T)` or `(B, T, 1)`, integers from 0 to V - 1 or `padding_id`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
+            `padding_id`.
         y_pred: Logits or probabilities `(B, T, V)`. Tokens that their Keras mask
             excludes don't count.
         sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
@@ -81,7 +82,8 @@ class MaskedPerplexity(_TokenMean):
         name: Name of the metric.
 
     Call arguments:
-        y_true: Labels `(B, T)` or `(B, T, 1)`, integers from 0 to V - 1 or `padding_id`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
+            `padding_id`.
         y_pred: Logits `(B, T, V)`. Tokens that their Keras mask excludes don't count.
         sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
             tokens.
