@@ -125,6 +125,16 @@ def _without_last_axis_of_1(y_true, y_pred):
             f"axis, {wanted} or {(*wanted, 1)}; received y_true of the shape {found}, "
             f"y_pred of the shape {tuple(y_pred.shape)}.{way_out if one_hot else ''}"
         )
+    if None in (*y_true.shape, *wanted):
+        # A graph of TensorFlow's, which learns the shapes when it runs.
+        import tensorflow as tf
+
+        words = "y_true must have the shape of y_pred without its last axis."
+        check = tf.debugging.assert_equal(
+            tf.shape(y_true), tf.shape(y_pred)[:-1], words
+        )
+        with tf.control_dependencies([check]):
+            return tf.identity(y_true)
     return y_true
 
 
@@ -143,18 +153,11 @@ def _checked(labels, unknown, y_pred, padding_id):
 
         if not tf.executing_eagerly():
             # XLA compiles no assertions: there the losses are NaN.
-            checks = [
-                tf.debugging.Assert(
-                    tf.logical_not(tf.reduce_any(unknown)),
-                    [wanted, tf.reduce_min(labels), tf.reduce_max(labels), way_out],
-                ),
-                tf.debugging.assert_equal(
-                    tf.shape(labels),
-                    tf.shape(y_pred)[:-1],
-                    "y_true must have the shape of y_pred without its last axis.",
-                ),
-            ]
-            with tf.control_dependencies(checks):
+            check = tf.debugging.Assert(
+                tf.logical_not(tf.reduce_any(unknown)),
+                [wanted, tf.reduce_min(labels), tf.reduce_max(labels), way_out],
+            )
+            with tf.control_dependencies([check]):
                 return tf.identity(labels)
     if _holds(unknown):
         labels = ops.convert_to_numpy(labels)

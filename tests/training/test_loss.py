@@ -4,6 +4,7 @@ Runs on every backend of Keras; see tests/test_backends.py.
 """
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -180,7 +181,13 @@ def test_a_graph_of_unknown_shapes_refuses_labels_of_another_length():
         tf.TensorSpec((None, None), tf.int32),
         tf.TensorSpec((None, None, 6), tf.float32),
     ]
-    loss = tf.function(MaskedCrossentropy(), input_signature=signature)
+
+    @functools.partial(tf.function, input_signature=signature)
+    def loss(labels, logits):
+        logits = tf.identity(logits)
+        logits._keras_mask = tf.ones(tf.shape(logits)[:-1], "bool")
+        return MaskedCrossentropy()(labels, logits)
+
     for shape in ((2, 3), (1, 1), (4, 2)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="y_true must have"):
             loss(tf.ones(shape, tf.int32), tf.constant(LOGITS))
