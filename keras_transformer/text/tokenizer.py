@@ -253,8 +253,7 @@ def _is_tsv(path):
 def _parts(line):
     """A line in parts that SentencePiece takes, cut at spaces where there are any.
 
-    It leaves out lines of more than 1 MiB in silence, and fails on words of 65,536
-    characters.
+    It leaves out lines that are longer than `max_sentence_length`, in silence.
     """
     start = 0
     while len(line) - start > _LONGEST_PART:
