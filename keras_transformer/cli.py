@@ -254,9 +254,11 @@ def _train(options):
 
 
 def _translate(options):
+    from keras_transformer.text import read_lines
+
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")
-    texts = options.texts or list(_lines_of_standard_input())
+    texts = options.texts or list(read_lines(_standard_input()))
     if not texts:
         raise ValueError("standard input is empty: it holds no text to translate.")
     for answer in _load(options.folder).translate(texts, **_search(options)):
@@ -264,20 +266,12 @@ def _translate(options):
         print(*answer.splitlines())
 
 
-def _lines_of_standard_input():
+def _standard_input():
     if sys.stdin is None or sys.stdin.closed:
         raise ValueError(
             "standard input is closed; give texts as arguments, or pipe lines to it."
         )
-    for number, line in enumerate(getattr(sys.stdin, "buffer", sys.stdin), start=1):
-        line = line.encode("utf-8") if isinstance(line, str) else line
-        try:
-            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"standard input, line {number}: not valid UTF-8 ({error.reason} at "
-                f"byte {error.start + 1})."
-            ) from None
+    return sys.stdin.buffer
 
 
 def _evaluate(options):

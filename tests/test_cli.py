@@ -48,6 +48,24 @@ def test_translates_the_lines_of_standard_input(saved, type_in, capsys):
     assert capsys.readouterr().out == "".join(f"{answer}\n" for answer in expected)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_text(folder, monkeypatch, capsys, tmp_path):
+    given = []
+
+    def repeat(self, texts, **options):
+        given.extend(texts)
+        return texts
+
+    monkeypatch.setattr(kt.Translator, "translate", repeat)
+    text = "\ufeffthe dog\r\na cat\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), "utf-8"))
+    main(["translate", folder])
+    assert given == ["the dog", "a cat"]
+    for name, content in (("marked", text), ("plain", b"the dog\na cat\n")):
+        (tmp_path / name).write_bytes(content)
+    main(["evaluate", folder, str(tmp_path / "marked"), str(tmp_path / "plain")])
+    assert "exact match 100.00%" in capsys.readouterr().out
+
+
 def test_every_answer_is_one_line(folder, monkeypatch, capsys):
     monkeypatch.setattr(
         kt.Translator,
@@ -176,7 +194,7 @@ def test_errors_of_use_are_one_line_and_code_2(
 def test_a_closed_standard_input_is_one_line_and_code_2(folder, type_in, capsys):
     for content, words in (
         (None, "standard input is closed"),
-        (b"one\n\xff\n", "standard input, line 2: not valid UTF-8"),
+        (b"one\n\xff\n", "line 2: not valid UTF-8"),
     ):
         type_in(content)
         with pytest.raises(SystemExit) as stop:

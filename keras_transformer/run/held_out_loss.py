@@ -1,7 +1,5 @@
 """Loss on held-out sentences during training."""
 
-import warnings
-
 import keras
 
 
@@ -24,9 +22,6 @@ class HeldOutLoss(keras.callbacks.Callback):
         self.batches = batches
 
     def on_epoch_end(self, epoch, logs=None):
-        with warnings.catch_warnings():
-            # Keras 3.15 warns of batches that end, if it can't know when they will.
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            found = self.model.evaluate(self.batches, return_dict=True, verbose=0)
+        found = self.model.evaluate(self.batches, return_dict=True, verbose=0)
         if logs is not None:
             logs.update({f"val_{name}": value for name, value in found.items()})

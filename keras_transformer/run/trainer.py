@@ -130,6 +130,8 @@ def _go_on(run, strategy, verbose):
                 epochs=end,
                 steps_per_epoch=steps_per_epoch * config.accumulation_steps,
                 callbacks=[*until_saved, signals, *after],
+                # The batches come in the order of the seed.
+                shuffle=False,
                 verbose=verbose,
             )
     finally:
