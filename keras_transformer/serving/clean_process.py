@@ -26,20 +26,27 @@ answer = {name: plain(value.tolist()) for name, value in found.items()}
 json.dump(answer, open(request["to"], "w", encoding="utf-8"))
 """
 
-# Writes a line for each step, so that a process that ends tells how far it came.
+# Writes a line for each step, so that a process that ends tells how far it came. Python's
+# loader refuses a model without variables, which the server's takes as it is.
 _TRIAL = """
-import base64, json, sys
+import base64, json, os, sys
 import tensorflow as tf, tensorflow_text
 from tensorflow.core.framework import tensor_pb2
+from tensorflow.python.saved_model import loader_impl
 request = json.load(sys.stdin)
 steps = open(request["to"], "w", encoding="utf-8")
 def step(**what):
     print(json.dumps(what), file=steps, flush=True)
 def words(error):
     return str(getattr(error, "message", None) or error).splitlines()[0][:500]
-with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
     try:
-        meta = tf.compat.v1.saved_model.load(session, ["serve"], request["path"])
+        loader = loader_impl.SavedModelLoader(request["path"])
+        saver, _ = loader.load_graph(graph, ["serve"])
+        if os.path.exists(request["path"] + "/variables/variables.index"):
+            loader.restore_variables(session, saver)
+        loader.run_init_ops(session, ["serve"])
+        meta = loader.get_meta_graph_def_from_tags(["serve"])
     except Exception as error:
         step(load=words(error))
         sys.exit()
