@@ -26,8 +26,8 @@ answer = {name: plain(value.tolist()) for name, value in found.items()}
 json.dump(answer, open(request["to"], "w", encoding="utf-8"))
 """
 
-# Writes a line for each step, so that a process that ends tells how far it came. Python's
-# loader refuses a model without variables, which the server's takes as it is.
+# Writes a line for each step, so that a process that ends tells how far it came.
+# Python's loader refuses a model without variables, which the server's takes as it is.
 _TRIAL = """
 import base64, json, os, sys
 import tensorflow as tf, tensorflow_text
@@ -38,7 +38,7 @@ steps = open(request["to"], "w", encoding="utf-8")
 def step(**what):
     print(json.dumps(what), file=steps, flush=True)
 def words(error):
-    return str(getattr(error, "message", None) or error).splitlines()[0][:500]
+    return " ".join(str(getattr(error, "message", None) or error).split())[:500]
 with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
     try:
         loader = loader_impl.SavedModelLoader(request["path"])

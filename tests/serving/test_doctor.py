@@ -690,6 +690,7 @@ def test_loading_shows_what_no_file_does(model):
     (finding,) = findings
     assert finding.severity == STOPS
     assert finding.startswith("score: A request of the warm-up fails:")
+    assert "Could not find variable" in finding
 
 
 def test_a_load_that_fails_ends_or_hangs_is_a_finding(model, monkeypatch):

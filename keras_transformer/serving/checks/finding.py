@@ -66,22 +66,32 @@ class Version:
         ]
 
     def reached(self, tensors):
-        """Nodes and functions that are run for tensors of the graph, given by name."""
-        waiting = [self.nodes.get(_node_name(name)) for name in tensors]
-        seen = set()
+        """Nodes and functions that are run for tensors of the graph, given by name.
+
+        A function is followed by all nodes in it.
+        """
+        waiting = [_node_name(name) for name in tensors]
+        nodes, functions = set(), set()
+        calls = []
         while waiting:
-            part = waiting.pop()
-            if part is None or id(part) in seen:
+            name = waiting.pop()
+            if name not in self.nodes or name in nodes:
                 continue
-            seen.add(id(part))
-            yield part
-            if hasattr(part, "node_def"):
-                waiting.extend(part.node_def)
+            nodes.add(name)
+            node = self.nodes[name]
+            yield node
+            waiting.extend(map(_node_name, node.input))
+            calls.extend(called_by(node))
+        while calls:
+            name = calls.pop()
+            if name not in self.functions or name in functions:
                 continue
-            waiting.extend(self.functions.get(name) for name in called_by(part))
-            # Inputs of a function's nodes are in the function, which is all taken.
-            if self.nodes.get(part.name) is part:
-                waiting.extend(self.nodes.get(_node_name(each)) for each in part.input)
+            functions.add(name)
+            function = self.functions[name]
+            yield function
+            for node in function.node_def:
+                yield node
+                calls.extend(called_by(node))
 
 
 def called_by(node):
