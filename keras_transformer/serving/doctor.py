@@ -1,10 +1,26 @@
 """What would stop a SavedModel in the stock server."""
 
-from keras_transformer.serving.checks import CHECKS
 from keras_transformer.serving.checks.finding import FAILS, SEVERITIES, Finding
 from keras_transformer.serving.checks.folders import find_version, read_version
-from keras_transformer.serving.checks.interface import batching_notes
+from keras_transformer.serving.checks.graph import (
+    check_operations,
+    check_processor,
+    check_xla,
+)
+from keras_transformer.serving.checks.interface import batching_notes, check_signatures
 from keras_transformer.serving.checks.load import check_load
+from keras_transformer.serving.checks.stored import check_assets, check_variables
+from keras_transformer.serving.checks.warmup_file import check_warmup
+
+CHECKS = (
+    check_variables,
+    check_assets,
+    check_operations,
+    check_processor,
+    check_xla,
+    check_signatures,
+    check_warmup,
+)
 
 
 def diagnose(path, *, load=False):

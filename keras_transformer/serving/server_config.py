@@ -12,6 +12,7 @@ from keras_transformer.serving.checks.folders import (
     read_version,
     version_number,
 )
+from keras_transformer.serving.checks.request import request_rows
 from keras_transformer.serving.checks.stored import check_variables
 from keras_transformer.serving.doctor import diagnose
 from keras_transformer.serving.server_files import (
@@ -22,7 +23,7 @@ from keras_transformer.serving.server_files import (
     KUBERNETES,
     MONITORING,
 )
-from keras_transformer.serving.warmup import read_logs, request_rows
+from keras_transformer.serving.warmup import read_logs
 
 # The newest whose image is known to exist. It loads what TensorFlow 2.21 exports.
 IMAGE = "tensorflow/serving:2.20.0"

@@ -2,9 +2,11 @@
 
 import pathlib
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf import message
+
+from keras_transformer.serving.checks.folders import read_version
+from keras_transformer.serving.checks.request import request_problem
 
 WARMUP_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 # What the server reads at most.
@@ -90,76 +92,6 @@ def read_logs(path):
         ) from error
 
 
-def request_problem(request, signatures):
-    """Why a server refuses a `PredictRequest`, in words; None if it doesn't.
-
-    Args:
-        request: The request.
-        signatures: The export's `SignatureDef`s by name.
-    """
-    name = request.model_spec.signature_name or "serving_default"
-    if name not in signatures:
-        known = ", ".join(sorted(signatures)) or "none at all"
-        return f"the signature {name!r} isn't in the export, which has {known}"
-    signature = signatures[name]
-    if missing := set(signature.inputs) - set(request.inputs) - set(signature.defaults):
-        return f"{name} needs {', '.join(sorted(missing))} too"
-    for key, value in sorted(request.inputs.items()):
-        if key not in signature.inputs:
-            return f"{name} has no input {key!r}"
-        info = signature.inputs[key]
-        if value.dtype != info.dtype:
-            wanted, found = (_dtype_name(each.dtype) for each in (info, value))
-            return f"{name} takes {wanted} for {key!r}, not {found}"
-        shape = tf.TensorShape(value.tensor_shape)
-        wanted = tf.TensorShape(info.tensor_shape)
-        if not wanted.is_compatible_with(shape):
-            return f"{name} takes the shape {wanted} for {key!r}, not {shape}"
-        try:
-            tf.make_ndarray(value)
-        except (ValueError, TypeError):
-            return f"the values of {key!r} aren't as many as its shape {shape} says"
-    return None
-
-
-def batching_problem(request, signatures):
-    """Why a server with batching refuses a request that is right otherwise, or None."""
-    signature = signatures[request.model_spec.signature_name or "serving_default"]
-    inputs = {**signature.defaults, **request.inputs}
-    rows = {name: request_rows(inputs[name]) for name in sorted(signature.inputs)}
-    if 0 in rows.values():
-        return "it has no row, and a server with batching never answers such a request"
-    if len(set(rows.values())) > 1:
-        return (
-            f"its inputs have unequal numbers of rows, {rows}, which a server with "
-            "batching refuses"
-        )
-    return None
-
-
-def request_rows(value):
-    """The first dimension of a `TensorProto`; None for a scalar."""
-    sizes = [dim.size for dim in value.tensor_shape.dim]
-    return sizes[0] if sizes else None
-
-
-def sample_request(signature):
-    """Made-up `TensorProto`s for all inputs of a signature, of one row."""
-    inputs = {}
-    for name, info in signature.inputs.items():
-        if name in signature.defaults:
-            inputs[name] = signature.defaults[name]
-            continue
-        dtype = tf.as_dtype(info.dtype)
-        shape = [1] if info.tensor_shape.unknown_rank else info.tensor_shape.dim
-        sizes = [
-            1 if getattr(d, "size", 1) < 0 else getattr(d, "size", 1) for d in shape
-        ]
-        value = np.full(sizes, b"a" if dtype == tf.string else 1)
-        inputs[name] = tf.make_tensor_proto(value, dtype, sizes)
-    return inputs
-
-
 def _check_request(version, number, request, xla):
     name = request.model_spec.signature_name or "serving_default"
     problem = request_problem(request, version.signatures)
@@ -176,15 +108,6 @@ def _check_request(version, number, request, xla):
 
 def _version(path):
     """The export that requests are for, or None if there is none to read."""
-    from keras_transformer.serving.checks.folders import read_version
-
     if not (pathlib.Path(path) / "saved_model.pb").is_file():
         return None
     return read_version(pathlib.Path(path))[0]
-
-
-def _dtype_name(number):
-    try:
-        return tf.as_dtype(number).name
-    except TypeError:
-        return f"dtype {number}"

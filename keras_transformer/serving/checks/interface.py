@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_transformer.serving.checks.finding import ADVICE, FAILS, Finding
+from keras_transformer.serving.checks.request import dtype_name
 
 _LENGTHS = {"source_length", "length", "lengths", "attention_mask", "mask"}
 # What JSON has no way to write, nor a request to hold.
@@ -38,7 +39,8 @@ def check_signatures(version):
                 what = f"{name}: {side} {key!r}"
                 yield from _tensor_findings(version, what, info)
                 if info.WhichOneof("encoding") == "name":
-                    yield from _shape_findings(what, info.tensor_shape)
+                    is_option = side == "input" and key in signature.defaults
+                    yield from _shape_findings(what, info.tensor_shape, is_option)
         yield from _default_findings(name, signature)
         yield from _length_findings(name, signature)
 
@@ -92,16 +94,16 @@ def _tensor_findings(version, what, info):
             "fails. Export the model again.",
         )
     elif found not in (0, info.dtype):
-        named, own = (_dtype_name(dtype) for dtype in (info.dtype, found))
+        named, own = (dtype_name(dtype) for dtype in (info.dtype, found))
         yield Finding(
             FAILS,
             f"{what} is said to be {named}, but the graph's tensor is {own}: each "
             "request fails. Export the model again.",
         )
-    elif _dtype_name(info.dtype).startswith(_NOT_IN_JSON):
+    elif dtype_name(info.dtype).startswith(_NOT_IN_JSON):
         yield Finding(
             ADVICE,
-            f"{what} is {_dtype_name(info.dtype)}, which JSON can't hold: use gRPC.",
+            f"{what} is {dtype_name(info.dtype)}, which JSON can't hold: use gRPC.",
         )
 
 
@@ -121,14 +123,7 @@ def _dtype_in_graph(version, tensor):
     return node.attr[key].type if known and key in node.attr else 0
 
 
-def _dtype_name(number):
-    try:
-        return tf.as_dtype(number).name
-    except TypeError:
-        return f"dtype {number}"
-
-
-def _shape_findings(what, shape):
+def _shape_findings(what, shape, is_option):
     if shape.unknown_rank:
         yield Finding(ADVICE, f"{what} has a shape of unknown rank.")
     elif not shape.dim:
@@ -137,7 +132,7 @@ def _shape_findings(what, shape):
             f"{what} is a scalar, without a batch dimension: batching and REST rows "
             "need one first.",
         )
-    elif shape.dim[0].size >= 0:
+    elif shape.dim[0].size >= 0 and not is_option:
         yield Finding(
             FAILS,
             f"{what}: the batch dimension is always {shape.dim[0].size}, so that the "
@@ -151,7 +146,7 @@ def _default_findings(name, signature):
         if info is None:
             problem = "is of no input"
         elif value.dtype != info.dtype:
-            problem = f"is {_dtype_name(value.dtype)} for {_dtype_name(info.dtype)}"
+            problem = f"is {dtype_name(value.dtype)} for {dtype_name(info.dtype)}"
         elif not tf.TensorShape(info.tensor_shape).is_compatible_with(
             tf.TensorShape(value.tensor_shape)
         ):

@@ -4,13 +4,13 @@ import base64
 import subprocess
 
 from keras_transformer.serving.checks.finding import FAILS, STOPS, Finding
-from keras_transformer.serving.clean_process import try_in_clean_process
-from keras_transformer.serving.warmup import (
+from keras_transformer.serving.checks.request import (
     batching_problem,
-    read_logs,
     request_problem,
     sample_request,
 )
+from keras_transformer.serving.clean_process import try_in_clean_process
+from keras_transformer.serving.warmup import read_logs
 
 
 def check_load(version, timeout=600):

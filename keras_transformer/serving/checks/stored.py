@@ -96,20 +96,26 @@ def check_assets(version):
 def _restored(version):
     """Dtypes by name of the variables that loading reads."""
     names = {}
-    operation = version.meta.saver_def.restore_op_name
-    for part in version.reached([operation]):
-        nodes = getattr(part, "node_def", None) or version.nodes.values()
-        constants = {node.name: node for node in nodes if node.op == "Const"}
-        for node in nodes:
-            if node.op != "RestoreV2":
-                continue
-            constant = constants.get(node.input[1].split(":")[0])
-            if constant is not None:
-                keys = tf.make_ndarray(constant.attr["value"].tensor).reshape(-1)
-                types = map(tf.as_dtype, node.attr["dtypes"].list.type)
-                names.update(zip((key.decode() for key in keys), types))
+    for part in version.reached([version.meta.saver_def.restore_op_name]):
+        if hasattr(part, "node_def"):
+            scope = {node.name: node for node in part.node_def}
+            names.update(_read_by(scope, scope.values()))
+        else:
+            names.update(_read_by(version.nodes, [part]))
     names.pop(_OBJECTS, None)
     return names
+
+
+def _read_by(scope, nodes):
+    """Pairs of name and dtype of what is read by those among nodes that restore."""
+    for node in nodes:
+        if node.op != "RestoreV2":
+            continue
+        constant = scope.get(node.input[1].split(":")[0])
+        if constant is not None and constant.op == "Const":
+            keys = tf.make_ndarray(constant.attr["value"].tensor).reshape(-1)
+            types = map(tf.as_dtype, node.attr["dtypes"].list.type)
+            yield from zip((key.decode() for key in keys), types)
 
 
 def _shape_findings(version, reader, shapes):

@@ -1,12 +1,11 @@
 """The warm-up: a request that fails there keeps the server from loading the model."""
 
 from keras_transformer.serving.checks.finding import ADVICE, STOPS, Finding
-from keras_transformer.serving.warmup import (
-    MOST_REQUESTS,
+from keras_transformer.serving.checks.request import (
     batching_problem,
-    read_logs,
     request_problem,
 )
+from keras_transformer.serving.warmup import MOST_REQUESTS, read_logs
 
 _THEN = (
     "The server doesn't load a model whose warm-up fails, and tries again and again. "
