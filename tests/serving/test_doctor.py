@@ -367,7 +367,7 @@ BAD = {
         STOPS,
         "vocabulary.txt is missing",
     ),
-    "asset empty": (file(ASSET, lambda x: b""), ADVICE, "vocabulary.txt is empty"),
+    "asset empty": (file(ASSET, lambda x: b""), STOPS, "vocabulary.txt is empty"),
     # The warm-up.
     "no warm-up": (removed("assets.extra"), ADVICE, "No warm-up"),
     "warm-up empty": (file(WARMUP, lambda x: b""), ADVICE, "No warm-up"),

@@ -88,8 +88,14 @@ def check_assets(version):
                 STOPS, f"The asset {file} is missing: the graph reads it. {_ANEW}"
             )
         elif not file.stat().st_size:
+            # A table of words can't be made of nothing; who else reads it may do so.
+            tables = any(
+                node.op.startswith("InitializeTableFromTextFile")
+                for node in version.all_nodes()
+            )
             yield Finding(
-                ADVICE, f"The asset {file} is empty, as after a cut copy. {_ANEW}"
+                STOPS if tables else ADVICE,
+                f"The asset {file} is empty, as after a cut copy. {_ANEW}",
             )
 
 
