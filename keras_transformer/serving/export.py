@@ -11,6 +11,7 @@ from keras_transformer.decoding.generate import check_search
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.serving.checks.folders import version_number
 from keras_transformer.serving.clean_process import ask_in_clean_process
+from keras_transformer.serving.constants import merge_constants
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.generation import GenerationSignatures
 from keras_transformer.serving.signatures import WEIGHTS
@@ -157,6 +158,7 @@ def export_saved_model(
             signatures=functions,
             options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
+        merge_constants(aside)
         # A warm-up that fails keeps the server from loading the model.
         buckets = xla_buckets if xla_warmup else ()
         requests = [

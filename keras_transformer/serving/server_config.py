@@ -1,6 +1,7 @@
 """Ready configuration of a stock TF Serving: Docker's and Kubernetes's."""
 
 import json
+import math
 import pathlib
 import re
 import textwrap
@@ -79,7 +80,7 @@ def write_server_config(
         ("rest_threads", rest_threads),
     ):
         check_positive(name, value)
-    if memory is not None and not memory > 0:
+    if memory is not None and not 0 < memory < math.inf:
         raise ValueError(
             f"memory must be a positive number of gigabytes; received {memory!r}."
         )
@@ -102,9 +103,10 @@ def write_server_config(
 
 
 def _models(folder):
-    """Names of the folders that hold a SavedModel, in a version or beside them."""
-    files = (*folder.glob("*/saved_model.pb"), *folder.glob("*/*/saved_model.pb"))
-    names = sorted({file.relative_to(folder).parts[0] for file in files})
+    """Names of the folders that hold a SavedModel or a part of one."""
+    patterns = ("*/saved_model.pb", "*/*/saved_model.pb", "*/*/variables")
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    names = sorted({path.relative_to(folder).parts[0] for path in found})
     if not names:
         raise ValueError(
             f"folder={str(folder)!r} holds no exported model: no NAME/1/saved_model.pb."

@@ -220,7 +220,6 @@ class TranslationSignatures(SearchSignatures):
         end = tf.fill([ids.nrows(), 1], tokenizer.end_id)
         return tf.concat([ids, end], axis=1).to_tensor()
 
-    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def _explain(self, source_ids, target_ids):
         start_id = self._text_model.target_tokenizer.start_id
         with self._model_in_use():

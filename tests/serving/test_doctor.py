@@ -9,13 +9,14 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from keras_transformer.cli import main
 from keras_transformer.serving import diagnose, write_warmup
 from keras_transformer.serving.checks import graph, load
 from keras_transformer.serving.checks.finding import ADVICE, FAILS, STOPS
+from keras_transformer.serving.checks.request import request_problem, sample_request
 from keras_transformer.serving.doctor import serving_notes
 
 TEXTS = tf.TensorSpec([None], tf.string, name="text")
@@ -691,6 +692,19 @@ def test_loading_shows_what_no_file_does(model):
     assert finding.severity == STOPS
     assert finding.startswith("score: A request of the warm-up fails:")
     assert "Could not find variable" in finding
+
+
+@pytest.mark.parametrize("dtype", ["string", "bool", "int64", "bfloat16", "float32"])
+def test_made_up_requests_are_ones_that_the_signature_takes(dtype):
+    definition = meta_graph_pb2.SignatureDef()
+    info = definition.inputs["x"]
+    info.dtype = tf.as_dtype(dtype).as_datatype_enum
+    info.tensor_shape.CopyFrom(tf.TensorShape([None, 3]).as_proto())
+    request = predict_pb2.PredictRequest()
+    for name, value in sample_request(definition).items():
+        request.inputs[name].CopyFrom(value)
+    assert request_problem(request, {"serving_default": definition}) is None
+    assert tf.make_ndarray(request.inputs["x"]).shape == (1, 3)
 
 
 def test_a_load_that_fails_ends_or_hangs_is_a_finding(model, monkeypatch):

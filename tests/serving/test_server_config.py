@@ -264,6 +264,7 @@ def cut(path):
         ),
         (lambda model: shutil.rmtree(model / "1" / "variables"), "fails each request"),
         (lambda model: (model / "2").mkdir(), "has no saved_model.pb"),
+        (lambda model: (model / "1/saved_model.pb").unlink(), "has no saved_model.pb"),
         (lambda model: (model / "1").rename(model / "v1"), "looks for versions"),
         (
             lambda model: cut(model / "1/assets.extra/tf_serving_warmup_requests"),
@@ -298,6 +299,7 @@ def test_names_that_are_no_address_are_refused(models, name):
         ({"rest_threads": 2.5}, "rest_threads=2.5"),
         ({"memory": 0}, "received 0"),
         ({"memory": float("nan")}, "received nan"),
+        ({"memory": float("inf")}, "received inf"),
         ({"image": "a b"}, "received 'a b'"),
         ({"image": ""}, "received ''"),
     ],

@@ -52,7 +52,7 @@ def batching_notes(version):
         A list of strings.
     """
     notes = [
-        'A request without a row, such as {"inputs": {"text": []}}, is never '
+        'An empty batch, such as {"inputs": {"text": []}}, is never '
         "answered by a server with batching, and keeps one of its threads for good: "
         "clients may not send any, and a proxy can refuse them.",
     ]

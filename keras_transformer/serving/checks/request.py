@@ -64,12 +64,10 @@ def sample_request(signature):
         if name in signature.defaults:
             inputs[name] = signature.defaults[name]
             continue
-        dtype = tf.as_dtype(info.dtype)
-        shape = [1] if info.tensor_shape.unknown_rank else info.tensor_shape.dim
-        sizes = [
-            1 if getattr(d, "size", 1) < 0 else getattr(d, "size", 1) for d in shape
-        ]
-        value = np.full(sizes, b"a" if dtype == tf.string else 1)
+        dtype, shape = tf.as_dtype(info.dtype), info.tensor_shape
+        sizes = [1] if shape.unknown_rank else [max(dim.size, 1) for dim in shape.dim]
+        kind = "S1" if dtype == tf.string else dtype.as_numpy_dtype
+        value = np.full(sizes, b"a" if dtype == tf.string else 1, kind)
         inputs[name] = tf.make_tensor_proto(value, dtype, sizes)
     return inputs
 
