@@ -54,12 +54,12 @@ def test_the_fingerprint_is_the_new_graph_s(copy):
     before = tf.saved_model.experimental.read_fingerprint(copy)
     merge_constants(copy)
     after = tf.saved_model.experimental.read_fingerprint(copy)
-    assert after.graph_def_program_hash != before.graph_def_program_hash
+    assert after.saved_model_checksum != before.saved_model_checksum
     assert after.signature_def_hash == before.signature_def_hash
     # What is merged stays as it is.
     merge_constants(copy)
     again = tf.saved_model.experimental.read_fingerprint(copy)
-    assert again.graph_def_program_hash == after.graph_def_program_hash
+    assert again.saved_model_checksum == after.saved_model_checksum
 
 
 def test_an_export_has_one_of_each_constant(saved_path, meta_graph):
