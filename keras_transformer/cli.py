@@ -153,12 +153,25 @@ def _parser():
         default=1,
         help="share a batch out to so many searches, for as many inter-op threads",
     )
+    export.add_argument(
+        "--xla-warmup",
+        action="store_true",
+        help="warm these up too: a server without XLA won't load the model then",
+    )
+    export.add_argument(
+        "--keep", type=int, help="delete all versions but the newest so many"
+    )
     _search_options(export)
 
     doctor = _command(
         commands, "doctor", _doctor, "say what would stop a SavedModel in TF Serving"
     )
     doctor.add_argument("folder", help="a SavedModel, or the folder of its versions")
+    doctor.add_argument(
+        "--load",
+        action="store_true",
+        help="load it in a process of its own, and ask each signature",
+    )
 
     server = _command(
         commands, "server-config", _server_config, "write TF Serving's configuration"
@@ -167,6 +180,16 @@ def _parser():
     server.add_argument("--max-batch-size", type=int, default=32)
     server.add_argument("--threads", type=int, default=2)
     server.add_argument("--xla", action="store_true", help="for the _xla signatures")
+    server.add_argument(
+        "--publish",
+        action="store_true",
+        help="let other machines reach the ports; there is no authentication",
+    )
+    server.add_argument("--image", help="the server's image")
+    server.add_argument("--memory", type=float, help="limit in gigabytes")
+    server.add_argument(
+        "--rest-threads", type=int, default=64, help="requests by REST at a time"
+    )
 
     plot = _command(commands, "plot", _plot, "draw positions, attention or training")
     plot.add_argument(
@@ -300,6 +323,8 @@ def _export(options):
             signatures=options.signatures,
             xla_buckets=options.xla_buckets,
             parallel_searches=options.parallel_searches,
+            xla_warmup=options.xla_warmup,
+            keep=options.keep,
             verify=True,
             **_search(options),
         )
@@ -320,12 +345,14 @@ def _bucket(text):
 
 
 def _doctor(options):
-    from keras_transformer.serving import diagnose
+    from keras_transformer.serving.doctor import diagnose, serving_notes
 
-    problems = diagnose(options.folder)
-    for problem in problems:
-        print(f"- {problem}")
-    if problems:
+    findings = diagnose(options.folder, load=options.load)
+    for finding in findings:
+        print(f"- {finding.severity}: {finding}")
+    for note in serving_notes(options.folder):
+        print(f"note: {note}", file=sys.stderr)
+    if any(finding.severity != "advice" for finding in findings):
         raise SystemExit(1)
     print("Nothing that would stop it.")
 
@@ -333,8 +360,16 @@ def _doctor(options):
 def _server_config(options):
     from keras_transformer.serving import write_server_config
 
+    image = {"image": options.image} if options.image else {}
     names = write_server_config(
-        options.folder, options.max_batch_size, options.threads, options.xla
+        options.folder,
+        options.max_batch_size,
+        options.threads,
+        options.xla,
+        publish=options.publish,
+        memory=options.memory,
+        rest_threads=options.rest_threads,
+        **image,
     )
     print(f"{options.folder}: configuration for {', '.join(names)}")
 
