@@ -23,7 +23,7 @@ from keras_transformer.layers.attention_position import (
 )
 from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.core import Dense, Dropout, reorder_axes
-from keras_transformer.layers.dtypes import at_least_float32
+from keras_transformer.layers.dtypes import at_least_float32, matmul
 from keras_transformer.layers.masks import (
     MASKED_SCORE,
     causal_mask,
@@ -413,7 +413,7 @@ class MultiHeadAttention(CheckedLayer):
         drops = training and self.dropout > 0
         adds_to_context = position is not None and position.adds_to_context
         needs_weights = return_scores or drops or adds_to_context
-        if not needs_weights and _has_fused_attention():
+        if not needs_weights and _has_fused_attention(self.compute_dtype):
             return self._fused_attention(queries, keys, values, bias, mask), None
         # A single query of a single sentence, as in a server's loop: products of
         # matrices so small cost more to set up than to compute.
@@ -421,10 +421,10 @@ class MultiHeadAttention(CheckedLayer):
         if single:
             scores = sum_of_products(queries, keys)[:, :, None]
         else:
-            scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+            scores = matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         scores = ops.cast(scores, at_least_float32(scores.dtype))
         if bias is not None:
-            scores = scores + bias
+            scores = scores + ops.cast(bias, scores.dtype)
         if mask is not None:
             # Not the sum with a bias of -1e9: in loops, TensorFlow 2.21 on CPU fuses
             # product and sum to an operation that gives nothing.
@@ -439,7 +439,7 @@ class MultiHeadAttention(CheckedLayer):
         if single:
             context = ops.sum(weights[:, :, 0, :, None] * values, axis=2, keepdims=True)
         else:
-            context = ops.matmul(weights, values)
+            context = matmul(weights, values)
         if adds_to_context:
             context = context + position.context_bias(weights, *positions)
         return context, scores
@@ -515,13 +515,16 @@ class MultiHeadAttention(CheckedLayer):
         return cls(**{**config, "position_encoding": position})
 
 
-def _has_fused_attention():
-    """Whether Keras's attention is faster than the steps of equation 1.
+def _has_fused_attention(dtype):
+    """Whether Keras's attention is faster than the steps of equation 1, and as exact.
 
-    Flash attention is. Without it, on CPUs, JAX takes the same steps with positions
-    before heads, an order that its products are slower in.
+    Flash attention is faster. Without it, on CPUs, JAX takes the same steps with
+    positions before heads, an order that its products are slower in. Float64 Keras
+    computes in float32 on PyTorch.
     """
     backend = keras.backend.backend()
+    if dtype == "float64":
+        return False
     if backend == "jax":
         return not keras.distribution.list_devices()[0].startswith("cpu")
     return backend == "torch"

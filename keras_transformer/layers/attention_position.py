@@ -14,7 +14,7 @@ from keras_transformer.layers.arguments import (
     get_initializer,
 )
 from keras_transformer.layers.checked_layer import CheckedLayer
-from keras_transformer.layers.dtypes import at_least_float32
+from keras_transformer.layers.dtypes import at_least_float32, matmul
 from keras_transformer.layers.position import check_sinusoid, sinusoidal_encoding
 from keras_transformer.layers.shapes import CallCheck, check_shape, check_start
 
@@ -231,19 +231,19 @@ class RelativePositionEmbedding(AttentionPosition):
         query_positions = ops.arange(ops.shape(queries)[-2], dtype="int32")
         query_positions += ops.cast(start_index, "int32")
         key_positions = ops.arange(ops.shape(keys)[-2], dtype="int32")
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        scores = matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         bias = self.score_bias(queries, query_positions, key_positions)
         return ops.cast(scores, bias.dtype) + bias
 
     def score_bias(self, queries, query_positions, key_positions):
         vectors = self._vectors(self.key_embeddings, query_positions, key_positions)
         # (T, B H, K) (T, K, S): the vectors of a query's distances serve all heads.
-        bias = ops.matmul(_rows_first(queries), ops.transpose(vectors, (0, 2, 1)))
+        bias = matmul(_rows_first(queries), ops.transpose(vectors, (0, 2, 1)))
         return ops.cast(_heads_first(bias, queries), at_least_float32(bias.dtype))
 
     def context_bias(self, weights, query_positions, key_positions):
         vectors = self._vectors(self.value_embeddings, query_positions, key_positions)
-        return _heads_first(ops.matmul(_rows_first(weights), vectors), weights)
+        return _heads_first(matmul(_rows_first(weights), vectors), weights)
 
     def _vectors(self, embeddings, query_positions, key_positions):
         """The vector of each query's distance to each key, `(T, S, K)`."""

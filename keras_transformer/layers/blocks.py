@@ -355,11 +355,15 @@ class DecoderBlock(_Block):
             )
         check.mask("decoder_sequence_mask", decoder_sequence_mask, "B T")
         check.mask("encoder_sequence_mask", encoder_sequence_mask, "B S")
-        # With a cache, axes are those of hypotheses and of positions that it has.
-        own = ("T T", "B T T", "B H T T") if cache is None else ("B N L",)
-        check.mask(
-            "decoder_attention_mask", decoder_attention_mask, *own, broadcasts=True
-        )
+        if cache is None:
+            check.mask(
+                "decoder_attention_mask",
+                decoder_attention_mask,
+                *("T T", "B T T", "B H T T"),
+                broadcasts=True,
+            )
+        else:
+            CallCheck().mask("decoder_attention_mask", decoder_attention_mask, "B N S")
         forms = "T S", "B T S", "B H T S"
         check.mask(
             "encoder_attention_mask", encoder_attention_mask, *forms, broadcasts=True

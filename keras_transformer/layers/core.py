@@ -203,6 +203,9 @@ class LayerNormalization(StaysFloat, keras.layers.LayerNormalization):
             normalize = _normalize_row
         elif keras.backend.backend() == "tensorflow":
             normalize = _normalize_with_gradient if training else _normalize
+        elif self.compute_dtype == "float64":
+            # Keras's own computes in float32 on JAX.
+            normalize = _normalize
         is_last_axis = self.axis in ([-1], [len(inputs.shape) - 1])
         if not (normalize and self.center and self.scale and is_last_axis):
             return super().call(inputs)

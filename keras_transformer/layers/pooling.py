@@ -53,9 +53,10 @@ class MaskedPooling(CheckedLayer):
         check.mask("mask", mask, "B S")
 
     def call(self, inputs, mask=None):
+        # There may be no position at all.
+        one_more = ((0, 0), (0, 1), (0, 0))
         if self.pooling == "first":
-            # Padded, as there may be no position at all.
-            return ops.pad(inputs, ((0, 0), (0, 1), (0, 0)))[:, 0]
+            return ops.pad(inputs, one_more)[:, 0]
         mask = combined_mask(inputs, mask)
         if mask is None:
             mask = ops.ones(ops.shape(inputs)[:2], "bool")
@@ -65,11 +66,13 @@ class MaskedPooling(CheckedLayer):
             dtype = at_least_float32(inputs.dtype)
             real = ops.cast(real, dtype)
             total = ops.sum(ops.cast(inputs, dtype) * real, axis=1)
-            mean = ops.divide_no_nan(total, ops.sum(real, axis=1))
-            return ops.cast(mean, inputs.dtype)
+            count = ops.maximum(ops.sum(real, axis=1), 1)
+            return ops.cast(total / count, inputs.dtype)
         lowest = ops.where(real, inputs, -math.inf)
+        lowest = ops.pad(lowest, one_more, constant_values=-math.inf)
         largest = ops.max(lowest, axis=1, initial=-math.inf)
-        return ops.where(ops.any(real, axis=1), largest, ops.zeros_like(largest))
+        zeros = ops.zeros_like(lowest[:, 0])
+        return ops.where(ops.any(real, axis=1), largest, zeros)
 
     def compute_mask(self, inputs, mask=None):
         return None
