@@ -244,7 +244,7 @@ class MultiHeadAttention(CheckedLayer):
         """
         check = CallCheck()
         check.floats("value", value, "B S D")
-        check.floats("key", key, "B S Dk")
+        check.floats("key", key, "B S Dk", optional=True)
         check.mask("value_mask", value_mask, "B S")
         keys, values = self._project_value(value, key)
         if value_mask is None:

@@ -63,8 +63,8 @@ def check_attention_call(
             "num_hypotheses is for a call with a cache or projected_value; received "
             f"num_hypotheses={num_hypotheses}."
         )
-    check.floats("value", value, "B S Dv")
-    check.floats("key", key, "B S Dk")
+    check.floats("value", value, "B S Dv", optional=True)
+    check.floats("key", key, "B S Dk", optional=True)
     if value is None:
         _refuse({"value_mask": value_mask}, "value", "whose mask it is", "no")
         # The query stands for the value: its length is the keys' too.

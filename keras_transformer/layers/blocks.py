@@ -341,7 +341,7 @@ class DecoderBlock(_Block):
         check_flag("return_attention_scores", return_attention_scores)
         check = CallCheck(H=self.num_heads, D=self._width, De=self._encoder_width)
         check.floats("decoder_sequence", decoder_sequence, "B T D")
-        check.floats("encoder_sequence", encoder_sequence, "B S De")
+        check.floats("encoder_sequence", encoder_sequence, "B S De", optional=True)
         masks = {
             "decoder_sequence_mask": decoder_sequence_mask,
             "encoder_sequence_mask": encoder_sequence_mask,
@@ -465,7 +465,7 @@ class DecoderBlock(_Block):
             {"encoder_sequence_mask": encoder_sequence_mask},
         )
         check = CallCheck(De=self._encoder_width)
-        check.floats("encoder_sequence", encoder_sequence, "B S De")
+        check.floats("encoder_sequence", encoder_sequence, "B S De", optional=True)
         check.mask("encoder_sequence_mask", encoder_sequence_mask, "B S")
         cache = {"self": self.self_attention.empty_cache(batch_size, max_length)}
         if self.cross_attention is not None:

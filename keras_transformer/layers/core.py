@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.checked_layer import StaysFloat
-from keras_transformer.layers.dtypes import at_least_float32
+from keras_transformer.layers.dtypes import at_least_float32, mean
 from keras_transformer.layers.products import by_xla, product, sum_of_products
 from keras_transformer.layers.quantization import LoadsInt8, check_mode
 from keras_transformer.layers.shapes import known_sizes
@@ -229,8 +229,8 @@ def _normalize(x, gamma, beta, epsilon):
 
 def _standardized(x, epsilon):
     """`(x - mean) / deviation` and `1 / deviation`, over the last axis."""
-    centred = x - ops.mean(x, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    centred = x - mean(x)
+    variance = mean(ops.square(centred))
     scale = ops.rsqrt(variance + epsilon)
     return centred * scale, scale
 

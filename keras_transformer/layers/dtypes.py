@@ -11,11 +11,21 @@ def at_least_float32(dtype):
     )
 
 
-def matmul(x1, x2):
-    """`ops.matmul`, of float64 in float64.
+def _is_float64(x):
+    return keras.backend.standardize_dtype(x.dtype) == "float64"
 
-    Keras 3.15 multiplies float64 in float32 on PyTorch: its `result_type` of float64
-    and float64 is float32 there.
-    """
-    is_float64 = keras.backend.standardize_dtype(x1.dtype) == "float64"
-    return x1 @ x2 if is_float64 else ops.matmul(x1, x2)
+
+# Keras 3.15's `result_type` of float64 is float32 on PyTorch and JAX: its operations
+# that ask for it lose half of the digits. These two don't.
+
+
+def matmul(x1, x2):
+    """`ops.matmul`, of float64 in float64."""
+    return x1 @ x2 if _is_float64(x1) else ops.matmul(x1, x2)
+
+
+def mean(x):
+    """`ops.mean` over the last axis, which is kept, of float64 in float64."""
+    if _is_float64(x):
+        return ops.sum(x, axis=-1, keepdims=True) / x.shape[-1]
+    return ops.mean(x, axis=-1, keepdims=True)

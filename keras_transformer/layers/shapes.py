@@ -25,9 +25,9 @@ class CallCheck:
     def __init__(self, **sizes):
         self._sizes = {name: size for name, size in sizes.items() if size is not None}
 
-    def floats(self, name, value, *forms, has_width=True):
-        """A float tensor, or None; with `has_width` its last axis has a known size."""
-        if value is None:
+    def floats(self, name, value, *forms, optional=False, has_width=True):
+        """A float tensor; with `has_width` its last axis has a known size."""
+        if optional and value is None:
             return
         check_is_array(name, value, forms[0])
         dtype = dtype_name(value)
