@@ -1,6 +1,6 @@
 """Batches of no sequence and sequences of no position have answers of their shapes.
 
-test_backends.py runs this on JAX and PyTorch too.
+test_backends.py runs a part of this on JAX and PyTorch too.
 """
 
 import keras
