@@ -20,6 +20,15 @@ def check_mode(mode, config=None):
         )
 
 
+def check_not_quantized(model, purpose):
+    """Raises a ValueError for a quantized model where floats are copied."""
+    if any(layer.quantization_mode is not None for layer in model._flatten_layers()):
+        raise ValueError(
+            f"{purpose} takes a model of floats, not one after quantize(); received "
+            f"{model.name!r} with weights of int8. Quantize a copy, or afterwards."
+        )
+
+
 def quantized(values, axis):
     """int8 values, and the scales by which they are divided to give the floats."""
     quantizer = keras.quantizers.AbsMaxQuantizer(axis=axis)

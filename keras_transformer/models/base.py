@@ -18,7 +18,7 @@ from keras_transformer.layers.position import (
     LearnedPositionalEncoding,
     PositionalEncoding,
 )
-from keras_transformer.layers.quantization import check_mode
+from keras_transformer.layers.quantization import check_mode, check_not_quantized
 from keras_transformer.models.presets import PRESETS
 
 _BLOCK_ARGUMENTS = (
@@ -97,6 +97,7 @@ class TransformerModel(keras.Model):
                 "Only learned positions have a max_length; this model has "
                 f"position_encoding={self.config['position_encoding']!r}."
             )
+        check_not_quantized(self, "with_max_length")
         position = LearnedPositionalEncoding.from_config(
             {**self.position.get_config(), "max_length": max_length}
         )

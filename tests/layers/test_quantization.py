@@ -1,5 +1,6 @@
 """Models and layers in int8."""
 
+import types
 import warnings
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 
 import keras_transformer as kt
 from keras_transformer import layers
+from keras_transformer.serving.signatures import Signatures
 
 IDS = np.random.default_rng(0).integers(4, 60, (3, 7))
 
@@ -110,3 +112,16 @@ def test_quantizers_of_one_s_own_are_refused():
     with pytest.raises(ValueError, match="config"):
         model.quantize(config=config)
     assert not in_int8(model)
+
+
+def test_what_copies_floats_refuses_a_quantized_model(tmp_path):
+    model = kt.Transformer(9, num_layers=1, hidden_dim=8, num_heads=2)
+    translator = types.SimpleNamespace(model=model)
+    model.quantize("int8")
+    for copy in (
+        lambda: kt.interop.save_marian(translator, tmp_path),
+        lambda: kt.interop.save_ctranslate2(translator, tmp_path),
+        lambda: Signatures(translator),
+    ):
+        with pytest.raises(ValueError, match="int8"):
+            copy()
