@@ -118,6 +118,21 @@ def test_dropout_on_jax():
     run_on_jax("-m", "pytest", "-q", "-n", "0", str(tests))
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_masks_ranks_gradients_and_empty_inputs_of_layers(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install -e '.[parity]'")
+    names = ("test_embedding.py", "test_gradients.py", "test_empty_inputs.py")
+    files = [str(PROGRAM.parent / "layers" / name) for name in names]
+    # One way of knowing order stands for all: TensorFlow's run has each.
+    few = ["-k", "not (rotary or relative or t5 or alibi)"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", *few, *files],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+    )
+
+
 def test_layers_models_and_decoding_name_no_tensorflow():
     package = PROGRAM.parents[1] / "keras_transformer"
     for part in ("layers", "models", "decoding"):

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_transformer.decoding.vocabulary import IMPOSSIBLE
 from keras_transformer.files import written_aside
+from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "silu": "SWISH"}
@@ -46,6 +47,7 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
     model = translator.model
+    check_not_quantized(model, "save_ctranslate2")
     config = model.get_config()
     if model.position is None or config["activation"] not in _ACTIVATIONS:
         raise ValueError(

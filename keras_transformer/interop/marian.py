@@ -15,6 +15,7 @@ import safetensors.numpy
 from keras_transformer.files import written_aside
 from keras_transformer.interop.torch_file import read_torch_file
 from keras_transformer.layers.position import PositionalEncoding
+from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.text.tokenizer import Tokenizer
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
@@ -103,6 +104,7 @@ def save_marian(translator, folder):
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
     model = translator.model
+    check_not_quantized(model, "save_marian")
     _check_fits(model)
     # A tokenizer of our own has no place for padding to leave out.
     first = int(isinstance(translator.source_tokenizer, VocabularyTokenizer))

@@ -4,17 +4,26 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.arguments import (
+    check_flag,
     check_positive,
     check_rate,
+    check_seed,
     fresh,
+    get_initializer,
     stacked,
+)
+from keras_transformer.layers.attention_arguments import (
+    check_attention_call,
+    check_cache_length,
 )
 from keras_transformer.layers.attention_position import (
     attention_position,
     deserialize_position,
     serialize_position,
 )
+from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.core import Dense, Dropout, reorder_axes
+from keras_transformer.layers.dtypes import at_least_float32, matmul
 from keras_transformer.layers.masks import (
     MASKED_SCORE,
     causal_mask,
@@ -24,10 +33,11 @@ from keras_transformer.layers.masks import (
     keys_mask,
 )
 from keras_transformer.layers.products import sum_of_products
+from keras_transformer.layers.shapes import CallCheck, check_shape, known_sizes
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class MultiHeadAttention(keras.layers.Layer):
+class MultiHeadAttention(CheckedLayer):
     """Scaled dot-product attention in several heads.
 
     ```
@@ -65,7 +75,8 @@ class MultiHeadAttention(keras.layers.Layer):
             computed like others and only carry their mask on.
         value_mask: Bool `(B, S)`, marks padding in the value.
         key_mask: Bool `(B, S)`, marks padding in the key.
-        attention_mask: Bool `(T, S)`, `(B, T, S)` or `(B, H, T, S)`.
+        attention_mask: Bool `(T, S)`, `(B, T, S)` or `(B, H, T, S)`; axes of 1
+            broadcast.
         use_causal_mask: Whether row t attends to rows 0 to t only.
         return_attention_scores: Whether to return the attention weights too.
         cache: Keys and values of earlier calls, from `empty_cache` or the call before;
@@ -87,7 +98,9 @@ class MultiHeadAttention(keras.layers.Layer):
 
     Raises:
         ValueError: If `num_heads` doesn't divide the query's width and no `head_dim` is
-            given, or a rate or size is out of range.
+            given, a rate or size is out of range, shapes don't fit each other, or a
+            mask isn't boolean or of 0 and 1.
+        TypeError: For a list where an array is expected.
 
     Example:
 
@@ -113,23 +126,31 @@ class MultiHeadAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive("num_heads", num_heads)
+        self.num_heads = check_positive("num_heads", num_heads)
+        self.head_dim = None
         if head_dim is not None:
-            check_positive("head_dim", head_dim)
-        check_rate("dropout", dropout)
-        self.num_heads = num_heads
-        self.head_dim = head_dim
-        self.dropout = dropout
+            self.head_dim = check_positive("head_dim", head_dim)
+        self.dropout = check_rate("dropout", dropout)
         self.position_encoding = attention_position(
             position_encoding, dtype=self.dtype_policy
         )
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.seed = seed
+        self.use_bias = check_flag("use_bias", use_bias)
+        self.kernel_initializer = get_initializer(
+            "kernel_initializer", kernel_initializer
+        )
+        self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
+        self.seed = check_seed("seed", seed)
         self.supports_masking = True
 
+    check_call = check_attention_call
+
     def build(self, query_shape, value_shape=None, key_shape=None):
+        if value_shape is None and key_shape is not None:
+            value_shape = query_shape
+        shapes = {"query": query_shape, "value": value_shape, "key": key_shape}
+        for name, shape in shapes.items():
+            if shape is not None:
+                check_shape(f"{name}_shape", shape, "B T D")
         hidden_dim = query_shape[-1]
         if self.head_dim is None and hidden_dim % self.num_heads:
             raise ValueError(
@@ -138,6 +159,7 @@ class MultiHeadAttention(keras.layers.Layer):
             )
         self._head_dim = self.head_dim or hidden_dim // self.num_heads
         self._scale = self._head_dim**-0.5
+        self.widths = {n: shape[-1] for n, shape in shapes.items() if shape is not None}
         # Projections that read the same tensor are one matrix product.
         if value_shape is None:
             self._projections = ["query_key_value"]
@@ -154,6 +176,8 @@ class MultiHeadAttention(keras.layers.Layer):
         position = self.position_encoding
         if position is not None and not position.built:
             position.build((None, self.num_heads, None, self._head_dim))
+        elif position is not None:
+            position.check_heads(self.num_heads, self._head_dim)
         self.output_projection = Dense(
             hidden_dim,
             use_bias=self.use_bias,
@@ -191,16 +215,15 @@ class MultiHeadAttention(keras.layers.Layer):
                 continue
             projected = getattr(self, projection)(inputs)
             # Static where it is known: XLA and attention of one query profit.
-            rows = (projected.shape[0] or -num_hypotheses) // num_hypotheses
-            if num_hypotheses == 1 and projected.shape[1] == 1:
+            rows, length = known_sizes(projected)[:2]
+            if num_hypotheses != 1:
+                rows, length = rows // num_hypotheses, num_hypotheses
+            elif projected.shape[1] == 1:
                 # One position: no order of axes to change.
                 shape = (rows, len(parts), self.num_heads, 1, self._head_dim)
                 projected = ops.reshape(projected, shape)
                 heads.update(zip(parts, ops.unstack(projected, len(parts), axis=1)))
                 continue
-            length = num_hypotheses
-            if num_hypotheses == 1:
-                length = projected.shape[1] or ops.shape(projected)[1]
             shape = (rows, length, len(parts), self.num_heads, self._head_dim)
             projected = ops.reshape(projected, shape)
             projected = reorder_axes(projected, (2, 0, 3, 1, 4), training)
@@ -219,6 +242,10 @@ class MultiHeadAttention(keras.layers.Layer):
             A dict for the call argument `projected_value`: `"key"` and `"value"`, each
             of shape `(B, H, S, K)`, and `"mask"`, `(B, 1, 1, S)`, if there is one.
         """
+        check = CallCheck()
+        check.floats("value", value, "B S D")
+        check.floats("key", key, "B S Dk", optional=True)
+        check.mask("value_mask", value_mask, "B S")
         keys, values = self._project_value(value, key)
         if value_mask is None:
             return {"key": keys, "value": values}
@@ -246,6 +273,7 @@ class MultiHeadAttention(keras.layers.Layer):
             A dict for the call argument `cache`: `"key"` and `"value"`, each
             of shape `(B, H, L, K)`, L = 0 if it grows.
         """
+        check_cache_length(max_length)
         shape = (batch_size, self.num_heads, max_length or 0, self._head_dim)
         return {name: ops.zeros(shape, self.compute_dtype) for name in ("key", "value")}
 
@@ -315,11 +343,6 @@ class MultiHeadAttention(keras.layers.Layer):
     def _call_projected(
         self, query, projected, num_hypotheses, mask, return_scores, training
     ):
-        if self.position_encoding is not None:
-            raise ValueError(
-                "projected_value is for attention without a position_encoding; "
-                f"received position_encoding={self.position_encoding!r}."
-            )
         keys, values = projected["key"], projected["value"]
         # A beam's hypotheses stand as further query rows of their one source.
         (queries,) = self._project(query, "query", num_hypotheses=num_hypotheses)
@@ -333,12 +356,6 @@ class MultiHeadAttention(keras.layers.Layer):
     def _call_cached(
         self, query, cache, index, num_hypotheses, mask, return_scores, training
     ):
-        if num_hypotheses != 1 and query.shape[1] != 1:
-            raise ValueError(
-                "Hypotheses that share a cache go on by one position at a time; "
-                f"received num_hypotheses={num_hypotheses}, a query of shape "
-                f"{query.shape}."
-            )
         queries, keys, values = self._project(
             query, "query", "key", "value", num_hypotheses=num_hypotheses
         )
@@ -382,7 +399,7 @@ class MultiHeadAttention(keras.layers.Layer):
         """Heads (B, H, T, K) -> the output (B, T, D), B and T those of the query."""
         width = self.num_heads * self._head_dim
         if query.shape[1] == 1 and context.shape[2] == 1:
-            shape = (query.shape[0] or -1, 1, width)
+            shape = (known_sizes(query)[0], 1, width)
             return self.output_projection(ops.reshape(context, shape))
         shape = (*ops.shape(query)[:2], width)
         context = reorder_axes(context, (0, 2, 1, 3), training)
@@ -396,7 +413,7 @@ class MultiHeadAttention(keras.layers.Layer):
         drops = training and self.dropout > 0
         adds_to_context = position is not None and position.adds_to_context
         needs_weights = return_scores or drops or adds_to_context
-        if not needs_weights and _has_fused_attention():
+        if not needs_weights and _has_fused_attention(self.compute_dtype):
             return self._fused_attention(queries, keys, values, bias, mask), None
         # A single query of a single sentence, as in a server's loop: products of
         # matrices so small cost more to set up than to compute.
@@ -404,10 +421,10 @@ class MultiHeadAttention(keras.layers.Layer):
         if single:
             scores = sum_of_products(queries, keys)[:, :, None]
         else:
-            scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
-        scores = ops.cast(scores, "float32")
+            scores = matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        scores = ops.cast(scores, at_least_float32(scores.dtype))
         if bias is not None:
-            scores = scores + bias
+            scores = scores + ops.cast(bias, scores.dtype)
         if mask is not None:
             # Not the sum with a bias of -1e9: in loops, TensorFlow 2.21 on CPU fuses
             # product and sum to an operation that gives nothing.
@@ -422,7 +439,7 @@ class MultiHeadAttention(keras.layers.Layer):
         if single:
             context = ops.sum(weights[:, :, 0, :, None] * values, axis=2, keepdims=True)
         else:
-            context = ops.matmul(weights, values)
+            context = matmul(weights, values)
         if adds_to_context:
             context = context + position.context_bias(weights, *positions)
         return context, scores
@@ -498,13 +515,16 @@ class MultiHeadAttention(keras.layers.Layer):
         return cls(**{**config, "position_encoding": position})
 
 
-def _has_fused_attention():
-    """Whether Keras's attention is faster than the steps of equation 1.
+def _has_fused_attention(dtype):
+    """Whether Keras's attention is faster than the steps of equation 1, and as exact.
 
-    Flash attention is. Without it, on CPUs, JAX takes the same steps with positions
-    before heads, an order that its products are slower in.
+    Flash attention is faster. Without it, on CPUs, JAX takes the same steps with
+    positions before heads, an order that its products are slower in. Float64 Keras
+    computes in float32 on PyTorch.
     """
     backend = keras.backend.backend()
+    if dtype == "float64":
+        return False
     if backend == "jax":
         return not keras.distribution.list_devices()[0].startswith("cpu")
     return backend == "torch"

@@ -7,11 +7,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive
+from keras_transformer.layers.arguments import (
+    check_flag,
+    check_positive,
+    fresh,
+    get_initializer,
+)
+from keras_transformer.layers.checked_layer import CheckedLayer
+from keras_transformer.layers.dtypes import at_least_float32, matmul
 from keras_transformer.layers.position import check_sinusoid, sinusoidal_encoding
+from keras_transformer.layers.shapes import CallCheck, check_shape, check_start
 
 
-class AttentionPosition(keras.layers.Layer):
+class AttentionPosition(CheckedLayer):
     """What `MultiHeadAttention` asks of a position encoding; each kind answers a part.
 
     It is built with the shape of an attention's heads, `(B, H, T, K)`. Positions are
@@ -30,7 +38,7 @@ class AttentionPosition(keras.layers.Layer):
         return heads
 
     def score_bias(self, queries, query_positions, key_positions):
-        """What is added to the scores, float32 broadcastable to `(B, H, T, S)`.
+        """What is added to the scores, in a shape broadcastable to `(B, H, T, S)`.
 
         `queries` are already divided by `sqrt(K)`. None adds nothing.
         """
@@ -40,8 +48,19 @@ class AttentionPosition(keras.layers.Layer):
         """What is added to the weighted sum of the values, `(B, H, T, K)`."""
         raise NotImplementedError
 
+    def check_heads(self, num_heads, head_dim):
+        """Raises a ValueError if the layer was built for heads of another size."""
+
     def compute_output_shape(self, input_shape, *other_shapes):
         return input_shape
+
+
+def _check_same(name, value, built):
+    if built not in (None, value):
+        raise ValueError(
+            f"Attentions that share a position_encoding must have the same {name}; "
+            f"received {name}={value} for a layer built with {name}={built}."
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -83,9 +102,12 @@ class RotaryEmbedding(AttentionPosition):
 
     def __init__(self, max_wavelength=10_000.0, layout="interleaved", **kwargs):
         super().__init__(**kwargs)
-        check_sinusoid(max_wavelength, layout)
-        self.max_wavelength = max_wavelength
+        self.max_wavelength = check_sinusoid(max_wavelength, layout)
         self.layout = layout
+
+    def check_call(self, inputs, start_index=0):
+        CallCheck().floats("inputs", inputs, "... T K")
+        check_start("start_index", start_index)
 
     def build(self, input_shape):
         if input_shape[-1] is None or input_shape[-1] % 2:
@@ -94,6 +116,9 @@ class RotaryEmbedding(AttentionPosition):
                 f"received head_dim={input_shape[-1]}."
             )
 
+    def check_heads(self, num_heads, head_dim):
+        self.build((None, num_heads, None, head_dim))
+
     def call(self, inputs, start_index=0):
         positions = ops.arange(ops.shape(inputs)[-2], dtype="int32")
         return self.rotate(inputs, ops.cast(start_index, "int32") + positions)
@@ -101,7 +126,11 @@ class RotaryEmbedding(AttentionPosition):
     def rotate(self, heads, positions):
         width = heads.shape[-1]
         angles = sinusoidal_encoding(
-            positions, width, self.max_wavelength, layout="concatenated"
+            positions,
+            width,
+            self.max_wavelength,
+            layout="concatenated",
+            dtype=at_least_float32(heads.dtype),
         )
         sines, cosines = ops.split(ops.cast(angles, heads.dtype), 2, axis=-1)
         if self.layout == "concatenated":
@@ -148,7 +177,8 @@ class RelativePositionEmbedding(AttentionPosition):
             count from 0.
 
     Returns:
-        The scores, float32 `(B, H, T, S)`, divided by `sqrt(K)`.
+        The scores `(B, H, T, S)`, divided by `sqrt(K)`, in float32 or, from float64,
+        in float64.
 
     Raises:
         ValueError: If `max_distance` isn't positive.
@@ -169,11 +199,23 @@ class RelativePositionEmbedding(AttentionPosition):
         self, max_distance=16, embeddings_initializer="glorot_uniform", **kwargs
     ):
         super().__init__(**kwargs)
-        check_positive("max_distance", max_distance)
-        self.max_distance = max_distance
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.max_distance = check_positive("max_distance", max_distance)
+        self.embeddings_initializer = get_initializer(
+            "embeddings_initializer", embeddings_initializer
+        )
+
+    def check_call(self, queries, keys, start_index=0):
+        width = self.key_embeddings.shape[1] if self.built else None
+        check = CallCheck(K=width)
+        check.floats("queries", queries, "B H T K")
+        check.floats("keys", keys, "B H S K")
+        check_start("start_index", start_index)
+
+    def check_heads(self, num_heads, head_dim):
+        _check_same("head_dim", head_dim, self.key_embeddings.shape[1])
 
     def build(self, queries_shape, keys_shape=None):
+        check_shape("queries_shape", queries_shape, "B H T K")
         shape = (2 * self.max_distance + 1, queries_shape[-1])
         self.key_embeddings = self.add_weight(
             name="key_embeddings", shape=shape, initializer=self.embeddings_initializer
@@ -181,7 +223,7 @@ class RelativePositionEmbedding(AttentionPosition):
         self.value_embeddings = self.add_weight(
             name="value_embeddings",
             shape=shape,
-            initializer=self.embeddings_initializer.clone(),
+            initializer=fresh(self.embeddings_initializer),
         )
 
     def call(self, queries, keys, start_index=0):
@@ -189,19 +231,19 @@ class RelativePositionEmbedding(AttentionPosition):
         query_positions = ops.arange(ops.shape(queries)[-2], dtype="int32")
         query_positions += ops.cast(start_index, "int32")
         key_positions = ops.arange(ops.shape(keys)[-2], dtype="int32")
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        scores = matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         bias = self.score_bias(queries, query_positions, key_positions)
-        return ops.cast(scores, "float32") + bias
+        return ops.cast(scores, bias.dtype) + bias
 
     def score_bias(self, queries, query_positions, key_positions):
         vectors = self._vectors(self.key_embeddings, query_positions, key_positions)
         # (T, B H, K) (T, K, S): the vectors of a query's distances serve all heads.
-        bias = ops.matmul(_rows_first(queries), ops.transpose(vectors, (0, 2, 1)))
-        return ops.cast(_heads_first(bias, queries), "float32")
+        bias = matmul(_rows_first(queries), ops.transpose(vectors, (0, 2, 1)))
+        return ops.cast(_heads_first(bias, queries), at_least_float32(bias.dtype))
 
     def context_bias(self, weights, query_positions, key_positions):
         vectors = self._vectors(self.value_embeddings, query_positions, key_positions)
-        return _heads_first(ops.matmul(_rows_first(weights), vectors), weights)
+        return _heads_first(matmul(_rows_first(weights), vectors), weights)
 
     def _vectors(self, embeddings, query_positions, key_positions):
         """The vector of each query's distance to each key, `(T, S, K)`."""
@@ -214,7 +256,7 @@ class RelativePositionEmbedding(AttentionPosition):
 
     def compute_output_spec(self, queries, keys, start_index=0):
         shape = (*queries.shape[:-1], keys.shape[-2])
-        return keras.KerasTensor(shape, "float32")
+        return keras.KerasTensor(shape, at_least_float32(self.compute_dtype))
 
     def get_config(self):
         return {
@@ -228,8 +270,9 @@ class RelativePositionEmbedding(AttentionPosition):
 
 def _rows_first(heads):
     """(B, H, T, X) -> (T, B H, X)."""
-    length, width = ops.shape(heads)[2:]
-    return ops.reshape(ops.transpose(heads, (2, 0, 1, 3)), (length, -1, width))
+    batch, number, length, width = ops.shape(heads)
+    rows = ops.transpose(heads, (2, 0, 1, 3))
+    return ops.reshape(rows, (length, batch * number, width))
 
 
 def _heads_first(rows, like):
@@ -243,8 +286,20 @@ class _DistanceBias(AttentionPosition):
     """A bias for each head and distance, the same whatever the words are."""
 
     def distance_bias(self, distances):
-        """The bias `(H, T, S)` of distances `(T, S)`, key minus query, in float32."""
+        """The bias `(H, T, S)` of distances `(T, S)`, key minus query."""
         raise NotImplementedError
+
+    def check_call(self, scores, start_index=0):
+        check = CallCheck(H=self._built_num_heads)
+        check.floats("scores", scores, "B H T S", has_width=False)
+        check_start("start_index", start_index)
+
+    def check_heads(self, num_heads, head_dim):
+        _check_same("num_heads", num_heads, self._built_num_heads)
+
+    @property
+    def _built_num_heads(self):
+        return self.get_build_config()["input_shape"][1] if self.built else None
 
     def call(self, scores, start_index=0):
         queries, keys = (
@@ -304,8 +359,8 @@ class T5PositionBias(_DistanceBias):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive("num_buckets", num_buckets)
-        check_positive("max_distance", max_distance)
+        num_buckets = check_positive("num_buckets", num_buckets)
+        max_distance = check_positive("max_distance", max_distance)
         if num_buckets < 4 or max_distance <= num_buckets // 2:
             raise ValueError(
                 "num_buckets must be at least 4 and max_distance more than half of it; "
@@ -313,8 +368,10 @@ class T5PositionBias(_DistanceBias):
             )
         self.num_buckets = num_buckets
         self.max_distance = max_distance
-        self.bidirectional = bidirectional
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self.embeddings_initializer = get_initializer(
+            "embeddings_initializer", embeddings_initializer
+        )
 
     def build(self, scores_shape):
         self.embeddings = self.add_weight(
@@ -331,7 +388,8 @@ class T5PositionBias(_DistanceBias):
             ops.clip(distances, -limit, limit) + limit,
             axis=0,
         )
-        table = ops.convert_to_tensor(self.embeddings, "float32")
+        dtype = at_least_float32(self.compute_dtype)
+        table = ops.convert_to_tensor(self.embeddings, dtype)
         return ops.transpose(ops.take(table, rows, axis=0), (2, 0, 1))
 
     def buckets(self, distances):
@@ -446,7 +504,7 @@ def attention_position(position_encoding, causal=False, dtype=None):
         return position_encoding
     if position_encoding == "t5":
         return T5PositionBias(bidirectional=not causal, dtype=dtype)
-    if position_encoding in BY_NAME:
+    if isinstance(position_encoding, str) and position_encoding in BY_NAME:
         return BY_NAME[position_encoding](dtype=dtype)
     raise ValueError(
         f"position_encoding of attention must be one of {sorted(BY_NAME)}, a layer of "

@@ -2,19 +2,29 @@
 
 import keras
 
-from keras_transformer.layers.arguments import check_rate
+from keras_transformer.layers.arguments import (
+    check_flag,
+    check_number,
+    check_positive,
+    check_rate,
+    check_seed,
+    get_activation,
+    get_initializer,
+)
 from keras_transformer.layers.attention import MultiHeadAttention
 from keras_transformer.layers.attention_position import (
     attention_position,
     deserialize_position,
     serialize_position,
 )
+from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.core import Dropout, LayerNormalization, part_seed
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.masks import combined_mask
+from keras_transformer.layers.shapes import CallCheck, check_shape
 
 
-class _Block(keras.layers.Layer):
+class _Block(CheckedLayer):
     """What the encoder's and the decoder's block share: arguments and residuals."""
 
     _is_causal = False
@@ -37,23 +47,32 @@ class _Block(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_rate("dropout", dropout)
-        self.num_heads = num_heads
-        self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
-        self.activation = keras.activations.get(activation)
-        self.norm_first = norm_first
+        self.num_heads = check_positive("num_heads", num_heads)
+        self.intermediate_dim = check_positive("intermediate_dim", intermediate_dim)
+        self.dropout = check_rate("dropout", dropout)
+        self.activation = get_activation(activation, self.intermediate_dim)
+        self.norm_first = check_flag("norm_first", norm_first)
         self.position_encoding = attention_position(
             position_encoding, causal=self._is_causal, dtype=self.dtype_policy
         )
-        self.attention_dropout = attention_dropout
-        self.intermediate_dropout = intermediate_dropout
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.seed = seed
+        self.attention_dropout = check_rate("attention_dropout", attention_dropout)
+        self.intermediate_dropout = check_rate(
+            "intermediate_dropout", intermediate_dropout
+        )
+        self.layer_norm_epsilon = check_number(
+            "layer_norm_epsilon", layer_norm_epsilon, lambda e: e >= 0, "0 or more"
+        )
+        self.use_bias = check_flag("use_bias", use_bias)
+        self.kernel_initializer = get_initializer(
+            "kernel_initializer", kernel_initializer
+        )
+        self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
+        self.seed = check_seed("seed", seed)
         self.supports_masking = True
+
+    @property
+    def _width(self):
+        return self.feed_forward_norm.gamma.shape[0] if self.built else None
 
     def _attention(self, name, position_encoding=None):
         return MultiHeadAttention(
@@ -158,7 +177,8 @@ class EncoderBlock(_Block):
     Call arguments:
         inputs: Float tensor `(B, S, D)`.
         mask: Bool `(B, S)`, marks padding; joined with the mask that Keras carries.
-        attention_mask: Bool `(S, S)`, `(B, S, S)` or `(B, H, S, S)`.
+        attention_mask: Bool `(S, S)`, `(B, S, S)` or `(B, H, S, S)`; axes of 1
+            broadcast.
         use_causal_mask: Whether each row attends only to itself and those before it.
         return_attention_scores: Whether to return the attention weights too.
         training: Whether dropout is on.
@@ -168,8 +188,9 @@ class EncoderBlock(_Block):
         `(B, H, S, S)`.
 
     Raises:
-        ValueError: If `num_heads` doesn't divide the width, or a rate or size is out
-            of range.
+        ValueError: If `num_heads` doesn't divide the width, a rate or size is out of
+            range, shapes don't fit each other, or a mask isn't boolean or of 0 and 1.
+        TypeError: For a list where an array is expected.
 
     Example:
 
@@ -181,7 +202,25 @@ class EncoderBlock(_Block):
     section 3.1.
     """
 
+    def check_call(
+        self,
+        inputs,
+        mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        check = CallCheck(H=self.num_heads, D=self._width)
+        check.floats("inputs", inputs, "B S D")
+        check.mask("mask", mask, "B S")
+        forms = "S S", "B S S", "B H S S"
+        check.mask("attention_mask", attention_mask, *forms, broadcasts=True)
+        check_flag("use_causal_mask", use_causal_mask)
+        check_flag("return_attention_scores", return_attention_scores)
+
     def build(self, input_shape):
+        check_shape("input_shape", input_shape, "B S D")
         self.self_attention = self._attention("self_attention", self.position_encoding)
         self.self_attention.build(input_shape)
         self.self_attention_norm = self._norm("self_attention_norm", input_shape)
@@ -266,8 +305,10 @@ class DecoderBlock(_Block):
 
     Raises:
         ValueError: If `num_heads` doesn't divide the width, a rate or size is
-            out of range, or an encoder's output is there but wasn't when the layer
-            was built, or the other way round.
+            out of range, shapes don't fit each other, a mask isn't boolean or of 0 and
+            1, or an encoder's output is there but wasn't when the layer was built, or
+            the other way round.
+        TypeError: For a list where an array is expected.
 
     Example:
 
@@ -282,8 +323,104 @@ class DecoderBlock(_Block):
 
     _is_causal = True
 
+    def check_call(
+        self,
+        decoder_sequence,
+        encoder_sequence=None,
+        decoder_sequence_mask=None,
+        encoder_sequence_mask=None,
+        decoder_attention_mask=None,
+        encoder_attention_mask=None,
+        use_causal_mask=True,
+        return_attention_scores=False,
+        cache=None,
+        cache_index=None,
+        training=None,
+    ):
+        check_flag("use_causal_mask", use_causal_mask)
+        check_flag("return_attention_scores", return_attention_scores)
+        check = CallCheck(H=self.num_heads, D=self._width, De=self._encoder_width)
+        check.floats("decoder_sequence", decoder_sequence, "B T D")
+        check.floats("encoder_sequence", encoder_sequence, "B S De", optional=True)
+        masks = {
+            "decoder_sequence_mask": decoder_sequence_mask,
+            "encoder_sequence_mask": encoder_sequence_mask,
+        }
+        if cache is not None:
+            self._check_cache(cache, encoder_sequence, masks)
+        elif cache_index is not None:
+            raise ValueError(
+                "cache_index is for a call with a cache; received "
+                f"cache_index={cache_index}."
+            )
+        check.mask("decoder_sequence_mask", decoder_sequence_mask, "B T")
+        check.mask("encoder_sequence_mask", encoder_sequence_mask, "B S")
+        if cache is None:
+            check.mask(
+                "decoder_attention_mask",
+                decoder_attention_mask,
+                *("T T", "B T T", "B H T T"),
+                broadcasts=True,
+            )
+        else:
+            CallCheck().mask("decoder_attention_mask", decoder_attention_mask, "B N S")
+        forms = "T S", "B T S", "B H T S"
+        check.mask(
+            "encoder_attention_mask", encoder_attention_mask, *forms, broadcasts=True
+        )
+        self._check_encoder_is_there(
+            encoder_sequence is not None or (cache is not None and "cross" in cache),
+            {
+                "encoder_sequence_mask": encoder_sequence_mask,
+                "encoder_attention_mask": encoder_attention_mask,
+            },
+        )
+
+    @property
+    def _encoder_width(self):
+        has_encoder = self.built and self.cross_attention is not None
+        return self.cross_attention.widths["value"] if has_encoder else None
+
+    def _check_cache(self, cache, encoder_sequence, masks):
+        if not isinstance(cache, dict) or "self" not in cache:
+            known = list(cache) if isinstance(cache, dict) else type(cache).__name__
+            raise ValueError(
+                f"cache must be a dict from empty_cache; received cache={known}."
+            )
+        if encoder_sequence is not None:
+            raise ValueError(
+                "encoder_sequence goes to empty_cache, not to a call with a cache; "
+                f"received one of shape {tuple(encoder_sequence.shape)}."
+            )
+        for name, mask in masks.items():
+            if mask is not None:
+                raise ValueError(
+                    f"{name} can't be given with a cache: encoder_sequence_mask goes "
+                    "to empty_cache, beside encoder_sequence, and "
+                    "decoder_attention_mask says what the decoder sees; received "
+                    f"{name} of shape {tuple(mask.shape)}."
+                )
+
+    def _check_encoder_is_there(self, is_there, masks):
+        if self.built and is_there != (self.cross_attention is not None):
+            raise ValueError(
+                "A DecoderBlock has cross-attention if its first call had an "
+                "encoder_sequence, and keeps to that; received encoder_sequence="
+                f"{'a tensor' if is_there else None} in {self.name!r}, built "
+                f"{'with' if self.cross_attention else 'without'} cross-attention."
+            )
+        for name, mask in masks.items():
+            if mask is not None and not is_there:
+                raise ValueError(
+                    f"{name} is for a call with an encoder_sequence; received {name} "
+                    f"of shape {tuple(mask.shape)} without one."
+                )
+
     def build(self, decoder_sequence_shape, encoder_sequence_shape=None):
         shape = decoder_sequence_shape
+        check_shape("decoder_sequence_shape", shape, "B T D")
+        if encoder_sequence_shape is not None:
+            check_shape("encoder_sequence_shape", encoder_sequence_shape, "B S De")
         self.self_attention = self._attention("self_attention", self.position_encoding)
         self.self_attention.build(shape)
         self.self_attention_norm = self._norm("self_attention_norm", shape)
@@ -318,6 +455,18 @@ class DecoderBlock(_Block):
             A dict for the call argument `cache`: `"self"` and, with cross-attention,
             `"cross"`, each a dict of keys and values.
         """
+        if not self.built:
+            raise ValueError(
+                f"{self.name!r} must be built before it has a cache: call it once, or "
+                "build it with the shapes of its inputs."
+            )
+        self._check_encoder_is_there(
+            encoder_sequence is not None,
+            {"encoder_sequence_mask": encoder_sequence_mask},
+        )
+        check = CallCheck(De=self._encoder_width)
+        check.floats("encoder_sequence", encoder_sequence, "B S De", optional=True)
+        check.mask("encoder_sequence_mask", encoder_sequence_mask, "B S")
         cache = {"self": self.self_attention.empty_cache(batch_size, max_length)}
         if self.cross_attention is not None:
             cache["cross"] = self.cross_attention.project_value(
@@ -348,19 +497,6 @@ class DecoderBlock(_Block):
         cache_index=None,
         training=None,
     ):
-        has_encoder = encoder_sequence is not None or "cross" in (cache or {})
-        if has_encoder != (self.cross_attention is not None):
-            raise ValueError(
-                "A DecoderBlock has cross-attention if its first call had an "
-                "encoder_sequence, and keeps to that; received "
-                f"encoder_sequence={encoder_sequence} in {self.name!r}, built "
-                f"{'with' if self.cross_attention else 'without'} cross-attention."
-            )
-        if cache is not None and encoder_sequence_mask is not None:
-            raise ValueError(
-                "encoder_sequence_mask goes to empty_cache, beside encoder_sequence; "
-                "received one in a call with a cache."
-            )
         mask = combined_mask(decoder_sequence, decoder_sequence_mask)
         num_hypotheses = 1
         if cache is not None and decoder_attention_mask is not None:

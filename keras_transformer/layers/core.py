@@ -11,13 +11,17 @@ import zlib
 import keras
 from keras import ops
 
+from keras_transformer.layers.checked_layer import StaysFloat
+from keras_transformer.layers.dtypes import at_least_float32, mean
 from keras_transformer.layers.products import by_xla, product, sum_of_products
+from keras_transformer.layers.quantization import LoadsInt8, check_mode
+from keras_transformer.layers.shapes import known_sizes
 
 _NUMBERS_IN_8_BYTES = {"float32": 2, "bfloat16": 4, "float16": 4}
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Dense(keras.layers.Dense):
+class Dense(LoadsInt8, keras.layers.Dense):
     """A Dense layer that multiplies a matrix of rows.
 
     Product, bias and activation of two dimensions are one operation in TensorFlow; of
@@ -34,10 +38,21 @@ class Dense(keras.layers.Dense):
             outputs = product(rows, self.kernel, self.bias)
         if self.activation is not None:
             outputs = self.activation(outputs)
-        shape = [-1 if size is None else size for size in inputs.shape[:-1]]
-        if shape.count(-1) > 1:
-            shape = ops.shape(inputs)[:-1]
-        return ops.reshape(outputs, (*shape, self.units))
+        return ops.reshape(outputs, (*known_sizes(inputs)[:-1], self.units))
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Turns the kernel into int8, as Keras's `Dense.quantize` does.
+
+        Args:
+            mode: `"int8"`.
+            type_check: Of no account; Keras passes it.
+            config: None or `keras.quantizers.Int8QuantizationConfig()`.
+
+        Raises:
+            ValueError: For another mode or quantizers of its own.
+        """
+        check_mode(mode, config)
+        super().quantize(mode, type_check=False, config=config)
 
 
 def _affine(rows, kernel, *bias):
@@ -118,7 +133,7 @@ def part_seed(seed, name):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Dropout(keras.layers.Dropout):
+class Dropout(StaysFloat, keras.layers.Dropout):
     """Dropout whose mask is cheap.
 
     Keras draws a float for each value. In TensorFlow this draws 16 bits; on JAX it
@@ -172,31 +187,31 @@ def _mixed(numbers):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class LayerNormalization(keras.layers.LayerNormalization):
+class LayerNormalization(StaysFloat, keras.layers.LayerNormalization):
     """Normalization over the last axis whose gradient is written out.
 
     With `n = (x - mean) / deviation` and `h = gamma * dy` it is
     `dx = (h - mean(h) - n mean(h n)) / deviation`: half of the passes over the data
-    that the derivatives of all steps make. Without training, TensorFlow normalizes in
-    fewer operations than Keras's, and XLA a single row in fewer still.
+    that the derivatives of all steps make. That is for TensorFlow: JAX, which compiles
+    the steps into one, differentiates them forwards too. Without training, TensorFlow
+    normalizes in fewer operations than Keras's, and XLA a single row in fewer still.
     """
 
     def call(self, inputs, training=None):
         normalize = None
         if by_xla() and inputs.shape[:-1] == (1, 1):
             normalize = _normalize_row
-        elif training and keras.backend.backend() != "torch":
-            normalize = _normalize_with_gradient
         elif keras.backend.backend() == "tensorflow":
+            normalize = _normalize_with_gradient if training else _normalize
+        elif self.compute_dtype == "float64":
+            # Keras's own computes in float32 on JAX.
             normalize = _normalize
-        if not (normalize and self.center and self.scale):
+        is_last_axis = self.axis in ([-1], [len(inputs.shape) - 1])
+        if not (normalize and self.center and self.scale and is_last_axis):
             return super().call(inputs)
-        outputs = normalize(
-            ops.cast(inputs, "float32"),
-            ops.cast(self.gamma, "float32"),
-            ops.cast(self.beta, "float32"),
-            self.epsilon,
-        )
+        dtype = at_least_float32(self.compute_dtype)
+        values = (ops.cast(x, dtype) for x in (inputs, self.gamma, self.beta))
+        outputs = normalize(*values, self.epsilon)
         return ops.cast(outputs, self.compute_dtype)
 
 
@@ -214,8 +229,8 @@ def _normalize(x, gamma, beta, epsilon):
 
 def _standardized(x, epsilon):
     """`(x - mean) / deviation` and `1 / deviation`, over the last axis."""
-    centred = x - ops.mean(x, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    centred = x - mean(x)
+    variance = mean(ops.square(centred))
     scale = ops.rsqrt(variance + epsilon)
     return centred * scale, scale
 

@@ -1,18 +1,35 @@
 """Token embeddings, tied with the output projection (section 3.4)."""
 
+import contextvars
 import dataclasses
 import typing
 
 import keras
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.products import held_kernel, plus, product
+from keras_transformer.layers.arguments import (
+    check_flag,
+    check_positive,
+    get_initializer,
+)
+from keras_transformer.layers.checked_layer import CheckedLayer
+from keras_transformer.layers.dtypes import at_least_float32
+from keras_transformer.layers.products import HeldKernel, held_kernel, plus, product
+from keras_transformer.layers.quantization import (
+    LoadsInt8,
+    check_mode,
+    dequantized,
+    product_of_int8,
+    quantized,
+)
+from keras_transformer.layers.shapes import CallCheck, check_ids, known_sizes
 
 # The output projection's columns are filled up to a multiple of this, so that rows
 # begin at multiples of 64 bytes, with columns whose logits are of no account.
 _COLUMNS = 64
 _NO_LOGIT = -2e9
+# Whether the call that is going on projects to logits.
+_reverses = contextvars.ContextVar("reverses", default=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +49,26 @@ class OutputProjection:
         return self.kernel.shape[1]
 
     def logits(self, rows):
-        """Rows `(R, D)` -> float32 `(R, V')`."""
-        return ops.cast(product(rows, self.kernel, self.bias), "float32")
+        """Rows `(R, D)` -> `(R, V')`, in float32 or, from float64, in float64."""
+        logits = product(rows, self.kernel, self.bias)
+        return ops.cast(logits, at_least_float32(logits.dtype))
+
+
+class Int8Table(HeldKernel):
+    """The table of a quantized `TokenEmbedding`, as its output projection's kernel."""
+
+    def __init__(self, matrix, scale):
+        self.matrix = ops.convert_to_tensor(matrix)
+        # Keras's scales are divided by.
+        self.scale = 1 / ops.convert_to_tensor(scale)
+
+    def product(self, rows, bias=None):
+        products = product_of_int8(rows, ops.transpose(self.matrix), self.scale)
+        return plus(products, bias)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class TokenEmbedding(keras.layers.Layer):
+class TokenEmbedding(LoadsInt8, CheckedLayer):
     """Turns token ids into vectors, and vectors back into logits.
 
     One matrix does both: `ids -> vectors` looks rows up and multiplies them by
@@ -55,18 +86,21 @@ class TokenEmbedding(keras.layers.Layer):
             vectors have unit variance beside the sinusoids.
 
     Call arguments:
-        inputs: Integer ids of shape `(B, T)`, or with `reverse=True` float
-            vectors of shape `(B, T, D)`.
+        inputs: Integer ids of any shape, usually `(B, T)`, or with `reverse=True`
+            float vectors `(..., D)`. Ids may be floats that stand for integers, as
+            models without an integer `keras.Input` pass them on.
         reverse: Whether to project vectors to logits.
         projection: With `reverse=True`: what `output_projection` gave, where it is at
             hand; logits have as many columns then.
 
     Returns:
         Vectors of shape `(B, T, D)` in the compute dtype, or with `reverse=True`
-        logits of shape `(B, T, V)` in float32.
+        logits of shape `(B, T, V)` in float32, or float64 where that is the compute
+        dtype. Vectors carry the mask of their ids, logits that of their vectors.
 
     Raises:
-        ValueError: If `vocabulary_size` or `hidden_dim` isn't positive.
+        ValueError: If `vocabulary_size` or `hidden_dim` isn't positive, or ids aren't
+            integers below `vocabulary_size`, where that can be seen.
 
     Example:
 
@@ -90,35 +124,90 @@ class TokenEmbedding(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive("vocabulary_size", vocabulary_size)
-        check_positive("hidden_dim", hidden_dim)
-        self.vocabulary_size = vocabulary_size
-        self.hidden_dim = hidden_dim
-        self.scale = scale
-        self.mask_zero = mask_zero
-        self.use_bias = use_bias
-        self.embeddings_initializer = keras.initializers.get(
-            keras.initializers.RandomNormal(stddev=hidden_dim**-0.5)
+        self.vocabulary_size = check_positive("vocabulary_size", vocabulary_size)
+        self.hidden_dim = check_positive("hidden_dim", hidden_dim)
+        self.scale = check_flag("scale", scale)
+        self.mask_zero = check_flag("mask_zero", mask_zero)
+        self.use_bias = check_flag("use_bias", use_bias)
+        self.embeddings_initializer = get_initializer(
+            "embeddings_initializer",
+            keras.initializers.RandomNormal(stddev=self.hidden_dim**-0.5)
             if embeddings_initializer is None
-            else embeddings_initializer
+            else embeddings_initializer,
         )
         self.supports_masking = True
         # Ids stay integers: Keras would cast inputs to the compute dtype.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
 
+    def __call__(self, inputs, reverse=False, *args, **kwargs):
+        # Keras asks for the mask without saying what the call was.
+        token = _reverses.set(reverse)
+        try:
+            return super().__call__(inputs, reverse, *args, **kwargs)
+        finally:
+            _reverses.reset(token)
+
+    def check_call(self, inputs, reverse=False, projection=None):
+        check_flag("reverse", reverse)
+        if reverse:
+            CallCheck(D=self.hidden_dim).floats("inputs", inputs, "... D")
+        else:
+            check_ids("inputs", inputs, self.vocabulary_size)
+
     def build(self, input_shape=None):
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.vocabulary_size, self.hidden_dim),
-            initializer=self.embeddings_initializer,
-            # Rows are looked up before they are cast, and their gradients summed after.
-            autocast=False,
-        )
+        if self.quantization_mode is not None:
+            self.quantized_build(input_shape, self.quantization_mode)
+        else:
+            self.embeddings = self.add_weight(
+                name="embeddings",
+                shape=(self.vocabulary_size, self.hidden_dim),
+                initializer=self.embeddings_initializer,
+                # Looked up before they are cast, and their gradients summed after.
+                autocast=False,
+            )
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias", shape=(self.vocabulary_size,), initializer="zeros"
             )
+
+    def quantized_build(self, input_shape, mode):
+        check_mode(mode)
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.vocabulary_size, self.hidden_dim),
+            initializer="zeros",
+            dtype="int8",
+            trainable=False,
+        )
+        self.embeddings_scale = self.add_weight(
+            name="embeddings_scale",
+            shape=(self.vocabulary_size,),
+            initializer="ones",
+            trainable=False,
+        )
+        self._is_quantized = True
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Turns the table into int8, with a scale for each token.
+
+        Args:
+            mode: `"int8"`.
+            type_check: Of no account; Keras passes it.
+            config: None or `keras.quantizers.Int8QuantizationConfig()`.
+
+        Raises:
+            ValueError: For another mode or quantizers of its own.
+        """
+        check_mode(mode, config)
+        values, scale = quantized(self.embeddings, axis=-1)
+        del self.embeddings
+        self.quantized_build(None, mode)
+        self.embeddings.assign(values)
+        self.embeddings_scale.assign(scale)
+        self.dtype_policy = keras.dtype_policies.get(
+            f"{mode}_from_{self.dtype_policy.name}"
+        )
 
     def output_projection(self):
         """The output projection, to be used many times.
@@ -129,7 +218,10 @@ class TokenEmbedding(keras.layers.Layer):
             products are faster with; the logits past V are far below all others.
         """
         kernel, dtype = held_kernel(self.embeddings), "float32"
-        if kernel is None:
+        if kernel is None and self.quantization_mode is not None:
+            kernel = Int8Table(self.embeddings, self.embeddings_scale)
+            dtype = self.compute_dtype
+        elif kernel is None:
             kernel, dtype = ops.transpose(self._matrix()), self.compute_dtype
             room = self.filled_vocabulary_size - self.vocabulary_size
             kernel = ops.pad(kernel, ((0, 0), (0, room))) if room else kernel
@@ -149,35 +241,43 @@ class TokenEmbedding(keras.layers.Layer):
         return ops.convert_to_tensor(self.embeddings, self.compute_dtype)
 
     def call(self, inputs, reverse=False, projection=None):
-        if reverse:
-            rows = ops.cast(inputs, self.compute_dtype)
-            rows = ops.reshape(rows, (-1, self.hidden_dim))
-            logits = self._logits(rows, projection)
-            length = inputs.shape[1] or ops.shape(inputs)[1]
-            return ops.reshape(logits, (-1, length, logits.shape[-1]))
-        ids = ops.cast(inputs, "int32")
+        if not reverse:
+            ids = ops.cast(inputs, "int32")
+            vectors = ops.cast(self._look_up(ids), self.compute_dtype)
+            return vectors * self.hidden_dim**0.5 if self.scale else vectors
+        rows = ops.cast(inputs, self.compute_dtype)
+        rows = ops.reshape(rows, (-1, self.hidden_dim))
+        logits = self._logits(rows, projection)
+        return ops.reshape(logits, (*known_sizes(inputs)[:-1], logits.shape[-1]))
+
+    def _look_up(self, ids):
         if table := held_kernel(self.embeddings):
-            vectors = table.columns(ids)
-        else:
-            vectors = ops.take(self.embeddings, ids, axis=0)
-        vectors = ops.cast(vectors, self.compute_dtype)
-        return vectors * self.hidden_dim**0.5 if self.scale else vectors
+            return table.columns(ids)
+        vectors = ops.take(self.embeddings, ids, axis=0)
+        if self.quantization_mode is None:
+            return vectors
+        scale = ops.take(self.embeddings_scale, ids, axis=0)[..., None]
+        return dequantized(vectors, scale, self.compute_dtype)
+
+    def quantized_call(self, *args, **kwargs):
+        return self.call(*args, **kwargs)
 
     def _logits(self, rows, projection):
-        """Rows `(R, D)` -> float32 `(R, V)`."""
-        if held_kernel(self.embeddings):
-            rows = ops.cast(rows, "float32")
+        """Rows `(R, D)` -> `(R, V)`, in float32 or, from float64, in float64."""
+        if held_kernel(self.embeddings) or self.quantization_mode is not None:
+            if self.quantization_mode is None:
+                rows = ops.cast(rows, "float32")
             logits = (projection or self.output_projection()).logits(rows)
             return logits if projection else logits[:, : self.vocabulary_size]
         if projection:
             return projection.logits(rows)
-        bias = ops.cast(self.bias, "float32") if self.use_bias else None
         logits = product(rows, ops.transpose(self._matrix()))
-        return plus(ops.cast(logits, "float32"), bias)
+        logits = ops.cast(logits, at_least_float32(logits.dtype))
+        return plus(logits, self.bias if self.use_bias else None)
 
     def compute_mask(self, inputs, mask=None):
         # Of vectors (`reverse=True`) the mask passes through; of ids it is made.
-        if not keras.backend.is_int_dtype(inputs.dtype):
+        if _reverses.get():
             return mask
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
@@ -185,7 +285,7 @@ class TokenEmbedding(keras.layers.Layer):
         if reverse:
             columns = projection.num_columns if projection else self.vocabulary_size
             shape = tuple(inputs.shape[:-1]) + (columns,)
-            return keras.KerasTensor(shape, "float32")
+            return keras.KerasTensor(shape, at_least_float32(self.compute_dtype))
         shape = tuple(inputs.shape) + (self.hidden_dim,)
         return keras.KerasTensor(shape, self.compute_dtype)
 

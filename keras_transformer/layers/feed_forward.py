@@ -2,12 +2,21 @@
 
 import keras
 
-from keras_transformer.layers.arguments import check_positive, check_rate, fresh
+from keras_transformer.layers.arguments import (
+    check_positive,
+    check_rate,
+    check_seed,
+    fresh,
+    get_activation,
+    get_initializer,
+)
+from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.core import Dense, Dropout
+from keras_transformer.layers.shapes import CallCheck
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class FeedForward(keras.layers.Layer):
+class FeedForward(CheckedLayer):
     """Two linear maps with an activation between them, the same at each position.
 
     `FFN(x) = activation(x W_1 + b_1) W_2 + b_2` (equation 2, where the activation is
@@ -15,22 +24,22 @@ class FeedForward(keras.layers.Layer):
 
     Args:
         intermediate_dim: Width of the inner layer (the paper's d_ff).
-        activation: Activation of the inner layer.
+        activation: Activation of the inner layer, which keeps its width.
         dropout: Dropout rate on the inner layer. The paper has none there.
         kernel_initializer: Initializer of both kernels.
         bias_initializer: Initializer of both biases.
         seed: Seed of the dropout.
 
     Call arguments:
-        inputs: Float tensor of shape `(..., D)`.
+        inputs: Float tensor of shape `(..., D)`, of two axes or more.
         training: Whether dropout is on.
 
     Returns:
         A tensor of the shape and dtype of `inputs`; its mask passes through.
 
     Raises:
-        ValueError: If `intermediate_dim` isn't positive or `dropout` isn't in
-            `[0, 1)`.
+        ValueError: If `intermediate_dim` isn't positive, `dropout` isn't in `[0, 1)`,
+            or the activation changes the width.
 
     Example:
 
@@ -52,15 +61,19 @@ class FeedForward(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive("intermediate_dim", intermediate_dim)
-        check_rate("dropout", dropout)
-        self.intermediate_dim = intermediate_dim
-        self.activation = keras.activations.get(activation)
-        self.dropout = dropout
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.seed = seed
+        self.intermediate_dim = check_positive("intermediate_dim", intermediate_dim)
+        self.activation = get_activation(activation, self.intermediate_dim)
+        self.dropout = check_rate("dropout", dropout)
+        self.kernel_initializer = get_initializer(
+            "kernel_initializer", kernel_initializer
+        )
+        self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
+        self.seed = check_seed("seed", seed)
         self.supports_masking = True
+
+    def check_call(self, inputs, training=None):
+        width = self.outer.units if self.built else None
+        CallCheck(D=width).floats("inputs", inputs, "... T D")
 
     def build(self, input_shape):
         self.inner = self._dense(self.intermediate_dim, "inner", self.activation)

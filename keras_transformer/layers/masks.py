@@ -10,9 +10,9 @@ MASKED_SCORE = -1e9
 def combined_mask(tensor, mask=None):
     """The mask Keras carries on `tensor` and the explicit `mask`, joined by `and`."""
     implicit = getattr(tensor, "_keras_mask", None)
-    if mask is None or implicit is None or mask is implicit:
-        return implicit if mask is None else mask
-    return ops.logical_and(ops.cast(mask, "bool"), implicit)
+    if mask is None or mask is implicit:
+        return implicit
+    return join_masks(implicit, ops.cast(mask, "bool"))
 
 
 def keys_mask(mask):
@@ -24,11 +24,6 @@ def full_mask(mask):
     """`(T, S)`, `(B, T, S)` or `(B, H, T, S)` -> four dimensions."""
     if mask is None:
         return None
-    if len(mask.shape) not in (2, 3, 4):
-        raise ValueError(
-            "attention_mask must have the shape (T, S), (B, T, S) or (B, H, T, S); "
-            f"received attention_mask of shape {tuple(mask.shape)}."
-        )
     mask = ops.cast(mask, "bool")
     if len(mask.shape) == 2:
         return mask[None, None]

@@ -1,15 +1,20 @@
 """From hidden states to one vector a sentence."""
 
+import math
+
 import keras
 from keras import ops
 
+from keras_transformer.layers.checked_layer import CheckedLayer
+from keras_transformer.layers.dtypes import at_least_float32
 from keras_transformer.layers.masks import combined_mask
+from keras_transformer.layers.shapes import CallCheck
 
 POOLINGS = ("mean", "max", "first")
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class MaskedPooling(keras.layers.Layer):
+class MaskedPooling(CheckedLayer):
     """Pools a sequence over the positions that aren't padding.
 
     Args:
@@ -20,7 +25,8 @@ class MaskedPooling(keras.layers.Layer):
         mask: Bool `(B, S)`, marks padding; joined with the mask that Keras carries.
 
     Returns:
-        A tensor `(B, D)`. A row of padding alone gives zeros, unless it is `"first"`.
+        A tensor `(B, D)`. A row of padding alone gives zeros, unless it is `"first"`;
+        so does a sequence without positions.
 
     Raises:
         ValueError: For an unknown `pooling`.
@@ -41,22 +47,32 @@ class MaskedPooling(keras.layers.Layer):
         self.pooling = pooling
         self.supports_masking = True
 
+    def check_call(self, inputs, mask=None):
+        check = CallCheck()
+        check.floats("inputs", inputs, "B S D")
+        check.mask("mask", mask, "B S")
+
     def call(self, inputs, mask=None):
+        # There may be no position at all.
+        one_more = ((0, 0), (0, 1), (0, 0))
         if self.pooling == "first":
-            return inputs[:, 0]
+            return ops.pad(inputs, one_more)[:, 0]
         mask = combined_mask(inputs, mask)
         if mask is None:
             mask = ops.ones(ops.shape(inputs)[:2], "bool")
-        real = ops.cast(mask, inputs.dtype)[..., None]
+        real = mask[..., None]
         if self.pooling == "mean":
             # Sums of many terms need more digits than half precision has.
-            real = ops.cast(real, "float32")
-            total = ops.sum(ops.cast(inputs, "float32") * real, axis=1)
-            mean = ops.divide_no_nan(total, ops.sum(real, axis=1))
-            return ops.cast(mean, inputs.dtype)
-        lowest = ops.where(real > 0, inputs, -3e4)
-        nonempty = ops.cast(ops.any(mask, axis=1, keepdims=True), inputs.dtype)
-        return ops.max(lowest, axis=1) * nonempty
+            dtype = at_least_float32(inputs.dtype)
+            real = ops.cast(real, dtype)
+            total = ops.sum(ops.cast(inputs, dtype) * real, axis=1)
+            count = ops.maximum(ops.sum(real, axis=1), 1)
+            return ops.cast(total / count, inputs.dtype)
+        lowest = ops.where(real, inputs, -math.inf)
+        lowest = ops.pad(lowest, one_more, constant_values=-math.inf)
+        largest = ops.max(lowest, axis=1, initial=-math.inf)
+        zeros = ops.zeros_like(lowest[:, 0])
+        return ops.where(ops.any(real, axis=1), largest, zeros)
 
     def compute_mask(self, inputs, mask=None):
         return None

@@ -6,15 +6,32 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive
+from keras_transformer.layers.arguments import (
+    check_number,
+    check_positive,
+    get_initializer,
+)
+from keras_transformer.layers.checked_layer import CheckedLayer
+from keras_transformer.layers.dtypes import at_least_float32
+from keras_transformer.layers.shapes import (
+    CallCheck,
+    check_shape,
+    check_start,
+    shape_of,
+    values_of,
+)
 
 LAYOUTS = ("interleaved", "concatenated")
 
 
 def sinusoidal_encoding(
-    positions, hidden_dim, max_wavelength=10_000.0, layout="interleaved"
+    positions,
+    hidden_dim,
+    max_wavelength=10_000.0,
+    layout="interleaved",
+    dtype="float32",
 ):
-    """The sinusoids of section 3.5, for any positions, in float32.
+    """The sinusoids of section 3.5, for any positions.
 
     ```
     PE(pos, 2i)     = sin(pos / max_wavelength^(2i / hidden_dim))
@@ -33,9 +50,13 @@ def sinusoidal_encoding(
         max_wavelength: The longest wavelength is `max_wavelength * 2 * pi`.
         layout: `"interleaved"` as in the paper (sine, cosine, sine, ...) or
             `"concatenated"` as in Marian (all sines, then all cosines).
+        dtype: `"float32"` or `"float64"`.
 
     Returns:
-        A float32 tensor of shape `positions.shape + (hidden_dim,)`.
+        A tensor of that dtype, of shape `positions.shape + (hidden_dim,)`.
+
+    Raises:
+        ValueError: For an unknown `layout`, a size or wavelength that isn't positive.
 
     Example:
 
@@ -45,13 +66,16 @@ def sinusoidal_encoding(
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 3.5.
     """
+    hidden_dim = check_positive("hidden_dim", hidden_dim)
+    check_sinusoid(max_wavelength, layout)
     num_sines = (hidden_dim + 1) // 2
     exponents = 2.0 * np.arange(num_sines) / hidden_dim
     turns = float(max_wavelength) ** -exponents / (2.0 * math.pi)
-    positions = ops.expand_dims(ops.cast(positions, "float32"), -1)
+    positions = ops.expand_dims(ops.cast(positions, dtype), -1)
     fraction = 0.0
-    for part in _split_significand(turns, bits=10, parts=3):
-        product = positions * ops.convert_to_tensor(part, "float32")
+    parts = _split_significand(turns, bits=10, parts=3)
+    for part in [turns] if dtype == "float64" else parts:
+        product = positions * ops.convert_to_tensor(part, dtype)
         fraction += product - ops.floor(product)
     angles = fraction * (2.0 * math.pi)
     sines, cosines = ops.sin(angles), ops.cos(angles)
@@ -92,7 +116,8 @@ def position_shift_matrix(
         products of encodings depend on the distance of their positions only.
 
     Raises:
-        ValueError: For an odd `hidden_dim`, whose last sine has no cosine.
+        ValueError: For an odd `hidden_dim`, whose last sine has no cosine, an unknown
+            `layout`, or a size or wavelength that isn't positive.
 
     Example:
 
@@ -104,6 +129,8 @@ def position_shift_matrix(
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 3.5.
     """
+    hidden_dim = check_positive("hidden_dim", hidden_dim)
+    check_sinusoid(max_wavelength, layout)
     if hidden_dim % 2:
         raise ValueError(
             "hidden_dim must be even, so that every sine has its cosine; "
@@ -128,16 +155,12 @@ def _sine_and_cosine_places(hidden_dim, layout):
 
 
 def check_sinusoid(max_wavelength, layout):
-    """Raises a ValueError for arguments that no sinusoid has."""
+    """`max_wavelength` as a Python number; a ValueError for what no sinusoid has."""
     if layout not in LAYOUTS:
         raise ValueError(
             f"layout must be one of {LAYOUTS}; received layout={layout!r}."
         )
-    if max_wavelength <= 0:
-        raise ValueError(
-            "max_wavelength must be positive; "
-            f"received max_wavelength={max_wavelength}."
-        )
+    return check_number("max_wavelength", max_wavelength, lambda w: w > 0, "positive")
 
 
 def _split_significand(values, bits, parts):
@@ -151,14 +174,30 @@ def _split_significand(values, bits, parts):
     return result + [values.astype("float32")]
 
 
+def _check_sequences(inputs, start_index, width=None):
+    check = CallCheck(D=width)
+    check.floats("inputs", inputs, "... T D")
+    batch = inputs.shape[:1] if len(inputs.shape) > 2 else None
+    check_start("start_index", start_index, batch)
+
+
+def _positions(inputs, start_index):
+    """The positions of `(..., T, D)`: `(T,)`, or `(B, ..., T)` from starts `(B,)`."""
+    start = ops.cast(start_index, "int32")
+    if start.shape:
+        start = ops.reshape(start, (-1, *[1] * (len(inputs.shape) - 2)))
+    return start + ops.arange(ops.shape(inputs)[-2], dtype="int32")
+
+
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class PositionalEncoding(keras.layers.Layer):
+class PositionalEncoding(CheckedLayer):
     """Adds the paper's sinusoidal position encoding to its input.
 
     A Transformer has no recurrence and no convolution: without this sum it
     cannot tell one order of its input from another. The encoding has no weights and
-    no longest length. It is computed in float32 whatever the dtype policy, since
-    8 significant bits cannot tell position 256 from 257, and cast once at the end.
+    no longest length. It is computed in float32, or float64 where that is the dtype,
+    and cast once at the end: the 8 significant bits of bfloat16 cannot tell position
+    256 from 257.
 
     Args:
         max_wavelength: The wavelengths grow geometrically from `2 * pi` to
@@ -169,8 +208,8 @@ class PositionalEncoding(keras.layers.Layer):
     Call arguments:
         inputs: Float tensor of shape `(..., T, D)`, D even or odd.
         start_index: Position of the first row: an integer, a scalar tensor, or
-            an integer tensor of shape `(B,)` with one start for each sequence of
-            a `(B, T, D)` input. Decoding step by step passes the step here.
+            an integer tensor of shape `(B,)` with one start for each row of the
+            first axis. Decoding step by step passes the step here.
 
     Returns:
         `inputs + encoding`, of the shape and dtype of `inputs`; the mask of the
@@ -191,24 +230,23 @@ class PositionalEncoding(keras.layers.Layer):
 
     def __init__(self, max_wavelength=10_000.0, layout="interleaved", **kwargs):
         super().__init__(**kwargs)
-        check_sinusoid(max_wavelength, layout)
-        self.max_wavelength = max_wavelength
+        self.max_wavelength = check_sinusoid(max_wavelength, layout)
         self.layout = layout
         self.supports_masking = True
 
     def build(self, input_shape):
-        if len(input_shape) < 2 or input_shape[-1] is None:
-            raise ValueError(
-                "PositionalEncoding expects inputs of shape (..., length, "
-                f"hidden_dim) with a known hidden_dim; received {input_shape}."
-            )
+        check_shape("input_shape", input_shape, "... T D")
+
+    def check_call(self, inputs, start_index=0):
+        _check_sequences(inputs, start_index)
 
     def call(self, inputs, start_index=0):
-        length, hidden_dim = ops.shape(inputs)[-2], inputs.shape[-1]
-        start = ops.expand_dims(ops.cast(start_index, "int32"), -1)
-        positions = start + ops.arange(length, dtype="int32")
         encoding = sinusoidal_encoding(
-            positions, hidden_dim, self.max_wavelength, self.layout
+            _positions(inputs, start_index),
+            inputs.shape[-1],
+            self.max_wavelength,
+            self.layout,
+            dtype=at_least_float32(inputs.dtype),
         )
         return inputs + ops.cast(encoding, inputs.dtype)
 
@@ -224,7 +262,7 @@ class PositionalEncoding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class LearnedPositionalEncoding(keras.layers.Layer):
+class LearnedPositionalEncoding(CheckedLayer):
     """Adds a trained vector for each position to its input.
 
     The paper found it "nearly identical" in quality to the sinusoids (Table 3, row E),
@@ -238,7 +276,7 @@ class LearnedPositionalEncoding(keras.layers.Layer):
     Call arguments:
         inputs: Float tensor `(..., T, D)`.
         start_index: Position of the first row: an integer, a scalar tensor, or an
-            integer tensor `(B,)` with one start for each sequence.
+            integer tensor `(B,)` with one start for each row of the first axis.
 
     Returns:
         `inputs + table[start_index : start_index + T]`, of the shape and dtype of
@@ -261,12 +299,19 @@ class LearnedPositionalEncoding(keras.layers.Layer):
 
     def __init__(self, max_length=512, embeddings_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        check_positive("max_length", max_length)
-        self.max_length = max_length
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.max_length = check_positive("max_length", max_length)
+        self.embeddings_initializer = get_initializer(
+            "embeddings_initializer", embeddings_initializer
+        )
         self.supports_masking = True
 
+    def check_call(self, inputs, start_index=0):
+        width = self.embeddings.shape[1] if self.built else None
+        _check_sequences(inputs, start_index, width)
+        self._check_fits(shape_of(inputs)[-2], start_index)
+
     def build(self, input_shape):
+        check_shape("input_shape", input_shape, "... T D")
         hidden_dim = input_shape[-1]
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -285,17 +330,24 @@ class LearnedPositionalEncoding(keras.layers.Layer):
             if not start.shape:
                 rows = ops.slice(table, (start, 0), (length, hidden_dim))
                 return inputs + rows
-            starts = ops.expand_dims(start, -1)
-            positions = starts + ops.arange(length, dtype="int32")
+            positions = _positions(inputs, start)
             return inputs + ops.take(table, positions, axis=0)
 
     def _check_fits(self, length, start_index):
-        if not (isinstance(length, int) and isinstance(start_index, int)):
+        starts = start_index
+        if hasattr(starts, "shape"):
+            starts = values_of(starts)
+        if starts is None or not isinstance(length, int) or not np.size(starts):
             return
-        if start_index + length > self.max_length:
+        first, end = int(np.min(starts)), int(np.max(starts)) + length
+        if first < 0:
+            raise ValueError(
+                f"start_index must not be negative; received start_index={first}."
+            )
+        if end > self.max_length:
             raise ValueError(
                 f"{self.name} has learned max_length={self.max_length} positions; "
-                f"received an input that reaches position {start_index + length - 1}. "
+                f"received an input that reaches position {end - 1}. "
                 "Shorten the input, build the layer with a larger max_length "
                 "(interpolate_from carries a trained table over), or use sinusoids, "
                 "which have no longest length."
@@ -311,7 +363,7 @@ class LearnedPositionalEncoding(keras.layers.Layer):
             other: A built `LearnedPositionalEncoding` of the same width.
 
         Raises:
-            ValueError: If the widths differ.
+            ValueError: If the widths differ, or `other` isn't such a layer.
 
         Example:
 
@@ -320,6 +372,11 @@ class LearnedPositionalEncoding(keras.layers.Layer):
         (None, None)
         >>> long.interpolate_from(short)
         """
+        if not isinstance(other, LearnedPositionalEncoding) or not other.built:
+            raise ValueError(
+                "other must be a built LearnedPositionalEncoding; received "
+                f"other={other!r}."
+            )
         table = ops.convert_to_numpy(other.embeddings)
         if table.shape[1] != self.embeddings.shape[1]:
             raise ValueError(

@@ -9,6 +9,8 @@ import operator
 import keras
 from keras import ops
 
+from keras_transformer.layers.dtypes import matmul
+
 # Kernels with fewer weights aren't worth the operations that cutting them takes.
 _LARGE_KERNEL = 2**19
 _ALMOST_ZERO = 1e-30
@@ -210,7 +212,7 @@ def product(rows, kernel, bias=None):
     if is_bare_row and keras.backend.backend() == "tensorflow":
         # Without a bias TensorFlow copies the kernel first; it leaves zeros out.
         bias = ops.full((width,), _ALMOST_ZERO)
-    return plus(ops.matmul(rows, kernel), bias)
+    return plus(matmul(rows, kernel), bias)
 
 
 def _in_parts(rows, kernel, count):

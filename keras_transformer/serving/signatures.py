@@ -13,6 +13,7 @@ from keras_transformer.layers.products import (
     kernels_held,
     products_in_parts,
 )
+from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.serving.onednn import (
     NEEDS,
     Int8Kernel,
@@ -49,6 +50,7 @@ class Signatures:
     names = ()
 
     def __init__(self, text_model, weights="float32"):
+        check_not_quantized(text_model.model, "An export, which has weights='int8',")
         self._text_model = text_model
         dtype = "float32" if weights == "float32" else "bfloat16"
         self._model = _in_dtype(text_model.model, dtype)
