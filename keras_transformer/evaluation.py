@@ -2,12 +2,14 @@
 
 import sacrebleu
 
+from keras_transformer.texts import as_texts
+
 
 def bleu(hypotheses, references, lowercase=False):
     """Corpus BLEU of detokenized text.
 
     Args:
-        hypotheses: List of strings.
+        hypotheses: List of strings, or one string.
         references: List of strings, one for each hypothesis.
         lowercase: Whether to ignore case.
 
@@ -17,6 +19,7 @@ def bleu(hypotheses, references, lowercase=False):
 
     Raises:
         ValueError: If the lists differ in length or are empty.
+        TypeError: If they aren't made of strings.
 
     Example:
 
@@ -24,9 +27,9 @@ def bleu(hypotheses, references, lowercase=False):
 
     Reference: [A Call for Clarity in Reporting BLEU Scores](https://arxiv.org/abs/1804.08771).
     """
-    _check_aligned(hypotheses, references)
+    hypotheses, references = _aligned(hypotheses, references)
     metric = sacrebleu.metrics.BLEU(lowercase=lowercase)
-    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    score = metric.corpus_score(hypotheses, [references]).score
     return score, str(metric.get_signature())
 
 
@@ -37,7 +40,7 @@ def moses_bleu(hypotheses, references, language):
     `moses`).
 
     Args:
-        hypotheses: List of strings.
+        hypotheses: List of strings, or one string.
         references: List of strings, one for each hypothesis.
         language: The language's code for Moses, such as `"de"`.
 
@@ -46,7 +49,7 @@ def moses_bleu(hypotheses, references, language):
     """
     import sacremoses
 
-    _check_aligned(hypotheses, references)
+    hypotheses, references = _aligned(hypotheses, references)
     normalizer = sacremoses.MosesPunctNormalizer(language)
     tokenizer = sacremoses.MosesTokenizer(language)
 
@@ -64,14 +67,18 @@ def moses_bleu(hypotheses, references, language):
 
 def exact_match(hypotheses, references):
     """Share of hypotheses that equal their reference, 0 to 1."""
-    _check_aligned(hypotheses, references)
+    hypotheses, references = _aligned(hypotheses, references)
     hits = sum(h == r for h, r in zip(hypotheses, references))
     return hits / len(hypotheses)
 
 
-def _check_aligned(hypotheses, references):
+def _aligned(hypotheses, references):
+    """Both as lists of strings, one string as a list of one."""
+    hypotheses, _ = as_texts(hypotheses, "hypotheses")
+    references, _ = as_texts(references, "references")
     if len(hypotheses) != len(references) or not hypotheses:
         raise ValueError(
             "hypotheses and references must be of the same length, and not empty; "
             f"received {len(hypotheses)} and {len(references)}."
         )
+    return hypotheses, references

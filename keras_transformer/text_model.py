@@ -1,19 +1,29 @@
 """What holds a model and its tokenizers: checks, batches of like length, files."""
 
+import inspect
 import json
 import os
 import pathlib
 import shutil
 import warnings
+import zipfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.reading import existing, field, naming, read_json
+from keras_transformer.text.hub_tokenizer import (
+    SETTINGS_FILE,
+    HubTokenizer,
+    as_tokenizer,
+)
 from keras_transformer.text.tokenizer import Tokenizer
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _MODEL, _SOURCE, _TARGET = "model.keras", "source.spm", "target.spm"
+_FORMAT = 1
+_TYPES = {"max_source_length": int, "search_options": dict, "labels": list}
 
 
 class TextModel:
@@ -27,8 +37,10 @@ class TextModel:
 
     def __init__(self, model, source_tokenizer, target_tokenizer, max_source_length):
         self.model = model
-        self.source_tokenizer = source_tokenizer
-        self.target_tokenizer = target_tokenizer or source_tokenizer
+        self.source_tokenizer = as_tokenizer(source_tokenizer)
+        self.target_tokenizer = self.source_tokenizer
+        if target_tokenizer not in (None, source_tokenizer):
+            self.target_tokenizer = as_tokenizer(target_tokenizer)
         self.max_source_length = max_source_length
         for side in ("source", "target"):
             tokenizer = getattr(self, f"{side}_tokenizer")
@@ -98,7 +110,7 @@ class TextModel:
         self.source_tokenizer.save(aside / _SOURCE)
         if self.target_tokenizer is not self.source_tokenizer:
             self.target_tokenizer.save(aside / _TARGET)
-        settings = json.dumps({"format": 1, **self._settings()}, indent=2)
+        settings = json.dumps({"format": _FORMAT, **self._settings()}, indent=2)
         (aside / self.settings_file).write_text(settings + "\n")
         if folder.exists():
             if not (folder / self.settings_file).exists() and any(folder.iterdir()):
@@ -115,7 +127,10 @@ class TextModel:
         """Reads what `save` wrote.
 
         Raises:
-            FileNotFoundError: If the folder holds nothing of the kind.
+            FileNotFoundError: If the folder holds nothing of the kind, or a file is
+                missing.
+            ValueError: If a file is cut short, damaged or of a newer version; it is
+                named.
         """
         folder = pathlib.Path(folder)
         path = folder / cls.settings_file
@@ -124,25 +139,54 @@ class TextModel:
                 f"folder={str(folder)!r} holds no {cls.__name__}: no "
                 f"{cls.settings_file} in it."
             )
-        settings = json.loads(path.read_text())
-        settings.pop("format")
+        settings = cls._read_settings(path)
         tokenizers = [_load_tokenizer(folder / _SOURCE)]
         if (folder / _TARGET).exists():
             tokenizers.append(_load_tokenizer(folder / _TARGET))
-        model = keras.models.load_model(folder / _MODEL)
-        return cls(model, *tokenizers, **settings)
+        model = _load_model(folder / _MODEL)
+        with naming(path, f"the settings of a {cls.__name__}"):
+            return cls(model, *tokenizers, **settings)
 
-
-def as_list(texts):
-    """A list of strings, checked."""
-    texts = list(texts)
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(
-                f"texts must be strings; received {text!r} of {type(text)}."
+    @classmethod
+    def _read_settings(cls, path):
+        """The constructor's arguments in a settings file, checked."""
+        settings = read_json(path, f"the settings of a {cls.__name__}")
+        version = field(settings, "format", path, int)
+        if version != _FORMAT:
+            raise ValueError(
+                f"{path} must be of format {_FORMAT}; received format={version}. It "
+                "was saved by another version of keras_transformer: install that one."
             )
-    return texts
+        known = list(inspect.signature(cls.__init__).parameters)
+        known = [name for name in known if name in _TYPES]
+        if unknown := settings.keys() - {"format", *known}:
+            raise ValueError(
+                f"{path} has unknown keys: {sorted(unknown)}. A {cls.__name__} has "
+                f"{known}."
+            )
+        found = {name: field(settings, name, path, _TYPES[name], None) for name in known}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _load_model(path):
+    what = "a model that Keras saved"
+    with naming(existing(path, what), what):
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .keras archive, or is cut short")
+        with zipfile.ZipFile(path) as archive:
+            # Keras reads weights without looking at their checksums.
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} in it is damaged")
+        return keras.models.load_model(path)
 
 
 def _load_tokenizer(path):
-    return (VocabularyTokenizer if path.is_dir() else Tokenizer).load(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: it is the tokenizer of the model beside it. Copy the "
+            "folder again from where it is whole."
+        )
+    if not path.is_dir():
+        return Tokenizer.load(path)
+    is_hub = (path / SETTINGS_FILE).exists()
+    return (HubTokenizer if is_hub else VocabularyTokenizer).load(path)

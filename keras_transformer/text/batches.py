@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.text.corpus import read_pairs
+from keras_transformer.text.hub_tokenizer import as_tokenizer
 
 _CHUNK = 1024
 _IN_MEMORY_PAIRS = 2_000_000
@@ -54,7 +55,7 @@ def make_batches(
     Args:
         source: Path, TSV or dataset, as `read_pairs` takes it.
         target: Path of the target sentences, unless `source` has both.
-        source_tokenizer: The `Tokenizer` of the source.
+        source_tokenizer: The `Tokenizer` of the source, or a tokenizer of KerasHub.
         target_tokenizer: That of the target; `source_tokenizer` if left out.
         tokens_per_batch: Most tokens a batch holds on either side.
         max_length: Most tokens of a sentence, its end token included; pairs with a
@@ -93,7 +94,8 @@ def make_batches(
     ...     "train.en", "train.de", source_tokenizer=tokenizer)
     >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
     """
-    target_tokenizer = target_tokenizer or source_tokenizer
+    source_tokenizer = as_tokenizer(source_tokenizer)
+    target_tokenizer = as_tokenizer(target_tokenizer or source_tokenizer)
     if max_length is None:
         max_length = min(256, tokens_per_batch)
     if not 2 <= max_length <= tokens_per_batch:
