@@ -164,7 +164,9 @@ class TextModel:
                 f"{path} has unknown keys: {sorted(unknown)}. A {cls.__name__} has "
                 f"{known}."
             )
-        found = {name: field(settings, name, path, _TYPES[name], None) for name in known}
+        found = {
+            name: field(settings, name, path, _TYPES[name], None) for name in known
+        }
         return {name: value for name, value in found.items() if value is not None}
 
 

@@ -34,9 +34,7 @@ def as_texts(texts, name="texts"):
     found = list(texts)
     for i, text in enumerate(found):
         if not isinstance(text, str):
-            raise TypeError(
-                f"{name} must be strings; {_received(text)} at index {i}."
-            )
+            raise TypeError(f"{name} must be strings; {_received(text)} at index {i}.")
     return [str(text) for text in found], False
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_transformer.decoding.vocabulary import IMPOSSIBLE
+from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "silu": "SWISH"}
@@ -15,8 +16,15 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     """Writes a translator for those who serve with CTranslate2.
 
     CTranslate2 takes and gives pieces of text. The tokenizers are written beside the
-    model: `source.spm` and `target.spm`; sources end with the end token,
-    `translator.source_tokenizer.tokens([translator.source_tokenizer.end_id])`.
+    model: `source.spm` and `target.spm`, for SentencePiece. A source ends with the end
+    token. The example's lines give the answers of
+
+    `translator.translate(texts, max_length=256, beam_size=4, length_penalty=0.6,
+    penalty_form="power", stop_when="full", force_end=False)`
+
+    CTranslate2 has that form of the length penalty and that rule to stop, and no other.
+    With a length penalty of 0 its rule is `stop_when="certain"`. It doesn't know a
+    translator's `max_source_length`: cut longer sources off first.
 
     Args:
         translator: A `kt.Translator` whose positions are sinusoidal or learned.
@@ -26,13 +34,22 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
 
     Raises:
         ImportError: If CTranslate2 isn't installed.
-        ValueError: If CTranslate2 has nothing like the model's positions or activation,
-            or the folder isn't empty.
+        ValueError: If CTranslate2 has nothing like the model's positions, activation
+            or tokenizers, or the folder isn't empty.
 
     Example:
 
-    >>> kt.interop.save_ctranslate2(translator, "ct2/en-de", quantization="int8")
-    >>> ctranslate2.Translator("ct2/en-de").translate_batch([["\u2581Hello", "</s>"]])
+    >>> import ctranslate2, sentencepiece
+    >>> kt.interop.save_ctranslate2(translator, "ct2/en-de")
+    >>> engine = ctranslate2.Translator("ct2/en-de")
+    >>> source, target = (
+    ...     sentencepiece.SentencePieceProcessor(model_file=f"ct2/en-de/{side}.spm")
+    ...     for side in ("source", "target"))
+    >>> tokens = [source.encode(text, out_type=str) + ["</s>"] for text in texts]
+    >>> found = engine.translate_batch(
+    ...     tokens, beam_size=4, length_penalty=0.6,
+    ...     min_decoding_length=0, max_decoding_length=256)
+    >>> answers = [target.decode(result.hypotheses[0]) for result in found]
     """
     try:
         from ctranslate2.specs import common_spec, transformer_spec
@@ -44,6 +61,7 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     folder = pathlib.Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
+    check_tokenizers(translator)
     model = translator.model
     config = model.get_config()
     if model.position is None or config["activation"] not in _ACTIVATIONS:
@@ -94,8 +112,8 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     spec.optimize(quantization=quantization)
     folder.mkdir(parents=True, exist_ok=True)
     spec.save(str(folder))
-    (folder / "source.spm").write_bytes(source.model)
-    (folder / "target.spm").write_bytes(target.model)
+    (folder / "source.spm").write_bytes(plain_model(source))
+    (folder / "target.spm").write_bytes(plain_model(target))
 
 
 def _block(spec, block, side):

@@ -74,7 +74,7 @@ class HubTokenizer:
             )
         if not np.issubdtype(np.dtype(_compute_dtype(tokenizer)), np.integer):
             raise ValueError(
-                "tokenizer must give ids, with an integer dtype such as \"int32\"; "
+                'tokenizer must give ids, with an integer dtype such as "int32"; '
                 f"received dtype={tokenizer.compute_dtype!r}."
             )
         if tokenizer.sequence_length is not None:
