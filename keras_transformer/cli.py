@@ -209,7 +209,10 @@ def _evaluate(options):
     from keras_transformer.evaluation import bleu, exact_match
     from keras_transformer.text import read_pairs
 
-    sources, references = map(list, zip(*read_pairs(options.source, options.target)))
+    pairs = list(read_pairs(options.source, options.target))
+    if not pairs:
+        raise ValueError(f"{options.source} is empty: there is nothing to score.")
+    sources, references = map(list, zip(*pairs))
     translator = _load(options.folder)
     answers = translator.translate(sources, verbose=1, **_search(options))
     score, signature = bleu(answers, references)

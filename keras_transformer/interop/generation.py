@@ -171,7 +171,8 @@ class GenerationSettings:
             first: Our id of the checkpoint's id 0.
             vocabulary_size: Number of the checkpoint's target ids.
         """
-        stop = self._found.get("early_stopping") or False
+        stop = self._found.get("early_stopping")
+        stop = False if stop is None else stop
         if isinstance(stop, (list, dict)) or stop not in _STOP_WHEN:
             raise ValueError(
                 f'{self.path}: early_stopping must be true, false or "never"; received '

@@ -34,7 +34,7 @@ def folder(tmp_path):
 def our_ids(translator, texts=TEXTS, **options):
     ids, _ = translator.encode(texts)
     found = translator.model.generate(
-        ids.to_tensor(),
+        ids.to_tensor().numpy(),
         start_id=translator.target_tokenizer.start_id,
         end_id=translator.target_tokenizer.end_id,
         **{**translator.search_options, **options},
