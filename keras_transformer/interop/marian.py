@@ -134,6 +134,8 @@ def _checked_config(config, path):
         found[name] = field(config, name, path, (int, float), default)
     for name, default in _SWITCHES.items():
         found[name] = field(config, name, path, bool, default)
+    if found["share_encoder_decoder_embeddings"]:
+        found["decoder_vocab_size"] = found["vocab_size"]
     for name in ("attention_heads", "ffn_dim"):
         sides = [found[f"{side}_{name}"] for side in ("encoder", "decoder")]
         if sides[0] != sides[1]:

@@ -204,7 +204,7 @@ def train_tokenizer(
             own before byte fallback; 1.0 for small alphabets.
         split_digits: Whether each digit is a token of its own.
         symbols: Strings that are always one token, wherever they are in a text, such
-            as `"<fr>"`. Spaces may be in them.
+            as `"<fr>"`. Spaces may be in them. Not for `"word"`.
 
     Returns:
         A `Tokenizer`.
@@ -236,6 +236,11 @@ def train_tokenizer(
     )
     preserve = normalization == "identity"
     symbols = _checked_symbols(symbols, preserve)
+    if symbols and model_type == "word":
+        raise ValueError(
+            "symbols need another model_type, as words are split at spaces alone; "
+            f"received model_type={model_type!r}, symbols={symbols}."
+        )
     lines = (line for line in lines if line)
     if preserve:
         lines = (f" {_escaped(line)}" for line in lines)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_transformer as kt
+from keras_transformer.interop.generation import GenerationSettings
 
 FOLDER = pathlib.Path(__file__).parent / "tiny-marian"
 RECORDED = json.loads((FOLDER / "answers.json").read_text("utf-8"))
@@ -43,19 +44,28 @@ def our_ids(translator, texts=TEXTS, **options):
     return [[i - 1 for i in row if i - 1 not in (-1, END, START)] for row in rows]
 
 
+# Few cases of several settings each: a search is compiled for each case.
 HONOURED = {
-    "min_length": {"min_length": 9},
-    "min_new_tokens over min_length": {"min_new_tokens": 5, "min_length": 12},
-    "max_new_tokens alone": {"max_new_tokens": 6, "max_length": None},
-    "max_new_tokens over max_length": {"max_new_tokens": 4, "max_length": 20},
-    "no forced end": {"forced_eos_token_id": None, "max_length": 6},
-    "no_repeat_ngram_size": {"no_repeat_ngram_size": 2},
-    "suppress_tokens": {"suppress_tokens": [5, 9, 14, 30, 77, 120]},
-    "bad words": {"bad_words_ids": [[190], [30], [77], [0]]},
-    "renormalize_logits": {"renormalize_logits": True, "num_beams": 3},
-    "length_penalty": {"length_penalty": 2.5, "early_stopping": True},
-    "greedy by default": {"num_beams": None},
-    "one end token in a list": {"eos_token_id": [0]},
+    "shortest answers, banned tokens": {
+        "min_length": 9,
+        "suppress_tokens": [5, 9, 14, 30, 77, 120],
+        "bad_words_ids": [[190], [33], [40], [0]],
+    },
+    "new tokens over lengths": {
+        "min_new_tokens": 3,
+        "min_length": 12,
+        "max_new_tokens": 7,
+        "max_length": 20,
+        "no_repeat_ngram_size": 2,
+    },
+    "new tokens alone, no forced end": {
+        "max_new_tokens": 6,
+        "max_length": None,
+        "forced_eos_token_id": None,
+    },
+    "renormalized": {"renormalize_logits": True, "num_beams": 3},
+    "long answers": {"length_penalty": 2.5, "early_stopping": True},
+    "greedy by default, one end token": {"num_beams": None, "eos_token_id": [0]},
     "draws from one token": {"do_sample": True, "num_beams": 1, "top_k": 1},
 }
 
@@ -105,8 +115,11 @@ NAMED = {
 
 @pytest.mark.parametrize("name", NAMED)
 def test_what_is_not_honoured_is_named_with_its_value(folder, name):
+    checkpoint = folder(**{name: NAMED[name]})
     with pytest.warns(UserWarning, match="generation_config.json") as found:
-        kt.interop.load_marian(folder(**{name: NAMED[name]}))
+        settings = GenerationSettings(checkpoint, {}, checkpoint / "config.json")
+        settings.search_options(1, 191)
+        settings.warn()
     (message,) = [str(w.message) for w in found if "honoured" in str(w.message)]
     assert f"{name}={NAMED[name]!r}" in message
 
