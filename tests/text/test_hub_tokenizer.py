@@ -6,6 +6,7 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_transformer as kt
 from keras_transformer.serving.clean_process import ask_in_clean_process
@@ -115,24 +116,47 @@ def test_what_gives_no_ids_of_a_text_alone_is_refused(tokenizer, words):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_translator_translates_saves_and_exports(hub_tokenizers, tmp_path, name):
-    random.seed(0)
-    model = kt.Transformer(330, **SIZES)
-    translator = kt.Translator(
-        model, hub_tokenizers[name], search_options={"max_length": 6, "beam_size": 2}
-    )
-    assert translator.target_tokenizer is translator.source_tokenizer
-    answers = translator.translate(TEXTS)
+def test_a_saved_translator_has_its_tokenizer_again(hub_tokenizers, tmp_path, name):
+    translator = kt.Translator(kt.Transformer(330, **SIZES), hub_tokenizers[name])
+    ours = translator.source_tokenizer
+    assert translator.target_tokenizer is ours
     translator.save(tmp_path / "saved")
-    loaded = kt.Translator.load(tmp_path / "saved")
-    assert loaded.translate(TEXTS) == answers
-    ids = translator.source_tokenizer.tokenize(TEXTS).to_list()
-    assert loaded.source_tokenizer.tokenize(TEXTS).to_list() == ids
-    path = kt.serving.export_saved_model(
-        loaded, tmp_path / "export", signatures=(), warmup_batch_sizes=()
+    again = kt.Translator.load(tmp_path / "saved").source_tokenizer
+    ids = ours.tokenize(TEXTS)
+    assert again.tokenize(TEXTS).to_list() == ids.to_list()
+    assert (again.start_id, again.end_id) == (ours.start_id, ours.end_id)
+    assert [text.decode() for text in again.detokenize(ids).numpy()] == TEXTS
+
+
+def test_all_of_them_are_served_by_stock_operations(hub_tokenizers, tmp_path):
+    """One graph of all five, loaded with TF Text alone, as the server does."""
+    ours = {name: kt.text.HubTokenizer(hub_tokenizers[name]) for name in NAMES}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def there_and_back(text):
+        return {n: each.detokenize(each.tokenize(text)) for n, each in ours.items()}
+
+    module = tf.Module()
+    module.tables = [table for each in ours.values() for table in each.resources]
+    signatures = {"serving_default": there_and_back}
+    tf.saved_model.save(module, str(tmp_path), signatures=signatures)
+    found = ask_in_clean_process(str(tmp_path), "serving_default", {"text": TEXTS})
+    assert found == dict.fromkeys(NAMES, TEXTS)
+
+
+def test_an_exported_translator_answers_alike(hub_tokenizers, tmp_path):
+    random.seed(0)
+    translator = kt.Translator(
+        kt.Transformer(330, **SIZES),
+        hub_tokenizers["WordPiece"],
+        hub_tokenizers["BytePair"],
+        search_options={"max_length": 4, "beam_size": 1},
     )
-    found = ask_in_clean_process(path, "serving_default", {"text": TEXTS})
-    assert found["translation"] == answers
+    path = kt.serving.export_saved_model(
+        translator, tmp_path, signatures=(), warmup_batch_sizes=()
+    )
+    found = ask_in_clean_process(path, "serving_default", {"text": TEXTS[::2]})
+    assert found["translation"] == translator.translate(TEXTS[::2])
 
 
 def test_generators_and_encoders_take_them(hub_tokenizers, tmp_path):
