@@ -8,7 +8,8 @@ import contextlib
 import json
 import pathlib
 
-# No settings, configuration or vocabulary is larger.
+# No settings, vocabulary or SentencePiece model is larger.
+_MOST_BYTES = 1 << 28
 _MOST_JSON_BYTES = 1 << 26
 
 
@@ -55,14 +56,15 @@ def naming(path, what, remedy="Copy it again from where it is whole."):
 
 
 def read_bytes(path, what):
-    """The bytes of a file that is there, and not empty.
+    """The bytes of a file that is there, not empty and of a size to be held.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is empty or can't be read.
+        ValueError: If it is empty, too large, or can't be read.
     """
     path = existing(path, what)
     with naming(path, what):
+        _check_size(path, _MOST_BYTES)
         content = path.read_bytes()
         if not content:
             raise ValueError("it is empty")
@@ -87,8 +89,7 @@ def read_json(path, what, kind=dict):
     """
     path = existing(path, what)
     with naming(path, what):
-        if (size := path.stat().st_size) > _MOST_JSON_BYTES:
-            raise ValueError(f"its {size:,} bytes are more than any such file has")
+        _check_size(path, _MOST_JSON_BYTES)
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
@@ -128,6 +129,11 @@ def field(settings, name, path, kinds, default=...):
             f"{path}: {name} must be of type {names}; received {name}={_short(value)}."
         )
     return value
+
+
+def _check_size(path, most):
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"its {size:,} bytes are more than any such file has")
 
 
 def _short(value):

@@ -34,6 +34,8 @@ class TextEncoder(TextModel):
 
     def __init__(self, model, tokenizer, labels=None, max_source_length=256):
         super().__init__(model, tokenizer, None, max_source_length)
+        if isinstance(labels, str):
+            labels = [labels]
         self.labels = None if labels is None else list(labels)
         classes = model.config["num_classes"]
         if self.labels is not None and len(self.labels) != classes:

@@ -117,6 +117,15 @@ def test_prefixes_are_texts_too(functions, tokenizer):
         translator.translate(TEXTS, target_prefix=b"a")
 
 
+def test_labels_and_texts_of_a_warm_up_are_no_letters(tokenizer, tmp_path):
+    model = kt.EncoderModel(320, num_classes=3, **SIZES)
+    with pytest.raises(ValueError, match="1 labels for num_classes=3"):
+        kt.TextEncoder(model, tokenizer, labels="abc")
+    encoder = kt.TextEncoder(model, tokenizer)
+    with pytest.raises(TypeError, match="warmup_texts.*7"):
+        kt.serving.export_saved_model(encoder, tmp_path, warmup_texts=["a", 7])
+
+
 def test_strings_of_other_types_become_strings():
     found, is_one = as_texts(np.array(["a", "b"]))
     assert [type(text) for text in found] == [str, str] and not is_one

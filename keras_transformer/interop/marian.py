@@ -191,13 +191,11 @@ def _read_tokenizer_config(folder):
         config = read_json(path, _PART)
     if added_path.exists():
         added = read_json(added_path, _PART)
-    unknown = _content(config.get("unk_token") or "<unk>", path)
-    special = {unknown}
-    special |= {
-        _content(config[name], path)
-        for name in ("eos_token", "pad_token", "bos_token")
-        if config.get(name)
-    }
+    unknown, *others = (
+        _content(config.get(f"{name}_token") or usual, path)
+        for name, usual in (("unk", "<unk>"), ("eos", "</s>"), ("pad", "<pad>"))
+    )
+    special = {unknown, *others}
     flagged = {}
     for number, token in field(config, "added_tokens_decoder", path, dict, {}).items():
         content = _content(token, path)

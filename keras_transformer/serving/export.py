@@ -16,6 +16,7 @@ from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
 from keras_transformer.text_encoder import TextEncoder
 from keras_transformer.text_generator import TextGenerator
+from keras_transformer.texts import as_texts
 
 
 def export_saved_model(
@@ -121,6 +122,8 @@ def export_saved_model(
         raise ValueError(
             f"parallel_searches must be positive; received {parallel_searches!r}."
         )
+    texts, _ = as_texts([] if warmup_texts is None else warmup_texts, "warmup_texts")
+    texts = texts or [_sample_text(text_model)]
     graphs = _graphs(
         text_model,
         weights,
@@ -132,7 +135,6 @@ def export_saved_model(
         max_length=max_length,
     )
     functions = _chosen(graphs.functions(), signatures)
-    texts = list(warmup_texts or [_sample_text(text_model)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Not a number, so the server doesn't take it for a version.

@@ -235,7 +235,16 @@ class HubTokenizer:
 
 
 def as_tokenizer(tokenizer):
-    """The tokenizer; one of KerasHub's as a `HubTokenizer`."""
+    """The tokenizer; one of KerasHub's as a `HubTokenizer`.
+
+    Raises:
+        TypeError: If it is no tokenizer.
+    """
+    if not hasattr(tokenizer, "tokenize"):
+        raise TypeError(
+            "A tokenizer must be a kt.text.Tokenizer, a kt.text.VocabularyTokenizer or "
+            f"one of keras_hub.tokenizers; received {tokenizer!r}."
+        )
     return HubTokenizer(tokenizer) if is_hub_tokenizer(tokenizer) else tokenizer
 
 

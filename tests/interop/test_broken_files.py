@@ -1,6 +1,7 @@
 """Files cut short, damaged or of another kind: the message names the file."""
 
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -88,6 +89,12 @@ def test_a_missing_file_is_named(marian, name):
     error = outcome(marian, name)
     optional = name in ("generation_config.json", "tokenizer_config.json")
     assert optional or isinstance(error, FileNotFoundError)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_file_of_any_size_takes_no_more_memory_than_such_files_do(marian, name):
+    os.truncate(marian / name, 1 << 31)
+    assert "2,147,483,648 bytes" in str(outcome(marian, name))
 
 
 CONFIG = json.loads((FOLDER / "config.json").read_text("utf-8"))

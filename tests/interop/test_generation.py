@@ -151,6 +151,22 @@ def test_older_checkpoints_have_them_in_their_configuration(folder):
     assert translator.search_options["beam_size"] == 2
 
 
+def test_flags_of_added_tokens_are_named(folder):
+    flagged = {"content": ">>fra<<", "special": True, "lstrip": True}
+    names = {"0": "</s>", "1": "<unk>", "190": "<pad>"}
+    usual = {i: {"content": name, "special": True} for i, name in names.items()}
+    checkpoint = folder("tokenizer_config.json", added_tokens_decoder=usual)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kt.interop.load_marian(checkpoint)
+    vocabulary = json.loads((checkpoint / "vocab.json").read_text("utf-8"))
+    place = str(next(i for token, i in vocabulary.items() if token == ">>fra<<"))
+    folder("tokenizer_config.json", added_tokens_decoder={**usual, place: flagged})
+    with pytest.warns(UserWarning, match="tokenizer_config.json.*>>fra<<.*lstrip"):
+        translator = kt.interop.load_marian(checkpoint)
+    assert translator.source_tokenizer.added == [">>fra<<"]
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -187,6 +187,17 @@ def test_batches_are_made_with_them(hub_tokenizers, corpus):
         np.testing.assert_array_equal(row[1:count], label[: count - 1])
 
 
+def test_what_is_no_tokenizer_is_named(corpus):
+    model = kt.Transformer(330, **SIZES)
+    for make in (
+        lambda: kt.Translator(model, "bert_base_en"),
+        lambda: kt.Translator(model, None),
+        lambda: kt.text.make_batches(*corpus, source_tokenizer="bert_base_en"),
+    ):
+        with pytest.raises(TypeError, match="A tokenizer must be"):
+            make()
+
+
 def test_a_configuration_of_another_layer_is_refused(hub_tokenizers, tmp_path):
     folder = tmp_path / "tokenizer"
     kt.text.HubTokenizer(hub_tokenizers["Byte"]).save(folder)
