@@ -114,8 +114,6 @@ class HubTokenizer:
 
     @functools.cached_property
     def _to_ids(self):
-        self._make_tables()
-
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         def to_ids(text):
             ids = tf.cast(self._in_graph().tokenize(text), tf.int32) + self._shift
@@ -126,8 +124,6 @@ class HubTokenizer:
 
     @functools.cached_property
     def _to_text(self):
-        self._make_tables()
-
         @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
         def to_text(ids):
             special = (ids == 0) | (ids == self.start_id) | (ids == self.end_id)
@@ -138,31 +134,38 @@ class HubTokenizer:
 
         return to_text
 
-    def _make_tables(self):
-        # A table must be made outside of the graphs that use it.
-        if _is_byte_pair(self.tokenizer):
-            with tf.init_scope():
-                self.tokenizer._maybe_initialized_tf()
+    @functools.cached_property
+    def _byte_pairs(self):
+        """A copy whose tables are made outside of the graphs that use them."""
+        with tf.init_scope():
+            copy = _copy(self.tokenizer)
+            merges = self.tokenizer.vocabulary, self.tokenizer.merges
+            copy.set_vocabulary_and_merges(*merges)
+            copy._maybe_initialized_tf()
+        return copy
 
     def _in_graph(self):
-        """The tokenizer, of whose operations none was made outside of the graph.
+        """The tokenizer; what it keeps of one graph must not get into another.
 
-        `tf.random.set_seed` destroys SentencePiece's operations that were.
+        Byte tokenizers keep a tensor, and SentencePiece's an operation, which
+        `tf.random.set_seed` destroys if it was made outside of a graph.
         """
-        if not hasattr(self.tokenizer, "proto"):
-            return self.tokenizer
-        copy = type(self.tokenizer).from_config(self.tokenizer.get_config())
-        copy.set_proto(self.tokenizer.proto)
-        return copy
+        if _is_byte_pair(self.tokenizer):
+            return self._byte_pairs
+        if hasattr(self.tokenizer, "proto"):
+            copy = _copy(self.tokenizer)
+            copy.set_proto(self.tokenizer.proto)
+            return copy
+        has_vocabulary = hasattr(self.tokenizer, "save_assets")
+        return self.tokenizer if has_vocabulary else _copy(self.tokenizer)
 
     @property
     def resources(self):
         """What a `tf.Module` that uses the tokenizer must keep track of."""
         if not _is_byte_pair(self.tokenizer):
             return []
-        self._make_tables()
-        tables = [getattr(self.tokenizer, name) for name in _TABLES]
-        return [*tables, self.tokenizer.cache.id2value]
+        tables = [getattr(self._byte_pairs, name) for name in _TABLES]
+        return [*tables, self._byte_pairs.cache.id2value]
 
     @property
     def vocabulary_size(self):
@@ -270,6 +273,11 @@ def _kind(name, path):
             f"keras.saving.register_keras_serializable; received kind={name!r}."
         )
     return kind
+
+
+def _copy(tokenizer):
+    """A tokenizer of the same configuration, without its vocabulary."""
+    return type(tokenizer).from_config(tokenizer.get_config())
 
 
 def _own_id(tokenizer, tokens):

@@ -170,6 +170,14 @@ def test_generators_and_encoders_take_them(hub_tokenizers, tmp_path):
     np.testing.assert_allclose(again.embed(TEXTS), encoder.embed(TEXTS), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_one_tokenizer_may_be_of_several_models(hub_tokenizers, name):
+    for _ in range(2):
+        ours = kt.text.HubTokenizer(hub_tokenizers[name])
+        found = ours.detokenize(ours.tokenize(TEXTS)).numpy()
+        assert [text.decode() for text in found] == TEXTS
+
+
 def test_batches_are_made_with_them(hub_tokenizers, corpus):
     byte = hub_tokenizers["Byte"]
     batches = kt.text.make_batches(
