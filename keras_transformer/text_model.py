@@ -24,6 +24,8 @@ from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 _MODEL, _SOURCE, _TARGET = "model.keras", "source.spm", "target.spm"
 _FORMAT = 1
 _TYPES = {"max_source_length": int, "search_options": dict, "labels": list}
+# Whether there is a second tokenizer, so that it is missed where it is missing.
+_HAS_TARGET = "target_tokenizer"
 
 
 class TextModel:
@@ -92,7 +94,10 @@ class TextModel:
 
     def _settings(self):
         """Constructor arguments beside the model and the tokenizers."""
-        return {"max_source_length": self.max_source_length}
+        settings = {"max_source_length": self.max_source_length}
+        if self.target_tokenizer is not self.source_tokenizer:
+            settings[_HAS_TARGET] = True
+        return settings
 
     def save(self, folder):
         """Writes the model and the tokenizers to one folder, without pickle.
@@ -139,17 +144,18 @@ class TextModel:
                 f"folder={str(folder)!r} holds no {cls.__name__}: no "
                 f"{cls.settings_file} in it."
             )
-        settings = cls._read_settings(path)
+        settings, has_target = cls._read_settings(path)
         tokenizers = [_load_tokenizer(folder / _SOURCE)]
-        if (folder / _TARGET).exists():
+        if has_target or (folder / _TARGET).exists():
             tokenizers.append(_load_tokenizer(folder / _TARGET))
         model = _load_model(folder / _MODEL)
-        with naming(path, f"the settings of a {cls.__name__}"):
+        what = f"the settings of a {cls.__name__} for the files beside it"
+        with naming(path, what):
             return cls(model, *tokenizers, **settings)
 
     @classmethod
     def _read_settings(cls, path):
-        """The constructor's arguments in a settings file, checked."""
+        """The constructor's arguments in a file, and whether it has two tokenizers."""
         settings = read_json(path, f"the settings of a {cls.__name__}")
         version = field(settings, "format", path, int)
         if version != _FORMAT:
@@ -159,7 +165,7 @@ class TextModel:
             )
         known = list(inspect.signature(cls.__init__).parameters)
         known = [name for name in known if name in _TYPES]
-        if unknown := settings.keys() - {"format", *known}:
+        if unknown := settings.keys() - {"format", _HAS_TARGET, *known}:
             raise ValueError(
                 f"{path} has unknown keys: {sorted(unknown)}. A {cls.__name__} has "
                 f"{known}."
@@ -167,7 +173,8 @@ class TextModel:
         found = {
             name: field(settings, name, path, _TYPES[name], None) for name in known
         }
-        return {name: value for name, value in found.items() if value is not None}
+        found = {name: value for name, value in found.items() if value is not None}
+        return found, field(settings, _HAS_TARGET, path, bool, False)
 
 
 def _load_model(path):

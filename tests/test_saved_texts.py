@@ -102,3 +102,13 @@ def test_a_missing_or_wrong_folder_is_named(tmp_path):
             kt.Translator.load(folder)
     with pytest.raises(FileNotFoundError, match="text_encoder.json"):
         kt.TextEncoder.load(SAVED)
+
+
+def test_a_missing_target_tokenizer_is_not_replaced_by_the_source_s(tmp_path):
+    source, target = (kt.text.Tokenizer.load(SAVED / "source.spm") for _ in range(2))
+    model = kt.Transformer(300, num_layers=1, hidden_dim=8, num_heads=1)
+    kt.Translator(model, source, target).save(tmp_path / "two")
+    two = kt.Translator.load(tmp_path / "two")
+    assert two.target_tokenizer is not two.source_tokenizer
+    (tmp_path / "two" / "target.spm").unlink()
+    assert isinstance(outcome(tmp_path / "two", "target.spm"), FileNotFoundError)

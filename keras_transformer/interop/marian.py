@@ -6,6 +6,8 @@ becomes i + 1, and the start token, which is Marian's padding, is a token of its
 
 import warnings
 
+import keras
+
 from keras_transformer.interop.files import Tensors, local_folder, read_tensors
 from keras_transformer.interop.generation import GENERATION, GenerationSettings
 from keras_transformer.interop.names import assign_weights, check_sizes
@@ -79,6 +81,9 @@ def load_marian(folder, dtype=None):
 
     Reference: [Marian](https://arxiv.org/abs/1804.00344).
     """
+    if dtype is not None:
+        # A wrong one is no error of the file.
+        keras.dtype_policies.get(dtype)
     folder = local_folder(folder, _FILES)
     config_path = folder / CONFIG
     config = read_json(config_path, "the configuration of a Marian model")
