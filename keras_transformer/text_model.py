@@ -2,9 +2,7 @@
 
 import inspect
 import json
-import os
 import pathlib
-import shutil
 import warnings
 import zipfile
 
@@ -12,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.files import whole, written_aside
 from keras_transformer.reading import existing, field, naming, read_json
 from keras_transformer.text.hub_tokenizer import (
     SETTINGS_FILE,
@@ -102,30 +101,29 @@ class TextModel:
     def save(self, folder):
         """Writes the model and the tokenizers to one folder, without pickle.
 
-        An earlier save in the folder is replaced, once the new one is complete.
+        An earlier save in the folder is replaced, once the new one is complete; other
+        files in it stay. A symbolic link to a folder stays one.
 
         Raises:
-            ValueError: If the folder holds something else.
+            ValueError: If the folder holds something else, before anything is written.
         """
         folder = pathlib.Path(folder)
-        aside = folder.with_name(f"{folder.name}.writing-{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        self.model.save(aside / _MODEL)
-        self.source_tokenizer.save(aside / _SOURCE)
-        if self.target_tokenizer is not self.source_tokenizer:
-            self.target_tokenizer.save(aside / _TARGET)
-        settings = json.dumps({"format": _FORMAT, **self._settings()}, indent=2)
-        (aside / self.settings_file).write_text(settings + "\n")
-        if folder.exists():
-            if not (folder / self.settings_file).exists() and any(folder.iterdir()):
-                shutil.rmtree(aside)
+        held = whole(folder)
+        if held.exists() and not (held / self.settings_file).exists():
+            if not held.is_dir() or any(held.iterdir()):
                 raise ValueError(
                     f"folder={str(folder)!r} holds something else than a "
                     f"{type(self).__name__}; choose another folder."
                 )
-            shutil.rmtree(folder)
-        aside.rename(folder)
+        settings = json.dumps({"format": _FORMAT, **self._settings()}, indent=2)
+        with written_aside(folder, stale=(_MODEL, _SOURCE, _TARGET)) as aside:
+            aside.mkdir()
+            self.model.save(aside / _MODEL)
+            self.source_tokenizer.save(aside / _SOURCE)
+            if self.target_tokenizer is not self.source_tokenizer:
+                self.target_tokenizer.save(aside / _TARGET)
+            path = aside / self.settings_file
+            path.write_text(settings + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder):
@@ -137,7 +135,7 @@ class TextModel:
             ValueError: If a file is cut short, damaged or of a newer version; it is
                 named.
         """
-        folder = pathlib.Path(folder)
+        folder = whole(folder)
         path = folder / cls.settings_file
         if not path.exists():
             raise FileNotFoundError(

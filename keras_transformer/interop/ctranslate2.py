@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_transformer.decoding.vocabulary import IMPOSSIBLE
+from keras_transformer.files import written_aside
 from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
@@ -110,10 +111,11 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     spec.config.layer_norm_epsilon = config["layer_norm_epsilon"]
     spec.validate()
     spec.optimize(quantization=quantization)
-    folder.mkdir(parents=True, exist_ok=True)
-    spec.save(str(folder))
-    (folder / "source.spm").write_bytes(plain_model(source))
-    (folder / "target.spm").write_bytes(plain_model(target))
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        spec.save(str(aside))
+        (aside / "source.spm").write_bytes(plain_model(source))
+        (aside / "target.spm").write_bytes(plain_model(target))
 
 
 def _block(spec, block, side):

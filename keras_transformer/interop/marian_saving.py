@@ -5,6 +5,7 @@ import pathlib
 
 import safetensors.numpy
 
+from keras_transformer.files import written_aside
 from keras_transformer.interop.files import WEIGHTS
 from keras_transformer.interop.generation import GENERATION, generation_config
 from keras_transformer.interop.marian import (
@@ -54,16 +55,17 @@ def save_marian(translator, folder):
             "target_tokenizer must be of the same class; received "
             f"{sorted(kind.__name__ for kind in kinds)}."
         )
-    folder.mkdir(parents=True, exist_ok=True)
     # A tokenizer of our own has no place for padding to leave out.
     first = int(isinstance(translator.source_tokenizer, VocabularyTokenizer))
     weights = marian_weights(model, first)
-    path = folder / WEIGHTS[0]
-    safetensors.numpy.save_file(weights, path, metadata={"format": "pt"})
     config = _marian_config(translator, first)
-    _write_json(folder / CONFIG, config)
-    _write_json(folder / GENERATION, generation_config(translator, config, first))
-    _write_tokenizers(translator, folder, first)
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        path = aside / WEIGHTS[0]
+        safetensors.numpy.save_file(weights, path, metadata={"format": "pt"})
+        _write_json(aside / CONFIG, config)
+        _write_json(aside / GENERATION, generation_config(translator, config, first))
+        _write_tokenizers(translator, aside, first)
 
 
 def _check_fits(model):

@@ -237,7 +237,7 @@ class HubTokenizer:
             return cls(tokenizer, settings.get("start"), settings.get("end"))
 
 
-def as_tokenizer(tokenizer):
+def as_tokenizer(tokenizer, name="tokenizer"):
     """The tokenizer; one of KerasHub's as a `HubTokenizer`.
 
     Raises:
@@ -245,8 +245,8 @@ def as_tokenizer(tokenizer):
     """
     if not hasattr(tokenizer, "tokenize"):
         raise TypeError(
-            "A tokenizer must be a kt.text.Tokenizer, a kt.text.VocabularyTokenizer or "
-            f"one of keras_hub.tokenizers; received {tokenizer!r}."
+            f"{name} must be a tokenizer, such as kt.text.train_tokenizer's or one of "
+            f"keras_hub.tokenizers; received {name}={tokenizer!r}."
         )
     return HubTokenizer(tokenizer) if is_hub_tokenizer(tokenizer) else tokenizer
 

@@ -1,18 +1,18 @@
 """Text <-> ids inside the graph, by SentencePiece."""
 
 import functools
-import gzip
 import io
 import itertools
 import os
-import pathlib
 import re
 
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
 
+from keras_transformer.files import written_aside
 from keras_transformer.reading import naming, read_bytes
+from keras_transformer.text.corpus import read_lines
 from keras_transformer.texts import as_texts
 
 # What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:
@@ -20,11 +20,9 @@ from keras_transformer.texts import as_texts
 # back as a space; and the version inside TF Text drops every space that a text
 # starts with, unless we put the customary one there and take it away ourselves.
 _ESCAPE, _SPACE = "\x1a", "\u2581"
+_LONGEST_PART = 1 << 14
 ESCAPED = {_ESCAPE: f"{_ESCAPE}0", _SPACE: f"{_ESCAPE}1"}
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
-# SentencePiece leaves out longer lines, which are counted in bytes, at most 4 to one.
-_MOST_BYTES = 1 << 20
-_MOST_CHARACTERS = _MOST_BYTES // 4 - 1
 _WHAT = "a SentencePiece model"
 
 
@@ -163,7 +161,8 @@ class Tokenizer:
 
     def save(self, path):
         """Writes the SentencePiece model to a file."""
-        pathlib.Path(path).write_bytes(self.model)
+        with written_aside(path) as aside:
+            aside.write_bytes(self.model)
 
     @classmethod
     def load(cls, path):
@@ -229,10 +228,11 @@ def train_tokenizer(
     if isinstance(files, (str, os.PathLike)):
         files = [files]
     lines = (
-        sentence
+        part
         for file in files
         for line in read_lines(file)
         for sentence in (line.split("\t") if _is_tsv(file) else [line])
+        for part in _parts(sentence)
     )
     preserve = normalization == "identity"
     symbols = _checked_symbols(symbols, preserve)
@@ -244,7 +244,6 @@ def train_tokenizer(
     lines = (line for line in lines if line)
     if preserve:
         lines = (f" {_escaped(line)}" for line in lines)
-    lines = (part for line in lines for part in _parts(line))
     first = next(lines, None)
     if first is None:
         raise ValueError(
@@ -269,7 +268,7 @@ def train_tokenizer(
             unk_id=Tokenizer.unknown_id,
             bos_id=Tokenizer.start_id,
             eos_id=Tokenizer.end_id,
-            max_sentence_length=_MOST_BYTES,
+            max_sentence_length=1 << 20,
             num_threads=os.cpu_count(),
             minloglevel=1,
         )
@@ -303,31 +302,20 @@ def _checked_symbols(symbols, preserve):
     return list(dict.fromkeys(symbol.replace(" ", _SPACE) for symbol in symbols))
 
 
-def _parts(line):
-    """A line in parts that SentencePiece takes."""
-    for start in range(0, len(line), _MOST_CHARACTERS):
-        yield line[start : start + _MOST_CHARACTERS]
-
-
 def _is_tsv(path):
     return str(path).removesuffix(".gz").endswith(".tsv")
 
 
-def read_lines(path):
-    """The lines of a UTF-8 file, plain or `.gz`, without their line ends.
+def _parts(line):
+    """A line in parts that SentencePiece takes, cut at spaces where there are any.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: For a line that isn't UTF-8, or a `.gz` that is cut short; it names
-            the file and the line.
+    It leaves out lines that are longer than `max_sentence_length`, in silence.
     """
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with naming(path, "lines of UTF-8 text"), opener(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number}: not valid UTF-8 ({error.reason} at byte "
-                    f"{error.start + 1}). Convert the file to UTF-8."
-                ) from None
+    start = 0
+    while len(line) - start > _LONGEST_PART:
+        space = line.rfind(" ", start + 1, start + _LONGEST_PART)
+        end = space if space > 0 else start + _LONGEST_PART
+        yield line[start:end]
+        # Each part gets a space in front, as each line does.
+        start = end + (space > 0)
+    yield line[start:]

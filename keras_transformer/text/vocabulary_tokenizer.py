@@ -8,6 +8,7 @@ import re
 import tensorflow as tf
 import tensorflow_text
 
+from keras_transformer.files import written_aside
 from keras_transformer.reading import field, naming, read_bytes, read_json
 from keras_transformer.text.tokenizer import load_sentencepiece
 
@@ -155,14 +156,14 @@ class VocabularyTokenizer:
 
     def save(self, path):
         """Writes the model and the vocabulary to a folder."""
-        path = pathlib.Path(path)
-        path.mkdir(parents=True)
-        (path / _MODEL).write_bytes(self.model)
         settings = {"vocabulary": self.vocabulary, **self.special}
         if self.added:
             settings["added"] = self.added
         text = json.dumps(settings, ensure_ascii=False)
-        (path / _VOCABULARY).write_text(text, encoding="utf-8")
+        with written_aside(path) as aside:
+            aside.mkdir()
+            (aside / _MODEL).write_bytes(self.model)
+            (aside / _VOCABULARY).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path):

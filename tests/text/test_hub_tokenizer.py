@@ -206,7 +206,7 @@ def test_what_is_no_tokenizer_is_named(corpus):
         lambda: kt.Translator(model, None),
         lambda: kt.text.make_batches(*corpus, source_tokenizer="bert_base_en"),
     ):
-        with pytest.raises(TypeError, match="A tokenizer must be"):
+        with pytest.raises(TypeError, match="tokenizer must be a tokenizer"):
             make()
 
 
