@@ -2,12 +2,14 @@
 
 import sacrebleu
 
+from keras_transformer.texts import as_texts
+
 
 def bleu(hypotheses, references, lowercase=False):
     """Corpus BLEU of detokenized text.
 
     Args:
-        hypotheses: List of strings.
+        hypotheses: List of strings, or one string.
         references: List of strings, one for each hypothesis.
         lowercase: Whether to ignore case.
 
@@ -38,7 +40,7 @@ def moses_bleu(hypotheses, references, language):
     `moses`).
 
     Args:
-        hypotheses: List of strings.
+        hypotheses: List of strings, or one string.
         references: List of strings, one for each hypothesis.
         language: The language's code for Moses, such as `"de"`.
 
@@ -71,16 +73,9 @@ def exact_match(hypotheses, references):
 
 
 def _aligned(hypotheses, references):
-    """Both as lists of strings, checked."""
-    lists = {"hypotheses": hypotheses, "references": references}
-    for name, texts in lists.items():
-        if isinstance(texts, str):
-            raise TypeError(f"{name} must be a list of strings; received {texts!r}.")
-        lists[name] = list(texts)
-        for text in lists[name]:
-            if not isinstance(text, str):
-                raise TypeError(f"{name} must be strings; received {text!r} in them.")
-    hypotheses, references = lists.values()
+    """Both as lists of strings, one string as a list of one."""
+    hypotheses, _ = as_texts(hypotheses, "hypotheses")
+    references, _ = as_texts(references, "references")
     if len(hypotheses) != len(references) or not hypotheses:
         raise ValueError(
             "hypotheses and references must be of the same length, and not empty; "

@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_transformer.compilation import compiled
-from keras_transformer.text_model import TextModel, as_list
+from keras_transformer.text_model import TextModel
+from keras_transformer.texts import as_texts
 
 
 class TextEncoder(TextModel):
@@ -13,7 +14,7 @@ class TextEncoder(TextModel):
 
     Args:
         model: A `kt.EncoderModel`, with `num_classes` to classify.
-        tokenizer: Its `kt.text.Tokenizer`.
+        tokenizer: Its `kt.text.Tokenizer`, or a tokenizer of KerasHub.
         labels: List of the classes' names, in the order of the model's logits.
         max_source_length: Most tokens of a text, end token included; longer ones are
             cut off, with a warning.
@@ -33,6 +34,8 @@ class TextEncoder(TextModel):
 
     def __init__(self, model, tokenizer, labels=None, max_source_length=256):
         super().__init__(model, tokenizer, None, max_source_length)
+        if isinstance(labels, str):
+            labels = [labels]
         self.labels = None if labels is None else list(labels)
         classes = model.config["num_classes"]
         if self.labels is not None and len(self.labels) != classes:
@@ -43,29 +46,47 @@ class TextEncoder(TextModel):
         self._functions = {}
 
     def embed(self, texts, tokens_per_batch=4096):
-        """Vectors of texts, float32 `(B, D)`; see `kt.EncoderModel.embed`."""
-        return self._run("vectors", texts, tokens_per_batch)
+        """Vectors of texts; see `kt.EncoderModel.embed`.
+
+        Args:
+            texts: List of strings, or one string.
+            tokens_per_batch: Most tokens at once, padding included.
+
+        Returns:
+            A float32 array `(B, D)`, for one string `(D,)`.
+
+        Raises:
+            TypeError: If `texts` isn't made of strings.
+        """
+        texts, is_one = as_texts(texts)
+        vectors = self._run("vectors", texts, tokens_per_batch)
+        return vectors[0] if is_one else vectors
 
     def classify(self, texts, return_scores=False, tokens_per_batch=4096):
         """The most probable class of each text.
 
         Args:
-            texts: List of strings.
+            texts: List of strings, or one string.
             return_scores: Whether to return the probabilities too.
             tokens_per_batch: Most tokens at once, padding included.
 
         Returns:
-            A list of labels, or of the classes' numbers if there are none; with
-            `return_scores` a tuple of it and a float32 array `(B, num_classes)`.
+            A list of labels, or of the classes' numbers if there are none (one of
+            them for a string); with `return_scores` a tuple of it and a float32 array
+            `(B, num_classes)`, for a string `(num_classes,)`.
 
         Raises:
             ValueError: If the model has no classes.
+            TypeError: If `texts` isn't made of strings.
         """
         if self.model.config["num_classes"] is None:
             raise ValueError("The model has no classes: give it num_classes.")
+        texts, is_one = as_texts(texts)
         scores = self._run("probabilities", texts, tokens_per_batch)
         best = scores.argmax(axis=1).tolist()
         names = best if self.labels is None else [self.labels[i] for i in best]
+        if is_one:
+            names, scores = names[0], scores[0]
         return (names, scores) if return_scores else names
 
     def vectors(self, source_ids, model=None):
@@ -87,7 +108,7 @@ class TextEncoder(TextModel):
         config = self.model.config
         widths = {"vectors": "hidden_dim", "probabilities": "num_classes"}
         found = np.zeros((len(texts), config[widths[name]]), "float32")
-        for rows, source_ids in self._batches(as_list(texts), tokens_per_batch):
+        for rows, source_ids in self._batches(texts, tokens_per_batch):
             part = self._functions[name]({"source_ids": source_ids})[name]
             found[rows] = keras.ops.convert_to_numpy(part)
         return found

@@ -8,7 +8,7 @@ class TextGenerator(TextToText):
 
     Args:
         model: A `kt.LanguageModel`.
-        tokenizer: Its `kt.text.Tokenizer`.
+        tokenizer: Its `kt.text.Tokenizer`, or a tokenizer of KerasHub.
         max_source_length: Most tokens of a prompt; of longer ones the end is kept.
         search_options: Dict of options of `kt.decoding.generate` that hold where a call
             doesn't give its own, such as `{"sample": True, "top_p": 0.9}`.
@@ -25,6 +25,7 @@ class TextGenerator(TextToText):
     """
 
     settings_file = "text_generator.json"
+    input_name = "prompts"
     defaults = {"beam_size": 1, "length_penalty": 0.0}
 
     def __init__(self, model, tokenizer, max_source_length=256, search_options=None):

@@ -1,18 +1,30 @@
 """What holds a model and its tokenizers: checks, batches of like length, files."""
 
+import inspect
 import json
 import pathlib
 import warnings
+import zipfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.files import whole, written_aside
+from keras_transformer.reading import existing, field, naming, read_json
+from keras_transformer.text.hub_tokenizer import (
+    SETTINGS_FILE,
+    HubTokenizer,
+    as_tokenizer,
+)
 from keras_transformer.text.tokenizer import Tokenizer
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _MODEL, _SOURCE, _TARGET = "model.keras", "source.spm", "target.spm"
+_FORMAT = 1
+_TYPES = {"max_source_length": int, "search_options": dict, "labels": list}
+# Whether there is a second tokenizer, so that it is missed where it is missing.
+_HAS_TARGET = "target_tokenizer"
 
 
 class TextModel:
@@ -26,8 +38,10 @@ class TextModel:
 
     def __init__(self, model, source_tokenizer, target_tokenizer, max_source_length):
         self.model = model
-        self.source_tokenizer = source_tokenizer
-        self.target_tokenizer = target_tokenizer or source_tokenizer
+        self.source_tokenizer = as_tokenizer(source_tokenizer)
+        self.target_tokenizer = self.source_tokenizer
+        if target_tokenizer not in (None, source_tokenizer):
+            self.target_tokenizer = as_tokenizer(target_tokenizer)
         self.max_source_length = max_source_length
         for side in ("source", "target"):
             tokenizer = getattr(self, f"{side}_tokenizer")
@@ -79,7 +93,10 @@ class TextModel:
 
     def _settings(self):
         """Constructor arguments beside the model and the tokenizers."""
-        return {"max_source_length": self.max_source_length}
+        settings = {"max_source_length": self.max_source_length}
+        if self.target_tokenizer is not self.source_tokenizer:
+            settings[_HAS_TARGET] = True
+        return settings
 
     def save(self, folder):
         """Writes the model and the tokenizers to one folder, without pickle.
@@ -98,7 +115,7 @@ class TextModel:
                     f"folder={str(folder)!r} holds something else than a "
                     f"{type(self).__name__}; choose another folder."
                 )
-        settings = json.dumps({"format": 1, **self._settings()}, indent=2)
+        settings = json.dumps({"format": _FORMAT, **self._settings()}, indent=2)
         with written_aside(folder, stale=(_MODEL, _SOURCE, _TARGET)) as aside:
             aside.mkdir()
             self.model.save(aside / _MODEL)
@@ -113,7 +130,10 @@ class TextModel:
         """Reads what `save` wrote.
 
         Raises:
-            FileNotFoundError: If the folder holds nothing of the kind.
+            FileNotFoundError: If the folder holds nothing of the kind, or a file is
+                missing.
+            ValueError: If a file is cut short, damaged or of a newer version; it is
+                named.
         """
         folder = whole(folder)
         path = folder / cls.settings_file
@@ -122,25 +142,58 @@ class TextModel:
                 f"folder={str(folder)!r} holds no {cls.__name__}: no "
                 f"{cls.settings_file} in it."
             )
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        settings.pop("format")
+        settings, has_target = cls._read_settings(path)
         tokenizers = [_load_tokenizer(folder / _SOURCE)]
-        if (folder / _TARGET).exists():
+        if has_target or (folder / _TARGET).exists():
             tokenizers.append(_load_tokenizer(folder / _TARGET))
-        model = keras.models.load_model(folder / _MODEL)
-        return cls(model, *tokenizers, **settings)
+        model = _load_model(folder / _MODEL)
+        what = f"the settings of a {cls.__name__} for the files beside it"
+        with naming(path, what):
+            return cls(model, *tokenizers, **settings)
 
-
-def as_list(texts):
-    """A list of strings, checked."""
-    texts = list(texts)
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(
-                f"texts must be strings; received {text!r} of {type(text)}."
+    @classmethod
+    def _read_settings(cls, path):
+        """The constructor's arguments in a file, and whether it has two tokenizers."""
+        settings = read_json(path, f"the settings of a {cls.__name__}")
+        version = field(settings, "format", path, int)
+        if version != _FORMAT:
+            raise ValueError(
+                f"{path} must be of format {_FORMAT}; received format={version}. It "
+                "was saved by another version of keras_transformer: install that one."
             )
-    return texts
+        known = list(inspect.signature(cls.__init__).parameters)
+        known = [name for name in known if name in _TYPES]
+        if unknown := settings.keys() - {"format", _HAS_TARGET, *known}:
+            raise ValueError(
+                f"{path} has unknown keys: {sorted(unknown)}. A {cls.__name__} has "
+                f"{known}."
+            )
+        found = {
+            name: field(settings, name, path, _TYPES[name], None) for name in known
+        }
+        found = {name: value for name, value in found.items() if value is not None}
+        return found, field(settings, _HAS_TARGET, path, bool, False)
+
+
+def _load_model(path):
+    what = "a model that Keras saved"
+    with naming(existing(path, what), what):
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .keras archive, or is cut short")
+        with zipfile.ZipFile(path) as archive:
+            # Keras reads weights without looking at their checksums.
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} in it is damaged")
+        return keras.models.load_model(path)
 
 
 def _load_tokenizer(path):
-    return (VocabularyTokenizer if path.is_dir() else Tokenizer).load(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: it is the tokenizer of the model beside it. Copy the "
+            "folder again from where it is whole."
+        )
+    if not path.is_dir():
+        return Tokenizer.load(path)
+    is_hub = (path / SETTINGS_FILE).exists()
+    return (HubTokenizer if is_hub else VocabularyTokenizer).load(path)

@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.decoding.generate import check_search, generate
-from keras_transformer.text_model import TextModel, as_list
+from keras_transformer.text_model import TextModel
+from keras_transformer.texts import as_texts
 
 
 class TextToText(TextModel):
@@ -12,6 +13,8 @@ class TextToText(TextModel):
 
     # Where neither a call nor `search_options` says otherwise.
     defaults = {}
+    # What messages call the argument that texts come in.
+    input_name = "texts"
 
     def __init__(
         self,
@@ -37,18 +40,8 @@ class TextToText(TextModel):
         **options,
     ):
         """The answers to texts, in their order."""
-        if isinstance(texts, str):
-            results = self._answer(
-                [texts],
-                num_hypotheses,
-                return_scores,
-                target_prefix,
-                seed,
-                **options,
-            )
-            return tuple(r[0] for r in results) if return_scores else results[0]
+        texts, is_one = as_texts(texts, self.input_name)
         options = self.options(num_hypotheses=num_hypotheses, **options)
-        texts = as_list(texts)
         prefixes = self._prefixes(target_prefix, len(texts))
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
@@ -70,6 +63,8 @@ class TextToText(TextModel):
         if num_hypotheses == 1:
             answers = [answer[0] for answer in answers]
             scores = [score[0] for score in scores]
+        if is_one:
+            answers, scores = answers[0], scores[0]
         return (answers, scores) if return_scores else answers
 
     def options(self, **given):
@@ -87,8 +82,9 @@ class TextToText(TextModel):
         """The ids `(count, P)` that the answers begin with, padded; or None."""
         if target_prefix is None or count == 0:
             return None
-        if isinstance(target_prefix, str):
-            target_prefix = [target_prefix] * count
+        target_prefix, is_one = as_texts(target_prefix, "target_prefix")
+        if is_one:
+            target_prefix *= count
         if len(target_prefix) != count:
             raise ValueError(
                 "target_prefix must be a string, or a list with one for each text; "

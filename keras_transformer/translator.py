@@ -8,8 +8,8 @@ class Translator(TextToText):
 
     Args:
         model: A `kt.Transformer`.
-        source_tokenizer: `kt.text.Tokenizer` of the source, or a
-            `kt.text.VocabularyTokenizer`.
+        source_tokenizer: `kt.text.Tokenizer` of the source, a
+            `kt.text.VocabularyTokenizer`, or a tokenizer of KerasHub.
         target_tokenizer: That of the target; the source's if left out.
         max_source_length: Most source tokens, end token included; longer sources are
             cut off, with a warning.

@@ -79,8 +79,6 @@ def test_exact_match_is_a_share():
     [
         ([], [], ValueError),
         (["a"], ["a", "b"], ValueError),
-        ("a cat", "a cat", TypeError),
-        (["a"], "a", TypeError),
         ([None], ["a"], TypeError),
         ([["a"]], [["a"]], TypeError),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_transformer.decoding.vocabulary import IMPOSSIBLE
 from keras_transformer.files import written_aside
+from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
 from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
@@ -17,8 +18,15 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     """Writes a translator for those who serve with CTranslate2.
 
     CTranslate2 takes and gives pieces of text. The tokenizers are written beside the
-    model: `source.spm` and `target.spm`; sources end with the end token,
-    `translator.source_tokenizer.tokens([translator.source_tokenizer.end_id])`.
+    model: `source.spm` and `target.spm`, for SentencePiece. A source ends with the end
+    token. The example's lines give the answers of
+
+    `translator.translate(texts, max_length=256, beam_size=4, length_penalty=0.6,
+    penalty_form="power", stop_when="full", force_end=False)`
+
+    CTranslate2 has that form of the length penalty and that rule to stop, and no other.
+    With a length penalty of 0 its rule is `stop_when="certain"`. It doesn't know a
+    translator's `max_source_length`: cut longer sources off first.
 
     Args:
         translator: A `kt.Translator` whose positions are sinusoidal or learned.
@@ -28,13 +36,22 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
 
     Raises:
         ImportError: If CTranslate2 isn't installed.
-        ValueError: If CTranslate2 has nothing like the model's positions or activation,
-            or the folder isn't empty.
+        ValueError: If CTranslate2 has nothing like the model's positions, activation
+            or tokenizers, or the folder isn't empty.
 
     Example:
 
-    >>> kt.interop.save_ctranslate2(translator, "ct2/en-de", quantization="int8")
-    >>> ctranslate2.Translator("ct2/en-de").translate_batch([["\u2581Hello", "</s>"]])
+    >>> import ctranslate2, sentencepiece
+    >>> kt.interop.save_ctranslate2(translator, "ct2/en-de")
+    >>> engine = ctranslate2.Translator("ct2/en-de")
+    >>> source, target = (
+    ...     sentencepiece.SentencePieceProcessor(model_file=f"ct2/en-de/{side}.spm")
+    ...     for side in ("source", "target"))
+    >>> tokens = [source.encode(text, out_type=str) + ["</s>"] for text in texts]
+    >>> found = engine.translate_batch(
+    ...     tokens, beam_size=4, length_penalty=0.6,
+    ...     min_decoding_length=0, max_decoding_length=256)
+    >>> answers = [target.decode(result.hypotheses[0]) for result in found]
     """
     try:
         from ctranslate2.specs import common_spec, transformer_spec
@@ -46,6 +63,7 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     folder = pathlib.Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
+    check_tokenizers(translator)
     model = translator.model
     check_not_quantized(model, "save_ctranslate2")
     config = model.get_config()
@@ -98,8 +116,8 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     with written_aside(folder) as aside:
         aside.mkdir()
         spec.save(str(aside))
-        (aside / "source.spm").write_bytes(source.model)
-        (aside / "target.spm").write_bytes(target.model)
+        (aside / "source.spm").write_bytes(plain_model(source))
+        (aside / "target.spm").write_bytes(plain_model(target))
 
 
 def _block(spec, block, side):

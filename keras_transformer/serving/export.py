@@ -19,6 +19,7 @@ from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
 from keras_transformer.text_encoder import TextEncoder
 from keras_transformer.text_generator import TextGenerator
+from keras_transformer.texts import as_texts
 
 
 def export_saved_model(
@@ -134,6 +135,8 @@ def export_saved_model(
         )
     if keep is not None:
         check_positive("keep", keep)
+    texts, _ = as_texts([] if warmup_texts is None else warmup_texts, "warmup_texts")
+    texts = texts or [_sample_text(text_model)]
     graphs = _graphs(
         text_model,
         weights,
@@ -145,7 +148,6 @@ def export_saved_model(
         max_length=max_length,
     )
     functions = _chosen(graphs.functions(), signatures)
-    texts = list(warmup_texts or [_sample_text(text_model)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     numbers = (version_number(path.name) for path in folder.iterdir())

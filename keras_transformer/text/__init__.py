@@ -2,11 +2,13 @@
 
 from keras_transformer.text.batches import CorpusReport, make_batches
 from keras_transformer.text.corpus import read_lines, read_pairs
+from keras_transformer.text.hub_tokenizer import HubTokenizer
 from keras_transformer.text.tokenizer import Tokenizer, train_tokenizer
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 __all__ = [
     "CorpusReport",
+    "HubTokenizer",
     "Tokenizer",
     "VocabularyTokenizer",
     "make_batches",

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_transformer import arguments
 from keras_transformer.text.corpus import read_pairs
+from keras_transformer.text.hub_tokenizer import as_tokenizer
 
 _CHUNK = 1024
 _IN_MEMORY_PAIRS = 2_000_000
@@ -56,7 +57,7 @@ def make_batches(
     Args:
         source: Path, TSV or dataset, as `read_pairs` takes it.
         target: Path of the target sentences, unless `source` has both.
-        source_tokenizer: The `Tokenizer` of the source.
+        source_tokenizer: The `Tokenizer` of the source, or a tokenizer of KerasHub.
         target_tokenizer: That of the target; `source_tokenizer` if left out.
         tokens_per_batch: Most tokens a batch holds on either side, 2 at least.
         max_length: Most tokens of a sentence, its end token included; pairs with a
@@ -98,8 +99,10 @@ def make_batches(
     ...     "train.en", "train.de", source_tokenizer=tokenizer)
     >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
     """
+    source_tokenizer = as_tokenizer(source_tokenizer, "source_tokenizer")
     if target_tokenizer is None:
         target_tokenizer = source_tokenizer
+    target_tokenizer = as_tokenizer(target_tokenizer, "target_tokenizer")
     _check_tokenizer("source_tokenizer", source_tokenizer)
     _check_tokenizer("target_tokenizer", target_tokenizer)
     # A token and the end token.

@@ -4,14 +4,16 @@ import functools
 import io
 import itertools
 import os
-import pathlib
+import re
 
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
 
 from keras_transformer.files import written_aside
+from keras_transformer.reading import naming, read_bytes
 from keras_transformer.text.corpus import read_lines
+from keras_transformer.texts import as_texts
 
 # What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:
 # SentencePiece writes a space as U+2581, so a U+2581 of the text itself would come
@@ -19,18 +21,29 @@ from keras_transformer.text.corpus import read_lines
 # starts with, unless we put the customary one there and take it away ourselves.
 _ESCAPE, _SPACE = "\x1a", "\u2581"
 _LONGEST_PART = 1 << 14
+ESCAPED = {_ESCAPE: f"{_ESCAPE}0", _SPACE: f"{_ESCAPE}1"}
+_SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
+_WHAT = "a SentencePiece model"
+
+
+def _escaped(text):
+    """What `_protect` makes of a text, but for the space before it."""
+    for character, escape in ESCAPED.items():
+        text = text.replace(character, escape)
+    return text
 
 
 def _protect(text):
-    text = tf.strings.regex_replace(text, _ESCAPE, f"{_ESCAPE}0")
-    text = tf.strings.regex_replace(text, _SPACE, f"{_ESCAPE}1")
+    for character, escape in ESCAPED.items():
+        text = tf.strings.regex_replace(text, character, escape)
     return tf.where(tf.equal(text, ""), text, tf.strings.join([" ", text]))
 
 
 def _unprotect(text):
     text = tf.strings.regex_replace(text, "^ ", "")
-    text = tf.strings.regex_replace(text, f"{_ESCAPE}1", _SPACE)
-    return tf.strings.regex_replace(text, f"{_ESCAPE}0", _ESCAPE)
+    for character, escape in reversed(ESCAPED.items()):
+        text = tf.strings.regex_replace(text, escape, character)
+    return text
 
 
 def load_sentencepiece(model):
@@ -56,6 +69,10 @@ class Tokenizer:
 
     Args:
         model: The serialized SentencePiece model, as bytes.
+
+    Attributes:
+        escapes: Whether U+2581 and U+001A of a text are escaped, and a space is put
+            before it, so that it comes back exactly.
 
     Raises:
         ValueError: If `model` isn't a SentencePiece model, or its ids for padding,
@@ -89,7 +106,7 @@ class Tokenizer:
         unchanged = pieces == probe.replace(" ", _SPACE)
         unchanged |= processor.decode(processor.encode(probe)) == probe
         adds_space = processor.encode("a", out_type=str)[0].startswith(_SPACE)
-        self._lossless = unchanged and not adds_space
+        self.escapes = unchanged and not adds_space
 
     # The SentencePiece operation is made inside of each graph, where it outlives
     # tf.random.set_seed, which destroys those that were made eagerly.
@@ -121,7 +138,7 @@ class Tokenizer:
         Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
         """
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
-        if self._lossless:
+        if self.escapes:
             text = _protect(text)
         return self._to_ids(text)
 
@@ -134,7 +151,7 @@ class Tokenizer:
             ids = tf.convert_to_tensor(ids, "int32")
             ids = tf.ragged.boolean_mask(ids, ids > self.end_id)
         text = self._to_text(tf.cast(ids, "int32"))
-        if self._lossless:
+        if self.escapes:
             text = _unprotect(text)
         return text
 
@@ -149,8 +166,15 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path):
-        """Reads a tokenizer from a file that `save` or SentencePiece wrote."""
-        return cls(pathlib.Path(path).read_bytes())
+        """Reads a tokenizer from a file that `save` or SentencePiece wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it holds no such model, or is cut short; it is named.
+        """
+        model = read_bytes(path, _WHAT)
+        with naming(path, _WHAT):
+            return cls(model)
 
 
 def train_tokenizer(
@@ -178,14 +202,17 @@ def train_tokenizer(
         character_coverage: Share of the text's characters that get an id of their
             own before byte fallback; 1.0 for small alphabets.
         split_digits: Whether each digit is a token of its own.
-        symbols: Strings that are always one token, such as `"<fr>"`.
+        symbols: Strings that are always one token, wherever they are in a text, such
+            as `"<fr>"`. Spaces may be in them. Not for `"word"`.
 
     Returns:
         A `Tokenizer`.
 
     Raises:
         ValueError: If the text is empty or has too little in it for
-            `vocabulary_size`, a file isn't UTF-8, or an argument is unknown.
+            `vocabulary_size`, a file isn't UTF-8, a symbol is empty or a special
+            token's name, or an argument is unknown.
+        TypeError: If a symbol isn't a string.
 
     Example:
 
@@ -208,10 +235,15 @@ def train_tokenizer(
         for part in _parts(sentence)
     )
     preserve = normalization == "identity"
+    symbols = _checked_symbols(symbols, preserve)
+    if symbols and model_type == "word":
+        raise ValueError(
+            "symbols need another model_type, as words are split at spaces alone; "
+            f"received model_type={model_type!r}, symbols={symbols}."
+        )
     lines = (line for line in lines if line)
     if preserve:
-        escaped = (line.replace(_ESCAPE, f"{_ESCAPE}0") for line in lines)
-        lines = (" " + line.replace(_SPACE, f"{_ESCAPE}1") for line in escaped)
+        lines = (f" {_escaped(line)}" for line in lines)
     first = next(lines, None)
     if first is None:
         raise ValueError(
@@ -231,7 +263,7 @@ def train_tokenizer(
             byte_fallback=byte_fallback,
             character_coverage=character_coverage,
             split_digits=split_digits,
-            user_defined_symbols=list(symbols),
+            user_defined_symbols=symbols,
             pad_id=Tokenizer.padding_id,
             unk_id=Tokenizer.unknown_id,
             bos_id=Tokenizer.start_id,
@@ -246,6 +278,28 @@ def train_tokenizer(
             f"refused an argument. It says: {error}"
         ) from None
     return Tokenizer(model.getvalue())
+
+
+def _checked_symbols(symbols, preserve):
+    """Symbols as SentencePiece sees them in a text, each once."""
+    symbols, _ = as_texts(symbols, "symbols")
+    for symbol in symbols:
+        is_byte = re.fullmatch("<0x[0-9A-Fa-f]{2}>", symbol)
+        if not symbol or symbol in _SPECIAL or is_byte or "\0" in symbol:
+            raise ValueError(
+                f"symbols must not be empty, hold U+0000, or be names of special "
+                f"tokens, {', '.join(_SPECIAL)} and <0x00> to <0xFF>; received "
+                f"{symbol!r} in symbols={symbols}."
+            )
+        if not preserve and (_SPACE in symbol or "" in symbol.split(" ")):
+            raise ValueError(
+                "symbols must not begin or end with a space, nor hold two in a row or "
+                "U+2581, where normalization removes them; received "
+                f'{symbol!r} in symbols={symbols}. Use normalization="identity".'
+            )
+    if preserve:
+        symbols = map(_escaped, symbols)
+    return list(dict.fromkeys(symbol.replace(" ", _SPACE) for symbol in symbols))
 
 
 def _is_tsv(path):

@@ -3,15 +3,19 @@
 import functools
 import json
 import pathlib
+import re
 
 import tensorflow as tf
 import tensorflow_text
 
 from keras_transformer.files import written_aside
+from keras_transformer.reading import field, naming, read_bytes, read_json
 from keras_transformer.text.tokenizer import load_sentencepiece
 
 _MODEL, _VOCABULARY = "sentencepiece.model", "vocabulary.json"
 _SPACE = "\u2581"
+# No byte of UTF-8.
+_CUT = b"\xff"
 
 
 class VocabularyTokenizer:
@@ -30,10 +34,12 @@ class VocabularyTokenizer:
         start: Token that starts a target.
         end: Token that ends a sentence.
         unknown: Token for pieces that the vocabulary lacks.
+        added: Tokens of the vocabulary that are one piece wherever they are in a text,
+            as those that were added for fine-tuning.
 
     Raises:
         ValueError: If `model` isn't a SentencePiece model, a token comes twice, or one
-            of the special tokens isn't in the vocabulary.
+            of the special or added tokens isn't in the vocabulary.
 
     Example:
 
@@ -45,7 +51,15 @@ class VocabularyTokenizer:
 
     padding_id = 0
 
-    def __init__(self, model, vocabulary, start="<pad>", end="</s>", unknown="<unk>"):
+    def __init__(
+        self,
+        model,
+        vocabulary,
+        start="<pad>",
+        end="</s>",
+        unknown="<unk>",
+        added=(),
+    ):
         self.model = bytes(model)
         self.vocabulary = list(vocabulary)
         self.special = {"start": start, "end": end, "unknown": unknown}
@@ -60,6 +74,9 @@ class VocabularyTokenizer:
                     f"The {name} token must be in the vocabulary; received "
                     f"{name}={token!r}."
                 )
+        self.added = list(added)
+        if missing := [token for token in self.added if token not in ids]:
+            raise ValueError(f"added tokens must be in the vocabulary: {missing[:5]}.")
         self.start_id, self.end_id, self.unknown_id = (
             ids[token] for token in (start, end, unknown)
         )
@@ -102,15 +119,27 @@ class VocabularyTokenizer:
         Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
         """
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+        pieces = self._pieces_of_all(text) if self.added else self._pieces(text)
+        return tf.ragged.map_flat_values(self._ids.lookup, pieces)
+
+    def _pieces(self, text):
+        """Strings `(B,)` -> pieces; a language token at the start is one."""
         has_language = tf.strings.regex_full_match(text, "(?s)>>.*?<<.*")
         languages = tf.strings.regex_replace(text, "(?s)^(>>.*?<<).*$", r"\1")
         text = tf.strings.regex_replace(text, "(?s)^>>.*?<<", "")
-        pieces = self._to_pieces(text)
-        languages = tf.RaggedTensor.from_row_lengths(
-            tf.boolean_mask(languages, has_language), tf.cast(has_language, tf.int64)
-        )
-        pieces = tf.concat([languages, pieces], axis=1)
-        return tf.ragged.map_flat_values(self._ids.lookup, pieces)
+        return tf.concat([_where(languages, has_language), self._to_pieces(text)], 1)
+
+    def _pieces_of_all(self, text):
+        """Strings `(B,)` -> pieces; added tokens cut a text into parts of their own."""
+        longest_first = sorted(self.added, key=len, reverse=True)
+        pattern = f"({'|'.join(map(_quoted, longest_first))})"
+        cut = _CUT + rb"\1" + _CUT
+        parts = tf.strings.split(tf.strings.regex_replace(text, pattern, cut), _CUT)
+        part = parts.flat_values
+        is_added = tf.strings.regex_full_match(part, pattern)
+        others = self._pieces(tf.where(is_added, "", part))
+        pieces = tf.concat([_where(part, is_added), others], axis=1)
+        return parts.with_flat_values(pieces).merge_dims(1, 2)
 
     def detokenize(self, ids):
         """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
@@ -127,19 +156,50 @@ class VocabularyTokenizer:
 
     def save(self, path):
         """Writes the model and the vocabulary to a folder."""
-        vocabulary = json.dumps(
-            {"vocabulary": self.vocabulary, **self.special}, ensure_ascii=False
-        )
+        settings = {"vocabulary": self.vocabulary, **self.special}
+        if self.added:
+            settings["added"] = self.added
+        text = json.dumps(settings, ensure_ascii=False)
         with written_aside(path) as aside:
             aside.mkdir()
             (aside / _MODEL).write_bytes(self.model)
-            (aside / _VOCABULARY).write_text(vocabulary, encoding="utf-8")
+            (aside / _VOCABULARY).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path):
-        """Reads a tokenizer from a folder that `save` wrote."""
+        """Reads a tokenizer from a folder that `save` wrote.
+
+        Raises:
+            FileNotFoundError: If a file of it is missing.
+            ValueError: If a file of it can't be read; it is named.
+        """
         path = pathlib.Path(path)
-        return cls(
-            (path / _MODEL).read_bytes(),
-            **json.loads((path / _VOCABULARY).read_text(encoding="utf-8")),
-        )
+        file = path / _VOCABULARY
+        model = read_bytes(path / _MODEL, "a SentencePiece model")
+        settings = read_json(file, "the vocabulary of a tokenizer")
+        lists = {
+            name: field(settings, name, file, list, default)
+            for name, default in (("vocabulary", ...), ("added", []))
+        }
+        for name, tokens in lists.items():
+            if wrong := [token for token in tokens if not isinstance(token, str)]:
+                raise ValueError(
+                    f"{file}: {name} must hold strings; received {wrong[0]!r}."
+                )
+        special = ("start", "end", "unknown")
+        special = {name: field(settings, name, file, str) for name in special}
+        if unknown := settings.keys() - {*lists, *special}:
+            raise ValueError(f"{file} has unknown keys: {sorted(unknown)}.")
+        with naming(f"{path / _MODEL}, {file}", "a tokenizer"):
+            return cls(model, **lists, **special)
+
+
+def _where(texts, chosen):
+    """A ragged tensor `(B, 0 or 1)`: each text that is chosen."""
+    lengths = tf.cast(chosen, tf.int64)
+    return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(texts, chosen), lengths)
+
+
+def _quoted(token):
+    """A pattern of RE2 for the token itself."""
+    return re.sub(r"([^\w\s\x80-\U0010ffff])", r"\\\1", token, flags=re.ASCII)

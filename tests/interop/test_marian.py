@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 import keras_transformer as kt
-from keras_transformer.interop.marian import _marian_weights
+from keras_transformer.interop.names import marian_weights
 from keras_transformer.interop.torch_file import read_torch_file
 from keras_transformer.serving.clean_process import ask_in_clean_process
 
@@ -212,7 +212,7 @@ def test_pre_norm_and_normalized_embeddings_are_loaded(broken, translator):
     model.target_embedding.embeddings.assign(
         translator.model.target_embedding.embeddings
     )
-    tensors = _marian_weights(model, first=1)
+    tensors = marian_weights(model, first=1)
     for side in ("encoder", "decoder"):
         for name in ("layer_norm", "layernorm_embedding"):
             assert f"model.{side}.{name}.weight" in tensors

@@ -94,6 +94,80 @@ def test_the_first_word_is_a_word_like_any_other(tmp_path, model_type, byte_fall
         assert first[0] == second[1] and first[1] == second[0]
 
 
+SYMBOLS = (
+    "a b",
+    " a",
+    "a ",
+    " ",
+    "\u2581",
+    "x\u2581y",
+    "\x1a",
+    "\x1a1",
+    "<fr>",
+    "a,b",
+    'q"r',
+    "\u00e9",
+    "a\tb",
+)
+
+
+@pytest.fixture(scope="module")
+def line_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lines") / "lines.txt"
+    path.write_text("the cat sat on a b mat\nold q house\n" * 100, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram", "char"])
+def test_symbols_are_always_one_token(line_file, model_type):
+    for symbol in SYMBOLS:
+        tokenizer = kt.text.train_tokenizer(
+            line_file, 276, model_type=model_type, symbols=[symbol, symbol]
+        )
+        escaped = symbol.replace("\x1a", "\x1a0").replace("\u2581", "\x1a1")
+        token = escaped.replace(" ", "\u2581")
+        for text in (f"q{symbol}q", symbol, f"the {symbol} cat"):
+            ids = tokenizer.tokenize([text])
+            assert token in tokenizer.tokens(ids[0].numpy()), (symbol, text)
+            assert tokenizer.detokenize(ids).numpy()[0].decode() == text
+
+
+@pytest.mark.parametrize(
+    "symbol", ["", "<s>", "</s>", "<pad>", "<unk>", "<0x41>", "\0"]
+)
+def test_symbols_that_can_be_no_token_are_named(line_file, symbol):
+    with pytest.raises(ValueError, match="symbols") as error:
+        kt.text.train_tokenizer(line_file, 276, symbols=["fine", symbol])
+    assert repr(symbol) in str(error.value)
+
+
+def test_symbols_that_normalization_breaks_are_named(line_file):
+    for symbol in (" a", "a ", "a  b", "\u2581"):
+        with pytest.raises(ValueError, match='normalization="identity"'):
+            kt.text.train_tokenizer(
+                line_file, 276, symbols=[symbol], normalization="nmt_nfkc"
+            )
+    tokenizer = kt.text.train_tokenizer(
+        line_file, 276, symbols="a b", normalization="nmt_nfkc"
+    )
+    ids = tokenizer.tokenize(["on a b mat"])[0].numpy()
+    assert "a\u2581b" in tokenizer.tokens(ids)
+    with pytest.raises(ValueError, match="model_type='word'"):
+        kt.text.train_tokenizer(line_file, 268, model_type="word", symbols=["<fr>"])
+    with pytest.raises(TypeError, match="symbols.*7"):
+        kt.text.train_tokenizer(line_file, 276, symbols=["a", 7])
+
+
+@pytest.mark.parametrize("content", [b"", b"?", b"[]", b"\xff" * 100])
+def test_a_damaged_model_file_is_named(tmp_path, content):
+    path = tmp_path / "source.spm"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="source.spm"):
+        kt.text.Tokenizer.load(path)
+    with pytest.raises(FileNotFoundError, match="nowhere.spm"):
+        kt.text.Tokenizer.load(tmp_path / "nowhere.spm")
+
+
 @pytest.mark.parametrize("separator", [" ", ""])
 def test_a_line_of_any_length_is_trained_on(tmp_path, separator):
     """SentencePiece itself leaves out lines of more than 1 MiB."""

@@ -1,0 +1,141 @@
+"""Files of others, or cut short: one place turns what is wrong with them into words.
+
+Whatever is wrong with a file becomes a ValueError or a FileNotFoundError that names the
+file, what it is to be, and the way out.
+"""
+
+import contextlib
+import json
+import pathlib
+
+# No settings, vocabulary or SentencePiece model is larger.
+_MOST_BYTES = 1 << 28
+_MOST_JSON_BYTES = 1 << 26
+
+
+def existing(path, what):
+    """The path of a file that is there.
+
+    Args:
+        path: Path of the file.
+        what: What it is, such as `"the settings of a Translator"`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        return path
+    kind = "a folder" if path.is_dir() else "missing"
+    raise FileNotFoundError(
+        f"{path} is {kind}; it must be {what}. Copy it again from where it is whole."
+    )
+
+
+@contextlib.contextmanager
+def naming(path, what, remedy="Copy it again from where it is whole."):
+    """A scope whose errors become a ValueError that names the file and the way out.
+
+    Args:
+        path: Path of the file that is read.
+        what: What it is to be.
+        remedy: What the reader of the message can do.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        words = " ".join(str(error).split()) or type(error).__name__
+        if len(words) > 500:
+            words = f"{words[:500]} ..."
+        message = f"{path} can't be read as {what}: {words.rstrip('.')}. {remedy}"
+        raise ValueError(message) from error
+
+
+def read_bytes(path, what):
+    """The bytes of a file that is there, not empty and of a size to be held.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty, too large, or can't be read.
+    """
+    path = existing(path, what)
+    with naming(path, what):
+        _check_size(path, _MOST_BYTES)
+        content = path.read_bytes()
+        if not content:
+            raise ValueError("it is empty")
+    return content
+
+
+def read_json(path, what, kind=dict):
+    """The value in a JSON file.
+
+    Args:
+        path: Path of the file, in UTF-8.
+        what: What it is, for the words of an error.
+        kind: Type of the value, `dict` or `list`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no JSON, or holds a value of another type.
+
+    Example:
+
+    >>> read_json("config.json", "the configuration of a Marian model")
+    """
+    path = existing(path, what)
+    with naming(path, what):
+        _check_size(path, _MOST_JSON_BYTES)
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it isn't valid JSON: {error}") from None
+        except RecursionError:
+            raise ValueError("it isn't valid JSON: nested too deeply") from None
+        if not isinstance(value, kind):
+            expected = {dict: "a JSON object", list: "a JSON array"}[kind]
+            raise ValueError(f"it must hold {expected}; received {_short(value)}")
+    return value
+
+
+def field(settings, name, path, kinds, default=...):
+    """A value of a JSON object, with its type checked.
+
+    Args:
+        settings: The object, as `read_json` gives it.
+        name: The key.
+        path: Path of the file, for the words of an error.
+        kinds: A type or tuple of types. A bool is no int.
+        default: What a missing key or null stands for; without it the key must be
+            there.
+
+    Raises:
+        ValueError: If the key is missing, or its value of another type.
+    """
+    value = settings.get(name)
+    if value is None:
+        if default is not ...:
+            return default
+        found = "null" if name in settings else "no such key"
+        raise ValueError(f"{path} must have {name!r}; received {found}.")
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"{path}: {name} must be of type {names}; received {name}={_short(value)}."
+        )
+    return value
+
+
+def _check_size(path, most):
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"its {size:,} bytes are more than any such file has")
+
+
+def _short(value):
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:80]} ..."
