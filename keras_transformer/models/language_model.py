@@ -34,8 +34,11 @@ class LanguageModel(TransformerModel):
         logits_bias: Whether logits have a bias for each token.
         seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+        name: Name of the model.
+        trainable: Whether its weights are trained.
 
     Raises:
+        TypeError: For an unknown argument; the nearest known one is named.
         ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
             `hidden_dim`, or a rate or name is unknown.
 
@@ -72,7 +75,8 @@ class LanguageModel(TransformerModel):
         logits_bias=False,
         seed=None,
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         check_positive("vocabulary_size", vocabulary_size)
         dtype = keras.dtype_policies.get(dtype)
@@ -104,7 +108,9 @@ class LanguageModel(TransformerModel):
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         x = states_of(token_ids, embedding, position, embedding_dropout, blocks, norm)
         logits = embedding(x, reverse=True)
-        super().__init__(inputs=token_ids, outputs=logits, **kwargs)
+        super().__init__(
+            inputs=token_ids, outputs=logits, name=name, trainable=trainable
+        )
         self.config = config
         self.dtype_policy = dtype
         self.embedding = embedding

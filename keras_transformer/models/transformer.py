@@ -52,8 +52,11 @@ class Transformer(TransformerModel):
         logits_bias: Whether logits have a bias for each token; none in the paper.
         seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+        name: Name of the model.
+        trainable: Whether its weights are trained.
 
     Raises:
+        TypeError: For an unknown argument; the nearest known one is named.
         ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
             `hidden_dim`, or a rate or name is unknown.
 
@@ -91,7 +94,8 @@ class Transformer(TransformerModel):
         logits_bias=False,
         seed=None,
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         check_positive("source_vocabulary_size", source_vocabulary_size)
         if target_vocabulary_size is not None:
@@ -168,7 +172,8 @@ class Transformer(TransformerModel):
         super().__init__(
             inputs={"source_ids": source_ids, "target_ids": target_ids},
             outputs=logits,
-            **kwargs,
+            name=name,
+            trainable=trainable,
         )
         self.config = config
         self.dtype_policy = dtype
