@@ -437,8 +437,9 @@ class AlibiBias(_DistanceBias):
     The paper's decoder looks to the left only. Where queries see both sides, equal
     slopes tell how far a key is, but not on which side: an encoder gives a reversed
     source the reversed states, and the decoder's cross-attention, which sees a set,
-    can't tell the two apart. So each head prefers a side here, the first, third, ...
-    the left and the others the right: its slope is eight times as steep on the other.
+    can't tell the two apart. With `symmetric=False`, what encoders have by the name
+    `"alibi"`, each head prefers a side, the first, third, ... the left and the others
+    the right: its slope is eight times as steep on the other.
 
     Args:
         max_bias: Minus the base-2 logarithm of the last head's slope.
@@ -460,14 +461,15 @@ class AlibiBias(_DistanceBias):
     Example:
 
     >>> scores = np.zeros((1, 8, 3, 3), "float32")
-    >>> ops.convert_to_numpy(AlibiBias()(scores))[0, 0, 1].tolist()
+    >>> bias = AlibiBias(symmetric=False)(scores)
+    >>> ops.convert_to_numpy(bias)[0, 0, 1].tolist()
     [-0.5, 0.0, -4.0]
 
     Reference: [Train Short, Test Long](https://arxiv.org/abs/2108.12409), section 3;
     for both sides [the authors on encoders](https://github.com/ofirpress/attention_with_linear_biases/issues/5).
     """
 
-    def __init__(self, max_bias=8.0, symmetric=False, **kwargs):
+    def __init__(self, max_bias=8.0, symmetric=True, **kwargs):
         super().__init__(**kwargs)
         if max_bias <= 0:
             raise ValueError(
@@ -498,11 +500,6 @@ class AlibiBias(_DistanceBias):
             "max_bias": self.max_bias,
             "symmetric": self.symmetric,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        # Files from before there was a choice.
-        return cls(**{"symmetric": True, **config})
 
 
 def alibi_slopes(num_heads, max_bias=8.0):
