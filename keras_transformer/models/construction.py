@@ -31,20 +31,6 @@ def constructor(init):
     return checked
 
 
-def check_arguments(model_class, arguments):
-    """Raises an error unless a model's constructor takes these arguments.
-
-    Args:
-        model_class: A model's class, such as `kt.Transformer`.
-        arguments: Dict of arguments by name.
-
-    Raises:
-        TypeError: For unknown arguments; the nearest known ones are named.
-    """
-    names = list(inspect.signature(model_class).parameters)
-    check_names(f"{model_class.__name__}()", arguments, names)
-
-
 def _itself(operation):
     return operation
 

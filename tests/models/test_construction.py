@@ -46,7 +46,7 @@ def test_a_name_unlike_any_is_answered_with_all_names():
 
 
 def test_a_run_s_model_is_checked_when_its_configuration_is_made():
-    with pytest.raises(ValueError, match="'num_layer' .did you mean 'num_layers'"):
+    with pytest.raises(ValueError, match="'num_layer'.*did you mean 'num_layers'"):
         kt.RunConfig("source.txt", model={"num_layer": 2})
 
 
