@@ -421,6 +421,10 @@ class T5PositionBias(_DistanceBias):
         }
 
 
+# How much steeper than on its own side a head's slope is on the other.
+_STEEPER = 8.0
+
+
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class AlibiBias(_DistanceBias):
     """Lowers attention scores in proportion to the distance (ALiBi).
@@ -430,8 +434,18 @@ class AlibiBias(_DistanceBias):
     numbers of heads take further slopes from the progression of twice as many. It has
     no weights and no longest length.
 
+    The paper's decoder looks to the left only. Where queries see both sides, equal
+    slopes tell how far a key is, but not on which side: an encoder gives a reversed
+    source the reversed states, and the decoder's cross-attention, which sees a set,
+    can't tell the two apart. With `symmetric=False`, what encoders have by the name
+    `"alibi"`, each head prefers a side, the first, third, ... the left and the others
+    the right: its slope is eight times as steep on the other.
+
     Args:
         max_bias: Minus the base-2 logarithm of the last head's slope.
+        symmetric: Whether slopes are the same on both sides. That is the paper's form,
+            right where queries see earlier keys only. In an encoder it loses the
+            direction of the source, see above.
 
     Call arguments:
         scores: Float tensor `(B, H, T, S)`, before the softmax.
@@ -447,29 +461,45 @@ class AlibiBias(_DistanceBias):
     Example:
 
     >>> scores = np.zeros((1, 8, 3, 3), "float32")
-    >>> ops.convert_to_numpy(AlibiBias()(scores))[0, 0, 2].tolist()
-    [-1.0, -0.5, 0.0]
+    >>> bias = AlibiBias(symmetric=False)(scores)
+    >>> ops.convert_to_numpy(bias)[0, 0, 1].tolist()
+    [-0.5, 0.0, -4.0]
 
-    Reference: [Train Short, Test Long](https://arxiv.org/abs/2108.12409), section 3.
+    Reference: [Train Short, Test Long](https://arxiv.org/abs/2108.12409), section 3;
+    for both sides [the authors on encoders](https://github.com/ofirpress/attention_with_linear_biases/issues/5).
     """
 
-    def __init__(self, max_bias=8.0, **kwargs):
+    def __init__(self, max_bias=8.0, symmetric=True, **kwargs):
         super().__init__(**kwargs)
         if max_bias <= 0:
             raise ValueError(
                 f"max_bias must be positive; received max_bias={max_bias}."
             )
         self.max_bias = max_bias
+        self.symmetric = symmetric
 
     def build(self, scores_shape):
-        self._slopes = alibi_slopes(scores_shape[1], self.max_bias)
+        slopes = alibi_slopes(scores_shape[1], self.max_bias)
+        self._left = self._right = slopes[:, None, None]
+        if not self.symmetric:
+            prefers_left = (np.arange(len(slopes)) % 2 == 0)[:, None, None]
+            steep = _STEEPER * self._left
+            self._left, self._right = (
+                np.where(prefers_left, self._left, steep),
+                np.where(prefers_left, steep, self._right),
+            )
 
     def distance_bias(self, distances):
         lengths = ops.cast(ops.abs(distances), "float32")
-        return -ops.convert_to_tensor(self._slopes)[:, None, None] * lengths
+        left, right = map(ops.convert_to_tensor, (self._left, self._right))
+        return -ops.where(distances > 0, right, left) * lengths
 
     def get_config(self):
-        return {**super().get_config(), "max_bias": self.max_bias}
+        return {
+            **super().get_config(),
+            "max_bias": self.max_bias,
+            "symmetric": self.symmetric,
+        }
 
 
 def alibi_slopes(num_heads, max_bias=8.0):
@@ -485,6 +515,8 @@ BY_NAME = {
     "relative": RelativePositionEmbedding,
     "t5": T5PositionBias,
     "alibi": AlibiBias,
+    # What files call it since its two sides differ; their "alibi" is symmetric.
+    "alibi_asymmetric": AlibiBias,
 }
 
 
@@ -505,6 +537,8 @@ def attention_position(position_encoding, causal=False, dtype=None):
     if position_encoding == "t5":
         return T5PositionBias(bidirectional=not causal, dtype=dtype)
     if isinstance(position_encoding, str) and position_encoding in BY_NAME:
+        if BY_NAME[position_encoding] is AlibiBias:
+            return AlibiBias(symmetric=causal, dtype=dtype)
         return BY_NAME[position_encoding](dtype=dtype)
     raise ValueError(
         f"position_encoding of attention must be one of {sorted(BY_NAME)}, a layer of "

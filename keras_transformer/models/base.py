@@ -6,9 +6,11 @@ import warnings
 import keras
 
 from keras_transformer.decoding.compiled_search import CompiledSearch
+from keras_transformer.decoding.options import as_options
 from keras_transformer.layers.arguments import check_positive, check_rate
 from keras_transformer.layers.attention_position import (
     BY_NAME,
+    AlibiBias,
     AttentionPosition,
     attention_position,
 )
@@ -19,6 +21,7 @@ from keras_transformer.layers.position import (
     PositionalEncoding,
 )
 from keras_transformer.layers.quantization import check_mode, check_not_quantized
+from keras_transformer.models.construction import Constructed
 from keras_transformer.models.presets import PRESETS
 
 _BLOCK_ARGUMENTS = (
@@ -34,7 +37,7 @@ _BLOCK_ARGUMENTS = (
 )
 
 
-class TransformerModel(keras.Model):
+class TransformerModel(Constructed):
     """A functional model that is made anew from its constructor's arguments.
 
     Subclasses set `config`, their arguments by name, and `position`, the layer that is
@@ -45,6 +48,8 @@ class TransformerModel(keras.Model):
 
     # Whether answers go on from the source, instead of being another text.
     decoder_only = False
+    # Of `generate`, where they aren't those of `SearchOptions`.
+    search_defaults = {}
 
     @classmethod
     def from_preset(cls, preset, *args, **kwargs):
@@ -57,6 +62,7 @@ class TransformerModel(keras.Model):
 
         Raises:
             ValueError: For an unknown preset.
+            TypeError: For an unknown argument; the nearest known one is named.
 
         Example:
 
@@ -115,6 +121,11 @@ class TransformerModel(keras.Model):
     def _search(self):
         # No attribute that is set, in which Keras would look for layers.
         return CompiledSearch(self)
+
+    def _generate(self, source_ids, options, changes):
+        if options is None:
+            changes = {**self.search_defaults, **changes}
+        return self._search(source_ids, as_options(options).changed(**changes))
 
     def decode_step(
         self,
@@ -235,11 +246,12 @@ class TransformerModel(keras.Model):
         ]
 
     def get_config(self):
+        position = self.config["position_encoding"]
+        if isinstance(position, str) and position == "alibi":
+            position = "alibi_asymmetric"
         return {
             **self.config,
-            "position_encoding": keras.saving.serialize_keras_object(
-                self.config["position_encoding"]
-            ),
+            "position_encoding": keras.saving.serialize_keras_object(position),
             "activation": keras.activations.serialize(
                 keras.activations.get(self.config["activation"])
             ),
@@ -250,13 +262,14 @@ class TransformerModel(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = {
-            **config,
-            "position_encoding": keras.saving.deserialize_keras_object(
-                config["position_encoding"], custom_objects=custom_objects
-            ),
-        }
-        return cls(**config)
+        position = keras.saving.deserialize_keras_object(
+            config["position_encoding"], custom_objects=custom_objects
+        )
+        if isinstance(position, str) and position == "alibi":
+            # What version 0.1.0 wrote: its encoders had the symmetric form.
+            dtype = keras.dtype_policies.get(config.get("dtype"))
+            position = AlibiBias(symmetric=True, dtype=dtype)
+        return cls(**{**config, "position_encoding": position})
 
 
 def states_of(token_ids, embedding, position, dropout, blocks, norm):

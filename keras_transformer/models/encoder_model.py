@@ -40,8 +40,11 @@ class EncoderModel(TransformerModel):
             no classes.
         seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+        name: Name of the model.
+        trainable: Whether its weights are trained.
 
     Raises:
+        TypeError: For an unknown argument; the nearest known one is named.
         ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
             `hidden_dim`, or a rate or name is unknown.
 
@@ -76,7 +79,8 @@ class EncoderModel(TransformerModel):
         num_classes=None,
         seed=None,
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         if num_classes is not None:
             check_positive("num_classes", num_classes)
@@ -120,7 +124,7 @@ class EncoderModel(TransformerModel):
         if num_classes:
             # In float32, so that a softmax has all its digits.
             x = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
-        super().__init__(inputs=token_ids, outputs=x, **kwargs)
+        super().__init__(inputs=token_ids, outputs=x, name=name, trainable=trainable)
         self.config = config
         self.dtype_policy = dtype
         self.embedding = embedding

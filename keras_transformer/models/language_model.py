@@ -34,8 +34,11 @@ class LanguageModel(TransformerModel):
         logits_bias: Whether logits have a bias for each token.
         seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+        name: Name of the model.
+        trainable: Whether its weights are trained.
 
     Raises:
+        TypeError: For an unknown argument; the nearest known one is named.
         ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
             `hidden_dim`, or a rate or name is unknown.
 
@@ -51,6 +54,7 @@ class LanguageModel(TransformerModel):
     """
 
     decoder_only = True
+    search_defaults = {"beam_size": 1}
 
     def __init__(
         self,
@@ -71,7 +75,8 @@ class LanguageModel(TransformerModel):
         logits_bias=False,
         seed=None,
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         check_positive("vocabulary_size", vocabulary_size)
         dtype = keras.dtype_policies.get(dtype)
@@ -103,7 +108,9 @@ class LanguageModel(TransformerModel):
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         x = states_of(token_ids, embedding, position, embedding_dropout, blocks, norm)
         logits = embedding(x, reverse=True)
-        super().__init__(inputs=token_ids, outputs=logits, **kwargs)
+        super().__init__(
+            inputs=token_ids, outputs=logits, name=name, trainable=trainable
+        )
         self.config = config
         self.dtype_policy = dtype
         self.embedding = embedding
@@ -111,7 +118,7 @@ class LanguageModel(TransformerModel):
         self.decoder_blocks = blocks
         self.decoder_norm = norm
 
-    def generate(self, prompt_ids, **options):
+    def generate(self, prompt_ids, options=None, **changes):
         """Continues prompts, token by token, by the search of all models.
 
         Compiled by Keras's backend at the first call with these options.
@@ -119,8 +126,9 @@ class LanguageModel(TransformerModel):
         Args:
             prompt_ids: Integer ids `(B, P)`, 0 is padding at the end of a row, without
                 the start token; P may be 0. Or lists of ids, of any lengths.
-            **options: Of `kt.decoding.generate`. By default it is greedy:
+            options: A `kt.decoding.SearchOptions`. By default it is greedy search:
                 `beam_size=1`. Lengths count the prompt.
+            **changes: Options by name, over those of `options`.
 
         Returns:
             A dict: `"ids"` int32 `(B, num_hypotheses, L)`, the prompt first, and
@@ -128,12 +136,14 @@ class LanguageModel(TransformerModel):
 
         Raises:
             ValueError: For an option out of range; it is named.
+            TypeError: For an unknown option.
+            FloatingPointError: If the model's logits aren't numbers (NaN).
 
         Example:
 
         >>> model.generate([[17, 5]], sample=True, top_p=0.9, max_length=40)["ids"]
         """
-        return self._search(prompt_ids, **{"beam_size": 1, **options})
+        return self._generate(prompt_ids, options, changes)
 
     @property
     def source_embedding(self):

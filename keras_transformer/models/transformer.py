@@ -52,8 +52,11 @@ class Transformer(TransformerModel):
         logits_bias: Whether logits have a bias for each token; none in the paper.
         seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
         dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
+        name: Name of the model.
+        trainable: Whether its weights are trained.
 
     Raises:
+        TypeError: For an unknown argument; the nearest known one is named.
         ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
             `hidden_dim`, or a rate or name is unknown.
 
@@ -91,7 +94,8 @@ class Transformer(TransformerModel):
         logits_bias=False,
         seed=None,
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         check_positive("source_vocabulary_size", source_vocabulary_size)
         if target_vocabulary_size is not None:
@@ -168,7 +172,8 @@ class Transformer(TransformerModel):
         super().__init__(
             inputs={"source_ids": source_ids, "target_ids": target_ids},
             outputs=logits,
-            **kwargs,
+            name=name,
+            trainable=trainable,
         )
         self.config = config
         self.dtype_policy = dtype
@@ -205,7 +210,7 @@ class Transformer(TransformerModel):
         x = self.encoder_norm(x) if self.encoder_norm else x
         return (x, scores) if return_attention_scores else x
 
-    def generate(self, source_ids, **options):
+    def generate(self, source_ids, options=None, **changes):
         """Translates ids to ids.
 
         Compiled by Keras's backend at the first call with these options.
@@ -213,8 +218,10 @@ class Transformer(TransformerModel):
         Args:
             source_ids: Integer ids `(B, S)`, 0 is padding at the end of a row. Or lists
                 of ids, of any lengths.
-            **options: Of `kt.decoding.generate`: `beam_size`, `max_length`, `sample`
-                ... By default it is a beam search with `beam_size=4`.
+            options: A `kt.decoding.SearchOptions`. By default it is a beam search with
+                `beam_size=4`.
+            **changes: Options by name, over those of `options`: `beam_size`,
+                `max_length`, `sample` ...
 
         Returns:
             A dict: `"ids"` int32 `(B, num_hypotheses, L)` with the end token and then
@@ -222,6 +229,8 @@ class Transformer(TransformerModel):
 
         Raises:
             ValueError: For an option out of range; it is named.
+            TypeError: For an unknown option.
+            FloatingPointError: If the model's logits aren't numbers (NaN).
 
         Example:
 
@@ -232,7 +241,7 @@ class Transformer(TransformerModel):
 
         Reference: section 6.1 of the paper.
         """
-        return self._search(source_ids, **options)
+        return self._generate(source_ids, options, changes)
 
     def start_decoding(self, source_ids, max_length=None):
         """Encodes the source and prepares decoding it step by step.

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.decoding.generate import check_search
 from keras_transformer.files import written_aside
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.serving.checks.folders import version_number
@@ -202,18 +201,21 @@ def _graphs(
         )
         return EncodingSignatures(text_model, weights)
     search = text_model.options(**search)
-    common = {"weights": weights, "parallel_searches": parallel_searches}
+    common = {
+        "weights": weights,
+        "parallel_searches": parallel_searches,
+        "search": search,
+    }
     if isinstance(text_model, TextGenerator):
         _refuse(text_model, for_translators)
-        return GenerationSignatures(text_model, **common, **search)
-    num_hypotheses = num_hypotheses or search["beam_size"]
-    check_search(**search, num_hypotheses=num_hypotheses)
+        return GenerationSignatures(text_model, **common)
+    num_hypotheses = num_hypotheses or search.beam_size
+    search.changed(num_hypotheses=num_hypotheses)
     return TranslationSignatures(
         text_model,
         num_hypotheses,
         xla_buckets=xla_buckets,
         **common,
-        **search,
     )
 
 
