@@ -2,6 +2,7 @@
 
 from keras_transformer.text.batches import CorpusReport, make_batches
 from keras_transformer.text.corpus import read_pairs
+from keras_transformer.text.sentences import split_sentences
 from keras_transformer.text.tokenizer import Tokenizer, read_lines, train_tokenizer
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
@@ -12,5 +13,6 @@ __all__ = [
     "make_batches",
     "read_lines",
     "read_pairs",
+    "split_sentences",
     "train_tokenizer",
 ]
