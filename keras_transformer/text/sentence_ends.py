@@ -3,6 +3,7 @@
 All patterns are RE2's. In them \\C is any byte: a dot matches none that isn't UTF-8.
 """
 
+import functools
 import re
 
 import tensorflow as tf
@@ -33,9 +34,9 @@ _CLOSERS = (
 CLOSE = f"(?:{_CLOSERS}|[“‘«‹])*"
 OPEN = rf"""(?:["'“‘„‚«‹»›(\[{{¿¡「『（《〈【*_~#•·—–-]|{SPACE})*"""
 
-# Before a word's first letter; an apostrophe stands inside of words.
+# What stands before a word's first letter, an initial, a number.
 _NO_WORD = r"(?:\C*[^\p{L}\p{M}\p{N}])?"
-_NO_WORD_NOR_APOSTROPHE = r"(?:\C*[^\p{L}\p{M}\p{N}'’])?"
+_BEFORE_INITIAL = rf"(?:\C*[„“”«»\"(\[.–—-]|\C*{SPACE})?"
 _NO_NUMBER = rf"(?:\C*[„“”«»\"'(\[–/-]|\C*{SPACE})?"
 
 _CASELESS = (
@@ -45,11 +46,14 @@ _CASELESS = (
 # Verbs of one syllable, which end most sentences in Hindi.
 _HINDI_VERBS = "(?:है|हैं|हूँ|हूं|हो|था|थी|थे|थीं|गा|गी|गे|दी|दे|दो|की|के|का|ली|ले|लो)"
 
-_INITIAL = rf"{_NO_WORD_NOR_APOSTROPHE}[\p{{Lu}}\p{{Ll}}\p{{Lt}}]\p{{M}}*\."
+_INITIAL = rf"{_BEFORE_INITIAL}[\p{{Lu}}\p{{Ll}}\p{{Lt}}]\p{{M}}*\."
 _CASELESS_INITIAL = rf"{_NO_WORD}{_CASELESS}\p{{M}}*\."
 _HINDI_VERB = rf"{_NO_WORD}{_HINDI_VERBS}\."
 # "iPhone", Dutch "'s Avonds", Georgian, "b) ".
-_FALSE_SMALL = rf"{OPEN}(?:\p{{Ll}}{{1,2}}\p{{Lu}}|['’][sktn] \p{{Lu}}|\p{{Georgian}}|\p{{Ll}}\))\C*"
+_FALSE_SMALL = (
+    rf"{OPEN}(?:\p{{Ll}}{{1,2}}\p{{Lu}}|['’][sktn] \p{{Lu}}|"
+    r"\p{Georgian}|\p{Ll}\))\C*"
+)
 
 # The places where a sentence may end: patterns, and what to write around each cut.
 MAY_END = (
@@ -57,6 +61,8 @@ MAY_END = (
     (rf"{_WIDE_STOP}(?:{_WIDE_STOP}|{_STOP})*(?:{_CLOSERS})*{SPACE}*", r"\0"),
     (rf"([!?]+{CLOSE})([\p{{Han}}\p{{Hiragana}}\p{{Katakana}}])", r"\1", r"\2"),
 )
+
+AFTER_STOP = rf"\C*(?:{_GREEK_QUESTION}|{_STOP}|{_WIDE_STOP}){CLOSE}{SPACE}*"
 
 # At the start of a line: "1. ", "2.3.) ", "a. ", "IV. ".
 LIST_MARK = (
@@ -72,44 +78,65 @@ _GOES_ON = (
 _TITLE = r"\C*[《〈][^》〉]*"
 
 
-def sentence_ends(before, after, has_capitals, has_ordinals):
-    """Whether a sentence ends between two strings.
+def goes_on(before, after, has_capitals):
+    """Whether what follows a full stop shows that the sentence goes on.
 
     Args:
-        before: String tensor `(N,)`, which ends with a full stop and white space.
-        after: String tensor `(N,)`: how the text goes on.
+        before: String tensor `(N,)`: a full stop, white space and what precedes them.
+        after: String tensor `(N,)`: what follows.
         has_capitals: Bool tensor `(N,)`: whether the text has upper-case letters, so
             that a lower-case letter after a full stop says something.
+
+    Returns:
+        A bool tensor `(N,)`.
+    """
+    mark = matches(after, rf"{SPACE}*(?:[,;:!?…)\]}}、，。」』&/%=]|\.[^\p{{L}}])\C*")
+    small = matches(after, rf"{OPEN}\p{{Ll}}\C*") & ~matches(after, _FALSE_SMALL)
+    quoted = matches(before, _QUOTATION) & matches(after, _GOES_ON + r"\C*")
+    return mark | (small & has_capitals) | quoted | matches(before, _TITLE)
+
+
+def is_inside(before, after, has_ordinals):
+    """Whether a full stop belongs to an abbreviation, an initial or a number.
+
+    Args:
+        before: String tensor `(N,)`: a full stop, white space and what precedes them.
+        after: String tensor `(N,)`: what follows.
         has_ordinals: Bool tensor `(N,)`: whether full stops may mark ordinal numbers.
 
     Returns:
         A bool tensor `(N,)`.
     """
-    goes_on = matches(
-        after, rf"{SPACE}*(?:[,;:!?…)\]}}»”、，。」』&/%=]|\.[^\p{{L}}])\C*"
-    )
-    small = matches(after, rf"{OPEN}\p{{Ll}}\C*") & ~matches(after, _FALSE_SMALL)
-    goes_on |= small & has_capitals
-    goes_on |= matches(before, _QUOTATION) & matches(after, _GOES_ON + r"\C*")
-    goes_on |= matches(before, _TITLE)
     word = _last_word(before)
-    number_follows = matches(after, rf"{OPEN}(?:\p{{Nd}}|[IVXLC]{{2,}}\b)\C*")
-    first_word = matches(after, _first_words(abbreviations.FIRST_WORDS))
+    first_word = matches(after, _starting(abbreviations.FIRST_WORDS.values()))
+    name = matches(after, _starting([abbreviations.NAME_PARTS]))
     # Where the script has no capitals, every word may be a first one.
-    any_word = matches(after, rf"{OPEN}\p{{Lo}}\C*")
-    initial = matches(word, _INITIAL)
-    inside = matches(word, _ending(abbreviations.NEVER_LAST, capitalized=True))
-    inside |= number_follows & matches(
-        word, _ending(abbreviations.BEFORE_NUMBERS, capitalized=True)
+    any_word = first_word | matches(after, rf"{OPEN}\p{{Lo}}\C*")
+    number = matches(after, rf"{OPEN}(?:\p{{Nd}}|[IVXLC]{{2,}}\b)\C*")
+    return (
+        matches(word, _ending(abbreviations.NEVER_LAST) + r"\.")
+        | (matches(word, _ending(abbreviations.BEFORE_NUMBERS) + r"\.") & number)
+        | (matches(word, _ending(abbreviations.SOMETIMES_LAST) + r"\.") & ~any_word)
+        | (matches(word, _INITIAL) & (~first_word | name))
+        | (matches(word, _CASELESS_INITIAL) & ~matches(word, _HINDI_VERB))
+        | _is_inside_number(word, after, first_word, has_ordinals)
     )
-    inside |= matches(word, _ending(abbreviations.SOMETIMES_LAST)) & ~(
-        first_word | any_word
-    )
-    name = matches(after, _first_words({"": abbreviations.NAME_PARTS}))
-    inside |= initial & (~first_word | name)
-    inside |= matches(word, _CASELESS_INITIAL) & ~matches(word, _HINDI_VERB)
-    inside |= _inside_number(word, after, first_word, has_ordinals)
-    return ~(goes_on | inside)
+
+
+def _is_inside_number(word, after, first_word, has_ordinals):
+    """Whether a full stop is part of a number: "3. Mai", "2. 5. 2024", "XIV."."""
+    short = matches(word, rf"{_NO_NUMBER}\p{{Nd}}{{1,2}}\.")
+    roman = matches(word, rf"{_NO_WORD}[IVXLC]{{2,}}\.")
+    words = abbreviations.BEFORE_ORDINALS.replace(" ", "|")
+    ordinal = matches(word, rf"(?i){_NO_WORD}(?:{words}){SPACE}+\p{{Nd}}{{1,3}}\.")
+    ordinal |= (short | roman) & has_ordinals
+    # "p. 12." and "no. 3." aren't.
+    counts = _ending(abbreviations.BEFORE_NUMBERS) + rf"\.?{SPACE}?\p{{Nd}}+\."
+    ordinal &= ~first_word & ~matches(word, counts)
+    year = matches(word, rf"{_NO_NUMBER}\p{{Nd}}{{4}}\.")
+    date = short & matches(after, rf"{SPACE}*\p{{Nd}}\C*")
+    date |= year & matches(after, rf"{SPACE}*\p{{Nd}}{{1,2}}\.\C*")
+    return ordinal | date
 
 
 def writes_ordinals(texts):
@@ -124,7 +151,7 @@ def matches(texts, pattern):
 
 
 def _last_word(before):
-    """What stands before the white space, quotes and brackets: its last 48 bytes.
+    """What precedes the white space, quotes and brackets: its last 48 bytes.
 
     "" if it doesn't end with exactly one full stop.
     """
@@ -134,30 +161,26 @@ def _last_word(before):
     return tf.strings.substr(word, start, tf.fill(tf.shape(word), 48))
 
 
-def _inside_number(word, after, first_word, has_ordinals):
-    """Whether a full stop is part of a number: "3. Mai", "2. 5. 2024", "XIV. Ludwig"."""
-    short = matches(word, rf"{_NO_NUMBER}\p{{Nd}}{{1,2}}\.")
-    roman = matches(word, rf"{_NO_WORD}[IVXLC]{{2,}}\.")
-    inside = (short | roman) & has_ordinals
-    words = abbreviations.BEFORE_ORDINALS.replace(" ", "|")
-    inside |= matches(word, rf"(?i){_NO_WORD}(?:{words}){SPACE}+\p{{Nd}}{{1,3}}\.")
-    inside &= ~first_word
-    inside |= short & matches(after, rf"{SPACE}*\p{{Nd}}\C*")
-    date = matches(word, rf"{_NO_NUMBER}\p{{Nd}}{{4}}\.")
-    return inside | (date & matches(after, rf"{SPACE}*\p{{Nd}}{{1,2}}\.\C*"))
-
-
-def _ending(by_language, capitalized=False):
-    """The pattern of strings that end with one of the abbreviations."""
-    words = set(" ".join(by_language.values()).split())
+@functools.cache
+def _alternatives(texts, capitalized=False):
+    words = set(" ".join(texts).split())
     if capitalized:
         words |= {word[0].upper() + word[1:] for word in words}
-    words = "|".join(re.escape(word) for word in sorted(words))
-    words = words.replace(r"\.", rf"\.{SPACE}?")
-    return rf"{_NO_WORD}(?:{words})\."
+    return "|".join(re.escape(word) for word in sorted(words))
 
 
-def _first_words(by_language):
-    words = sorted(set(" ".join(by_language.values()).split()))
-    words = "|".join(re.escape(word) for word in words)
+def _ending(by_language):
+    """The pattern of strings that end with one of the abbreviations, as written.
+
+    Those that end no sentence are written with a capital too.
+    """
+    capitalized = by_language is not abbreviations.SOMETIMES_LAST
+    words = _alternatives(tuple(by_language.values()), capitalized)
+    words = words.replace(r"\.", rf"\.{SPACE}?").replace(r"\~", r"\p{L}*")
+    return f"{_NO_WORD}(?:{words})"
+
+
+def _starting(texts):
+    """The pattern of strings that start with one of the words."""
+    words = _alternatives(tuple(texts))
     return rf"(?i){OPEN}(?:{words})(?:[^\p{{L}}\p{{M}}\p{{N}}.]\C*)?"

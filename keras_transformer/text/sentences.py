@@ -7,12 +7,14 @@ stands on both sides of each cut, and the parts where none ends are joined again
 import tensorflow as tf
 
 from keras_transformer.text.sentence_ends import (
+    AFTER_STOP,
     LINE_END,
     LIST_MARK,
     MAY_END,
     SPACE,
+    goes_on,
+    is_inside,
     matches,
-    sentence_ends,
     writes_ordinals,
 )
 
@@ -63,16 +65,17 @@ def split_sentences(texts):
     _, ends_text = _borders(text)
     before = tf.strings.join([tf.where(starts_line, "", _moved(parts, 1)), parts])
     after = _moved(parts, -1)
-    ends = sentence_ends(
-        before,
-        after,
-        has_capitals=tf.gather(matches(marked, r"\C*[\p{Lu}\p{Lt}]\C*"), text),
-        has_ordinals=tf.gather(writes_ordinals(marked), text),
-    )
-    ends &= ~(starts_line & matches(parts, LIST_MARK))
-    wrapped = tf.gather(_may_wrap(lines.flat_values), line)
-    wrapped &= ~ends & ~matches(after, _LIST_ITEM)
-    ends = ends_text | tf.where(ends_line, ~wrapped, ends)
+    has_capitals = tf.gather(matches(marked, r"\C*[\p{Lu}\p{Lt}]\C*"), text)
+    has_ordinals = tf.gather(writes_ordinals(marked), text)
+    inside = is_inside(before, after, has_ordinals)
+    following = goes_on(before, after, has_capitals)
+    ends = ~(inside | following)
+    # The number of a list's item belongs to the item.
+    ends &= ~(matches(parts, LIST_MARK) & (starts_line | _moved(ends, 1)))
+    wraps = inside | (following & ~matches(parts, AFTER_STOP))
+    wraps &= tf.gather(_may_wrap(lines.flat_values), line)
+    wraps &= ~matches(after, _LIST_ITEM)
+    ends = ends_text | tf.where(ends_line, ~wraps, ends)
     pieces = tf.strings.unsorted_segment_join(
         parts,
         tf.cumsum(tf.cast(ends, tf.int32), exclusive=True),
@@ -133,8 +136,8 @@ def _borders(row):
 
 
 def _moved(values, by):
-    """Strings moved on by one (1) or back by one (-1), with "" where none comes."""
-    edge = tf.fill([tf.minimum(tf.size(values), 1)], "")
+    """Values moved on by one (1) or back by one (-1); nothing comes in."""
+    edge = tf.zeros([tf.minimum(tf.size(values), 1)], values.dtype)
     return tf.concat([edge, values[:-1]] if by > 0 else [values[1:], edge], 0)
 
 
