@@ -12,19 +12,20 @@ NEVER_LAST = {
     "da": "bl.a ca cand d.v.s dvs ekskl evt f.eks fhv frk iflg ift inkl jf jvf m.h.t "
     "mht p.g.a pga sml vedr",
     "de": "abzgl beispielsw betr bez beziehungsw bspw bzw ca d.h d.i dgl.m Dipl "
-    "Dipl.-Ing Doz Dr Dr.h.c Dr.jur Dr.med Dr.phil Dr.rer.nat einschl evtl exkl "
-    "Fa Fr Frl geb ggf Hl Hr Hrn i.A i.d.R i.e.S i.H.v i.S.d i.V i.w.S Ing inkl "
-    "insb insbes m.a.W m.E m.W Mag o.g Priv.-Doz Prof s.o s.u sog u.U v.a verh "
-    "vgl wg z.B z.Hd z.T z.Z z.Zt zw zzgl",
+    "Dipl.-Ing Doz Dr Dr.h.c Dr.h.c.mult Dr.jur Dr.med Dr.phil Dr.rer.nat "
+    "einschl evtl exkl Fa Fr Frl geb ggf Hl Hr Hrn i.A i.d.R i.e.S i.H.v i.S.d "
+    "i.V i.w.S Ing inkl insb insbes m.a.W m.E m.W Mag mult o.g Priv.-Doz Prof "
+    "s.o s.u sog u.U v.a verh vgl wg z.B z.Hd z.T z.Z z.Zt zw zzgl",
     "el": "Αγ αγ βλ δηλ Δρ δρ κ κ.κ κα Καθ καθ π.χ πρβλ",
     "en": "Adm Amb approx Brig ca Capt Cdr cf Cmdr Col Comdr Cpl Cpt Det DR Dr dr Drs "
     "e.g eg excl Fr Ft Gov Hon i.e ie incl Insp Lt Maj Messrs Mmes MR Mr mr MRS "
-    "Mrs mrs Ms Mt Mx Ph Pres PROF Prof prof Pvt Rep resp Rev Rt Sen Sgt Supt "
-    "viz",
+    "Mrs mrs Ms Mt Mx P.S Ph Pres PROF Prof prof Pvt Rep resp Rev Rt Sen Sgt "
+    "Supt viz",
     "es": "aprox Arq Cnel Dr Dra Dres Dª Dña EE Excma Excmo Fr Gral Ilma Ilmo Ing Lic "
     "Mons p.ej Prof Profa Sr Sra Sras Sres Srta Sta Sto Tte",
     "fi": "arkkit esim ks maist nk ns prof t.s toht toim ts vrt",
     "fr": "c.-à-d c.à.d cf càd Dr env Mgr Mlle Mlles MM Mme Mmes p.ex Pr Ste",
+    "hi": "कु डॉ प्रो श्री श्रीमती",
     "hu": "Dr dr ifj kb pl prof szt u.i vö özv ún",
     "id": "a.n Bpk d.a dr Dra drg Drs Hj Ir KH Nn Ny Prof Sdr Sdri Tn u.p Yth",
     "it": "ad.es Avv ca cfr Col Dott Dott.ssa Dr Egr Gent Gent.ma Geom Ing Mons p.es "
@@ -52,7 +53,7 @@ NEVER_LAST = {
 # No sentence ends between these and a number.
 BEFORE_NUMBERS = {
     "cs": "kap obr ods odst roč s str sv tab č čj čl",
-    "da": "afs art bd fig kap nr pkt s stk tlf",
+    "da": "afs art bd fig kap kl nr pkt s stk tlf",
     "de": "Abb Abs Anm Art Aufl Bd Bde Hs Jg Kap Lfd Nr Nrn Nrs Rdnr Rn S Std Str str "
     "Tab Tel Ziff ~nr ~pl ~str",
     "el": "άρ άρθρ αρ εικ κεφ παρ σ σελ τηλ τόμ",
@@ -60,18 +61,19 @@ BEFORE_NUMBERS = {
     "No no Nos nos Op op p par para pp pt r Ref ref sec sect tel v ver vol vols",
     "es": "art arts cap caps fig figs n.º Nº nº núm núms p pp pág págs párr t tel "
     "tfno tom vol vols",
-    "fi": "kohta kpl kuv luku nr nro os puh s taul",
-    "fr": "al art chap fig n nº p par pp réf t tél vol éd",
+    "fi": "klo kohta kpl kuv luku nr nro os puh s taul",
+    "fr": "al art chap fig n N° n° nº p par pp réf t tél vol éd",
     "hu": "em fej köt o old sz tel ábra",
-    "id": "ay bab gbr hal hlm Jl jl no tbl tel",
+    "id": "ay bab gbr hal hlm Jl jl no Rp tbl tel",
     "it": "art artt c.c cap fig n nn nº p pag pagg par pp rif sez tav tel vol",
+    "nb": "kl nr s",
     "nl": "afb art blz dl fig hfst nr nrs p pag tab tel vol",
-    "pl": "art godz nr nry par pkt poz rozdz rys s str t tab tel ust",
+    "pl": "art godz nr nry ok par pkt poz rozdz rys s str t tab tel ust",
     "pt": "al art arts cap fig inc n nº núm p par pp pág págs tel vol",
     "ro": "alin art cap fig lit nr p pag pct tel vol",
     "ru": "буд вып гл д илл кв кн оп п пп разд рис с ст стр т табл тел тт",
     "sk": "kap obr ods s str tab č čl",
-    "sv": "bd fig kap nr s sid st tab tel",
+    "sv": "bd fig kap kl nr s sid st tab tel",
     "tr": "böl c Cilt Md md No no s saat sf ss Tel tel Şek",
     "uk": "буд вип гл кв кн п пп рис розд с ст стор т табл тел",
     "vi": "số tr",

@@ -75,6 +75,8 @@ _QUOTATION = rf"\C*{_WIDE_STOP}(?:{_WIDE_STOP}|{_STOP})*[」』）】〉》〕�
 _GOES_ON = (
     "(?:と|って|を|に|が|は|の|も|へ|や|から|まで|など|なんて|だ|です|で|的|地|，|、)"
 )
+# "《你好！世界》" is a title, "[...]" an omission.
+_OMISSION = rf"\C*[\[(（]{_STOP}+[\])）]{CLOSE}{SPACE}*"
 _TITLE = r"\C*[《〈][^》〉]*"
 
 
@@ -90,10 +92,13 @@ def goes_on(before, after, has_capitals):
     Returns:
         A bool tensor `(N,)`.
     """
-    mark = matches(after, rf"{SPACE}*(?:[,;:!?…)\]}}、，。」』&/%=]|\.[^\p{{L}}])\C*")
+    mark = matches(
+        after, rf"{SPACE}*(?:[,;:!?…)\]}}、，。」』&/%=]\C*|\.(?:[^\p{{L}}]\C*)?)"
+    )
     small = matches(after, rf"{OPEN}\p{{Ll}}\C*") & ~matches(after, _FALSE_SMALL)
     quoted = matches(before, _QUOTATION) & matches(after, _GOES_ON + r"\C*")
-    return mark | (small & has_capitals) | quoted | matches(before, _TITLE)
+    inside = matches(before, _TITLE) | matches(before, _OMISSION)
+    return mark | (small & has_capitals) | quoted | inside
 
 
 def is_inside(before, after, has_ordinals):
