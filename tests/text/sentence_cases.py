@@ -1,7 +1,6 @@
-"""Hard cases for `split_sentences`: the sentences of a text, which "¦" stands between.
+"""Hard cases for `split_sentences`: texts with `MARK` between their sentences."""
 
-Written for these tests, with the white space that follows each piece.
-"""
+MARK = "¦"
 
 CASES = {
     "en": [
