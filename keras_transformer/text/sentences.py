@@ -55,9 +55,8 @@ def split_sentences(texts):
     [[b'Dr. Lee left.  ', b'He is at home!']]
     """
     texts = as_strings(texts)
-    marked = tf.strings.regex_replace(texts, _ESCAPE, _ESCAPED)
-    lines = _cut(marked, (LINE_END, r"\0"))
-    parts = _cut(lines.flat_values, *MAY_END)
+    lines = cut_after(texts, (LINE_END, r"\0"))
+    parts = cut_after(lines.flat_values, *MAY_END)
     line = parts.value_rowids()
     text = tf.gather(lines.value_rowids(), line)
     parts = parts.flat_values
@@ -65,8 +64,8 @@ def split_sentences(texts):
     _, ends_text = _borders(text)
     before = tf.strings.join([tf.where(starts_line, "", _moved(parts, 1)), parts])
     after = _moved(parts, -1)
-    has_capitals = tf.gather(matches(marked, r"\C*[\p{Lu}\p{Lt}]\C*"), text)
-    has_ordinals = tf.gather(writes_ordinals(marked), text)
+    has_capitals = tf.gather(matches(texts, r"\C*[\p{Lu}\p{Lt}]\C*"), text)
+    has_ordinals = tf.gather(writes_ordinals(texts), text)
     inside = is_inside(before, after, has_ordinals)
     following = goes_on(before, after, has_capitals)
     ends = ~(inside | following)
@@ -82,7 +81,7 @@ def split_sentences(texts):
         tf.math.count_nonzero(ends, dtype=tf.int32),
     )
     return tf.RaggedTensor.from_value_rowids(
-        tf.strings.regex_replace(pieces, _ESCAPED, _ESCAPE),
+        pieces,
         tf.boolean_mask(text, ends),
         nrows=tf.size(texts, out_type=tf.int64),
         validate=False,
@@ -116,16 +115,20 @@ def as_strings(texts):
     return texts
 
 
-def _cut(texts, *rules):
-    """Strings `(B,)` -> their parts `(B, None)`.
+def cut_after(texts, *rules):
+    """Strings `(B,)` -> their parts, a `tf.RaggedTensor` `(B, None)`, none of them "".
 
     A rule is a pattern and what to write before, and perhaps after, the cut.
     """
+    texts = tf.strings.regex_replace(texts, _ESCAPE, _ESCAPED)
     for pattern, *around in rules:
         before, after = (*around, "")[:2]
         texts = tf.strings.regex_replace(texts, pattern, before + _CUT + after)
     parts = tf.strings.split(texts, _CUT)
-    return tf.ragged.boolean_mask(parts, tf.not_equal(parts, ""))
+    parts = tf.ragged.boolean_mask(parts, tf.not_equal(parts, ""))
+    return parts.with_flat_values(
+        tf.strings.regex_replace(parts.flat_values, _ESCAPED, _ESCAPE)
+    )
 
 
 def _borders(row):
