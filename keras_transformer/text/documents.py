@@ -24,7 +24,9 @@ _UNSPACED = (
     r"\x{3000}-\x{303f}\x{ff00}-\x{ff9f}。！？।॥።]"
 )
 _CLAUSE = rf"(?:[,;:…—–]{CLOSE}{SPACE}+|[、，；：،؛]{CLOSE}{SPACE}*)"
-_LANGUAGE = rf"^(>>.*?<<{SPACE}*)?\C*$"
+# Texts so many times too long are cut without counting their tokens in each round.
+_MANY = 8
+_LANGUAGE = r"^(>>.*?<<[ \t]*)?\C*$"
 
 
 def is_blank(texts):
@@ -119,23 +121,40 @@ def cut_long(pieces, tokenizer, max_tokens):
         A `tf.RaggedTensor` of strings `(B, None)`.
     """
 
-    def is_long(parts):
-        return _lengths(tokenizer.tokenize(_sentence(parts))) > max_tokens
+    many = _MANY * max_tokens
 
-    def cut(parts, row, long):
-        place = _spread(_cut_place(tf.boolean_mask(parts, long), tokenizer), long)
-        place = tf.where(place > 0, place, tf.strings.length(parts))
+    def num_tokens(parts):
+        return _lengths(tokenizer.tokenize(_sentence(parts)))
+
+    def cut(parts, row, count):
+        long = count > max_tokens
+        place = _cut_place(
+            tf.boolean_mask(parts, long), tf.boolean_mask(count, long) < many, tokenizer
+        )
+        place = _spread(place, long)
+        length = tf.strings.length(parts)
+        place = tf.where(place > 0, place, length)
         halves = tf.stack([_first(parts, place), _without_first(parts, place)], 1)
         kept = tf.not_equal(halves, "")
-        cut = tf.reduce_all(kept, 1, keepdims=True) & kept
-        parts, cut = halves[kept], cut[kept]
-        long = _spread(is_long(tf.boolean_mask(parts, cut)), cut)
-        return parts, tf.repeat(row, tf.math.count_nonzero(kept, 1)), long
+        is_cut = tf.reduce_all(kept, 1)
+        # Those that can't be cut are done, whatever they have.
+        count = tf.where(long & ~is_cut, 0, count)
+        share = tf.cast(count, tf.float32) / tf.cast(length, tf.float32)
+        row, is_cut, count, share = (
+            tf.repeat(values, tf.math.count_nonzero(kept, 1))
+            for values in (row, is_cut, count, share)
+        )
+        parts = halves[kept]
+        guess = tf.cast(share * tf.cast(tf.strings.length(parts), tf.float32), tf.int32)
+        count = tf.where(is_cut, guess, count)
+        unsure = is_cut & (guess < many)
+        counted = _spread(num_tokens(tf.boolean_mask(parts, unsure)), unsure)
+        return parts, row, tf.where(unsure, counted, count)
 
     parts, row, _ = tf.while_loop(
-        lambda parts, row, long: tf.reduce_any(long),
+        lambda parts, row, count: tf.reduce_any(count > max_tokens),
         cut,
-        (pieces.flat_values, pieces.value_rowids(), is_long(pieces.flat_values)),
+        (pieces.flat_values, pieces.value_rowids(), num_tokens(pieces.flat_values)),
         shape_invariants=(tf.TensorShape([None]),) * 3,
     )
     return tf.RaggedTensor.from_value_rowids(
@@ -143,24 +162,30 @@ def cut_long(pieces, tokenizer, max_tokens):
     )
 
 
-def _cut_place(texts, tokenizer):
+def _cut_place(texts, by_tokens, tokenizer):
     """How many bytes of each text come before the best cut; 0 if there is none."""
     length = tf.strings.length(texts)
     clause = _nearest_cut(texts, _CLAUSE)
-    clause = tf.where(tf.abs(2 * clause - length) <= length // 2, clause, 0)
-    space = _nearest_cut(texts, f"{SPACE}+")
+    near = tf.abs(2 * clause - length) <= length // 2
+    place = tf.where(near, clause, _nearest_cut(texts, f"{SPACE}+"))
+    by_tokens &= tf.equal(place, 0)
+    token = _spread(
+        _nearest_token(tf.boolean_mask(texts, by_tokens), tokenizer), by_tokens
+    )
+    place = tf.where(place > 0, place, token)
+    return tf.where(place > 0, place, _nearest_character(texts))
+
+
+def _nearest_token(texts, tokenizer):
+    """Where the token in a text's middle starts, in bytes; 0 if it can't be told."""
     ids = tokenizer.tokenize(texts)
-    index = tf.ragged.range(ids.row_lengths())
     half = tf.expand_dims(ids.row_lengths() // 2, 1)
+    index = tf.ragged.range(ids.row_lengths())
     first = tokenizer.detokenize(tf.ragged.boolean_mask(ids, index < half))
-    token = tf.minimum(tf.strings.length(first), length)
-    # Where the tokenizer gives the text back as it was.
-    same = tf.equal(_first(texts, token), first) & (token < length)
-    token = tf.where(same, token, 0)
-    place = _nearest_character(texts)
-    for better in (token, space, clause):
-        place = tf.where(better > 0, better, place)
-    return place
+    place = tf.minimum(tf.strings.length(first), tf.strings.length(texts))
+    # Some tokenizers don't give text back as it was.
+    same = tf.equal(_first(texts, place), first)
+    return tf.where(same & (place < tf.strings.length(texts)), place, 0)
 
 
 def _nearest_cut(texts, pattern):
