@@ -42,16 +42,11 @@ class GenerationSignatures(SearchSignatures):
 
     def _with_options(self):
         """The signature whose inputs have defaults, one value for the request."""
-        extra = self._search.get("extra_length", 50)
-        sampling = {
-            "temperature": self._search.get("temperature", 1.0),
-            "top_p": self._search.get("top_p", 1.0),
-        }
         # A tensor as a default becomes the signature's, which the server fills in.
         defaults = [
-            tf.constant([extra]),
-            tf.constant([float(sampling["temperature"])]),
-            tf.constant([float(sampling["top_p"])]),
+            tf.constant([self._search.extra_length]),
+            tf.constant([self._search.temperature]),
+            tf.constant([self._search.top_p]),
             tf.constant([0]),
         ]
         specs = [TEXT]

@@ -181,19 +181,19 @@ class SearchSignatures(Signatures):
         text_model: A `kt.Translator` or `kt.TextGenerator`.
         weights: See `Signatures`.
         parallel_searches: Number of searches that a batch is shared out to.
-        **search: Options of the search.
+        search: A `kt.decoding.SearchOptions`; by default the text model's own.
     """
 
-    def __init__(self, text_model, weights="float32", parallel_searches=1, **search):
+    def __init__(self, text_model, weights="float32", parallel_searches=1, search=None):
         super().__init__(text_model, weights)
         self._parallel_searches = parallel_searches
-        self._search = search
+        self._search = text_model.options() if search is None else search
 
     def _find(self, source_ids, by_xla=False, **options):
-        options = {**self._search, **options}
+        options = self._search.changed(**options)
         scope = self._model_by_xla() if by_xla else self._model_in_use()
         with scope as model:
-            return self._text_model.search(source_ids, model=model, **options)
+            return self._text_model.search(source_ids, model, options)
 
     def _best_search(self, **options):
         """A function of source ids `(B, S)`: the search for one answer each.

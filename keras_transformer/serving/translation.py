@@ -136,9 +136,9 @@ class TranslationSignatures(SearchSignatures):
 
     def _with_options(self):
         """The signature whose inputs have defaults, one value for all rows."""
-        beam_size = self._search["beam_size"]
-        penalty = float(self._search["length_penalty"])
-        limit = self._search.get("max_length") or 0
+        beam_size = self._search.beam_size
+        penalty = self._search.length_penalty
+        limit = self._search.max_length or 0
         specs = [
             TEXT,
             tf.TensorSpec([None], tf.int32, name="num_hypotheses"),
