@@ -61,7 +61,20 @@ class TextToText(TextModel):
             results = self._answer([texts], options, return_scores, target_prefix)
             return tuple(r[0] for r in results) if return_scores else results[0]
         texts = as_list(texts)
-        prefixes = self._prefixes(target_prefix, len(texts))
+        answers, scores = self._answers_and_scores(
+            texts,
+            options,
+            self._prefixes(target_prefix, len(texts)),
+            tokens_per_batch,
+            verbose,
+        )
+        if options.num_hypotheses == 1:
+            answers = [answer[0] for answer in answers]
+            scores = [score[0] for score in scores]
+        return (answers, scores) if return_scores else answers
+
+    def _answers_and_scores(self, texts, options, prefixes, tokens_per_batch, verbose):
+        """All hypotheses of each text and their scores: two lists of lists."""
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
         count = options.num_hypotheses
@@ -78,10 +91,7 @@ class TextToText(TextModel):
                 scores[row] = batch_scores[i]
             if progress:
                 progress.add(len(rows))
-        if count == 1:
-            answers = [answer[0] for answer in answers]
-            scores = [score[0] for score in scores]
-        return (answers, scores) if return_scores else answers
+        return answers, scores
 
     def options(self, **given):
         """The options of a search, as a `kt.decoding.SearchOptions`.
