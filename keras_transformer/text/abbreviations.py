@@ -28,8 +28,8 @@ NEVER_LAST = {
     "hi": "कु डॉ प्रो श्री श्रीमती",
     "hu": "Dr dr ifj kb pl prof szt u.i vö özv ún",
     "id": "a.n Bpk d.a dr Dra drg Drs Hj Ir KH Nn Ny Prof Sdr Sdri Tn u.p Yth",
-    "it": "ad.es Avv ca cfr Col Dott Dott.ssa Dr Egr Gent Gent.ma Geom Ing Mons p.es "
-    "Prof Prof.ssa Rag Sen Sig Sig.na Sig.ra Sigg Spett",
+    "it": "ad.es Avv avv ca cfr Col Dott dott Dott.ssa Dr Egr Gent Gent.ma Geom Ing "
+    "Mons p.es Prof Prof.ssa Rag Sen Sig sig Sig.na Sig.ra Sigg Spett",
     "nb": "bl.a ca d.v.s dvs ekskl evt f.eks frk ift iht inkl jf mht pga vedr",
     "nl": "a.h.w bijv bv ca cf d.w.z dhr dr drs dwz evt excl i.p.v i.v.m incl ing ir "
     "m.a.w m.b.t m.n mej mevr mr mw n.a.v o.a prof resp t.a.v t.o.v vgl z.g zgn",
@@ -43,6 +43,7 @@ NEVER_LAST = {
     "sk": "cca doc Ing JUDr Mgr MUDr napr PhDr prof príp resp RNDr sv t.j tj tzv",
     "sv": "bl.a ca d.v.s doc dvs enl exkl f.d fd fr frk inkl jfr m.a.o m.h.a p.g.a "
     "pga prof resp s.k t.ex",
+    "th": "กม จ ดร ต ถ นพ บจก บมจ ผศ พญ รศ ศ อ โทร",
     "tr": "Alb Av Bkz bkz Bnb Doç Dr Dt Ecz Gör Hz Müh Op Org Prof Sn Uzm yakl Yb Yrd "
     "örn Öğr",
     "uk": "акад бул вул д-р див доц канд напр п.п пл полк пор пров просп проф св т.зв "
@@ -79,54 +80,77 @@ BEFORE_NUMBERS = {
     "vi": "số tr",
 }
 
+# These end a list, and so a sentence where a capital letter follows.
+USUALLY_LAST = {
+    "cs": "aj apod atd",
+    "da": "e.l m.fl mfl o.l osv",
+    "de": "etc o.Ä o.ä u.v.a u.v.m u.Ä u.ä usf usw uva uvm",
+    "el": "κ.ά κ.λπ κ.τ.λ κλπ κτλ",
+    "en": "etc",
+    "es": "etc",
+    "fi": "jne ym yms ynnä.muuta",
+    "fr": "etc",
+    "hu": "stb",
+    "id": "dkk dll dsb dst",
+    "it": "ecc",
+    "nb": "m.fl mfl o.l osv",
+    "nl": "e.a e.d enz etc",
+    "pl": "i.in itd itp",
+    "pt": "etc",
+    "ro": "etc ş.a ș.a ș.a.m.d",
+    "ru": "пр проч т.д т.п",
+    "sk": "apod atď",
+    "sv": "e.d etc m.fl mfl o.d osv",
+    "tr": "vb vd vdl",
+    "uk": "т.д т.п тощо ін",
+    "vi": "v.v vv",
+}
+
 # A sentence may end with these; it does where the next word is one of FIRST_WORDS.
 SOMETIMES_LAST = {
-    "cs": "a.s aj apod atd hod Kč min mld n.l nám př.n.l s.r.o spol stol tis tř ul",
-    "da": "A/S apr aug dec e.Kr e.l f.Kr feb jan jul jun kl kr m.fl m.m mfl mia mio "
-    "mm nov o.l okt osv sep str tlf",
-    "de": "a.D a.d a.M Abt amtl Apr Aug bzgl Co Dez dgl dt e.V ebd ehem engl etc Feb "
-    "ff frz gez griech Hrsg hrsg Inst Jan Jh Jhd Jhdt Jr Jt Jul Jun jun lat Min "
-    "min Mio Mrd Mär n.Chr Nov o.Ä o.ä Okt Pl Präs Sek Sep Sept Std stellv Str "
-    "str stv Tsd u.a u.v.a u.v.m u.Ä u.ä Univ usf usw uva uvm v.Chr Verl Vors",
-    "el": "Α.Ε δισ εκ κ.ά κ.λπ κ.τ.λ κλπ κτλ μ.μ μ.Χ Ο.Ε π.μ π.Χ χλμ",
+    "cs": "a.s hod Kč min mld n.l nám př.n.l s.r.o spol stol tis tř ul",
+    "da": "A/S apr aug dec e.Kr f.Kr feb jan jul jun kl kr m.m mia mio mm nov okt sep "
+    "str tlf",
+    "de": "a.D a.d a.M Abt amtl Apr Aug bzgl Co Dez dgl dt e.V ebd ehem engl Feb ff "
+    "frz gez griech Hrsg hrsg Inst Jan Jh Jhd Jhdt Jr Jt Jul Jun jun lat Min "
+    "min Mio Mrd Mär n.Chr Nov Okt Pl Präs Sek Sep Sept Std stellv Str str stv "
+    "Tsd u.a Univ v.Chr Verl Vors",
+    "el": "Α.Ε δισ εκ μ.μ μ.Χ Ο.Ε π.μ π.Χ χλμ",
     "en": "A.D A.M a.m al Ala Apr Apt Ariz Ark Ass'n Assn Assoc Aug Ave avg B.C Bldg "
     "Blvd Bros Calif Cie Co Colo Conn Corp Cos D.C Dec Del Dept Dist Div E.U "
-    "Eds Esq et.al etc Feb Fla Fri ft Ga Gen hr hrs Hwy ibid Ill Inc Ind Int'l "
-    "Intl Jan Jr jr Jul Jun Kan Ky La lb lbs Ltd M.D Mar Mass Md Mfg Mgr Mich "
-    "min Minn mins misc Miss Mo Mont mph N.C N.D N.H N.J N.M N.Y Nat'l Natl Neb "
-    "Nev Nov Oct Okla Ore oz P.M p.m Pa Ph.D Ph.Ds PLC Plc Prod Prop Ptd Pte "
-    "Pty R.I Rd Rte S.C S.D Sec sec secs Secy Sep Sept sq Sr sr St Tenn Tex Thu "
+    "Eds Esq et.al Feb Fla Fri ft Ga Gen hr hrs Hwy ibid Ill Inc Ind Int'l Intl "
+    "Jan Jr jr Jul Jun Kan Ky La lb lbs Ltd M.D Mar Mass Md Mfg Mgr Mich min "
+    "Minn mins misc Miss Mo Mont mph N.C N.D N.H N.J N.M N.Y Nat'l Natl Neb Nev "
+    "Nov Oct Okla Ore oz P.M p.m Pa Ph.D Ph.Ds PLC Plc Prod Prop Ptd Pte Pty "
+    "R.I Rd Rte S.C S.D Sec sec secs Secy Sep Sept sq Sr sr St Tenn Tex Thu "
     "Thurs Tr Treas Tue Tues U.K U.N U.S U.S.A Univ Va vs Wash Wed Wis Wyo",
-    "es": "a.C a.m abr Av Avda Cía d.C depto dic EE.UU ene etc feb jul jun Ltda máx "
-    "mín nov oct p.m prov S.A S.L sep tel Ud Uds Vd Vds",
-    "fi": "eaa eKr jaa jKr jne kk klo milj min mrd Oy Oyj siht vko ym ym.s yms "
-    "ynnä.muuta",
-    "fr": "apr.J.-C av av.J.-C avr bd boul Cie coll déc env etc févr hab J.-C janv "
-    "juil min nov oct S.A s.a Sté tél éd",
+    "es": "a.C a.m abr Av Avda Cía d.C depto dic EE.UU ene feb jul jun Ltda máx mín "
+    "nov oct p.m prov S.A S.L sep tel Ud Uds Vd Vds",
+    "fi": "eaa eKr jaa jKr kk klo milj min mrd Oy Oyj siht vko ym.s",
+    "fr": "apr.J.-C av av.J.-C avr bd boul Cie coll déc env févr hab J.-C janv juil "
+    "min nov oct S.A s.a Sté tél éd",
     "hu": "aug Bt dec febr i.e i.sz jan júl jún ker Kft kft Kr.e Kr.u krt máj márc "
-    "nov Nyrt okt Rt sk stb szept u.n Zrt ápr",
-    "id": "dkk dll dsb dst Jl Kab Kec Kel MM Prov PT Tbk tsb",
-    "it": "a.C apr Arch d.C dic ecc feb gen giu lug min nov ott P.zza S.n.c S.p.A "
-    "S.r.l sett tel V.le",
-    "nb": "A/S apr aug des e.Kr f.Kr feb jan jul jun kl kr m.fl m.m mfl mill mrd nov "
-    "o.l okt osv sep",
-    "nl": "a.s apr aug B.V dec e.a e.d enz etc feb febr jan jl jr jul jun mld mln mrt "
-    "n.Chr N.V nov okt sep sr str v.Chr",
-    "pl": "czw godz hr i.in itd itp jr mld mln n.e niedz o.o p.n.e pn S.A sp sp.z.o.o "
-    "sr tys ust wg wt zł śr",
-    "pt": "a.C abr Av Cia d.C dez etc EUA fev jan jul jun Ltda máx mín nov S.A tel",
-    "ro": "a.Chr apr aug bd d.Chr d.Hr dec etc feb ian iul iun jud mld nov oct S.A "
-    "S.R.L str î.Hr ş.a ș.a ș.a.m.d",
+    "nov Nyrt okt Rt sk szept u.n Zrt ápr",
+    "id": "Jl Kab Kec Kel MM Prov PT Tbk tsb",
+    "it": "a.C apr Arch d.C dic feb gen giu lug min nov ott P.zza S.n.c S.p.A S.r.l "
+    "sett tel V.le",
+    "nb": "A/S apr aug des e.Kr f.Kr feb jan jul jun kl kr m.m mill mrd nov okt sep",
+    "nl": "a.s apr aug B.V dec feb febr jan jl jr jul jun mld mln mrt n.Chr N.V nov "
+    "okt sep sr str v.Chr",
+    "pl": "czw godz hr jr mld mln n.e niedz o.o p.n.e pn S.A sp sp.z.o.o sr tys ust "
+    "wg wt zł śr",
+    "pt": "a.C abr Av Cia d.C dez EUA fev jan jul jun Ltda máx mín nov S.A tel",
+    "ro": "a.Chr apr aug bd d.Chr d.Hr dec feb ian iul iun jud mld nov oct S.A S.R.L "
+    "str î.Hr",
     "ru": "авг апр в вв г гг ген дек до.н.э др кг км коп мин мкр млн млрд мм н.э нояб "
-    "обл окт пр проч р-н руб сек сент см ст.ст т.д т.п трлн тыс февр ч чел янв",
-    "sk": "a.s apod atď hod min mld s.r.o spol tis",
-    "sv": "apr aug dec e.d e.Kr etc f.Kr f.n feb hr jan jul jun kl kr m.fl m.m mdkr "
-    "mdr mfl milj mm nov o.d o.s.v okt osv sep st",
+    "обл окт р-н руб сек сент см ст.ст трлн тыс февр ч чел янв",
+    "sk": "a.s hod min mld s.r.o spol tis",
+    "sv": "apr aug dec e.Kr f.Kr f.n feb hr jan jul jun kl kr m.m mdkr mdr milj mm "
+    "nov o.s.v okt sep st",
     "tr": "A.Ş Apt Ağu Blv Cad Eyl Haz Ltd M.S M.Ö Mah Mar Nis Oca Sk Sok T.C Tem Tic "
-    "vb vd vdl vs Şti Şub",
+    "vs Şti Şub",
     "uk": "берез верес ген грн груд до.н.е жовт квіт коп листоп лют м млн млрд н.е "
-    "обл р р-н рр ст січ т.д т.п тис тощо трав хв черв ін",
-    "vi": "v.v vv",
+    "обл р р-н рр ст січ тис трав хв черв",
 }
 
 # Words that sentences often start with, and names after an abbreviation rarely do.

@@ -67,7 +67,7 @@ AFTER_STOP = rf"\C*(?:{_GREEK_QUESTION}|{_STOP}|{_WIDE_STOP}){CLOSE}{SPACE}*"
 # At the start of a line: "1. ", "2.3.) ", "a. ", "IV. ".
 LIST_MARK = (
     rf"{SPACE}*(?:[-*•–—]{SPACE}+)?\(?(?:\p{{Nd}}{{1,3}}(?:\.\p{{Nd}}{{1,3}})*|"
-    rf"[\p{{Lu}}\p{{Ll}}]|[IVXLC]{{1,6}}|[ivxlc]{{1,6}})[.)]+{SPACE}+"
+    rf"[\p{{Lu}}\p{{Ll}}]|[IVXLC]{{1,6}}|[ivxlc]{{1,6}})(?:[.)]+{SPACE}+|[．）]{SPACE}*)"
 )
 
 # Japanese and Chinese go on after a quotation: 「...。」と言った。
@@ -98,6 +98,7 @@ def goes_on(before, after, has_capitals):
     small = matches(after, rf"{OPEN}\p{{Ll}}\C*") & ~matches(after, _FALSE_SMALL)
     quoted = matches(before, _QUOTATION) & matches(after, _GOES_ON + r"\C*")
     inside = matches(before, _TITLE) | matches(before, _OMISSION)
+    inside |= matches(before, r"\C*\p{Nd}．") & matches(after, r"\p{Nd}\C*")
     return mark | (small & has_capitals) | quoted | inside
 
 
@@ -118,11 +119,12 @@ def is_inside(before, after, has_ordinals):
     # Where the script has no capitals, every word may be a first one.
     any_word = first_word | matches(after, rf"{OPEN}\p{{Lo}}\C*")
     number = matches(after, rf"{OPEN}(?:\p{{Nd}}|[IVXLC]{{2,}}\b)\C*")
+    last = matches(word, _ending(abbreviations.USUALLY_LAST) + r"\.")
     return (
         matches(word, _ending(abbreviations.NEVER_LAST) + r"\.")
         | (matches(word, _ending(abbreviations.BEFORE_NUMBERS) + r"\.") & number)
         | (matches(word, _ending(abbreviations.SOMETIMES_LAST) + r"\.") & ~any_word)
-        | (matches(word, _INITIAL) & (~first_word | name))
+        | (matches(word, _INITIAL) & ~last & (~first_word | name))
         | (matches(word, _CASELESS_INITIAL) & ~matches(word, _HINDI_VERB))
         | _is_inside_number(word, after, first_word, has_ordinals)
     )
