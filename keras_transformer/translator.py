@@ -141,13 +141,16 @@ class Translator(TextToText):
         )
         answers = tf.constant([answer[0] for answer in answers], tf.string)
         documents = join_document(answers, pieces).numpy()
-        answers = self._blank_answers(texts, prefixes)
-        for i in np.unique(row):
-            answers[i] = documents[i].decode("utf-8", "replace")
-        return answers
+        documents = [document.decode("utf-8", "replace") for document in documents]
+        blank = self._blank_answers(documents, prefixes)
+        has_sentences = sentences.row_lengths().numpy() > 0
+        return [
+            document if whole else rest
+            for document, rest, whole in zip(documents, blank, has_sentences)
+        ]
 
     def _blank_answers(self, texts, prefixes):
-        """The answers if no text has a visible character: prefix and text."""
+        """The answers to texts, if none has a visible character: prefix and text."""
         if prefixes is None:
             return list(texts)
         prefixes = self.target_tokenizer.detokenize(prefixes).numpy()

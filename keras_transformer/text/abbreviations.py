@@ -1,7 +1,8 @@
 """What `split_sentences` knows of languages: abbreviations and first words.
 
 An entry leaves out the last full stop. A space may follow the other ones: `z.B` stands
-for "z.B." and "z. B.". Words are matched as written, capitalized and in capitals.
+for "z.B." and "z. B.". `~str` stands for all words that end so. Words are matched as
+written; all but those of SOMETIMES_LAST with a capital too.
 """
 
 # No sentence ends with these: a name or the rest of the sentence follows.

@@ -6,7 +6,7 @@ stays as it is, and a model sees none of it.
 
 import tensorflow as tf
 
-from keras_transformer.text.sentence_ends import CLOSE, SPACE, matches
+from keras_transformer.text.sentence_ends import BREAK, CLOSE, SPACE, WIDE_STOP, matches
 from keras_transformer.text.sentences import as_strings, cut_after, split_sentences
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
@@ -17,11 +17,10 @@ _INVISIBLE = (
     r"\x{fe00}-\x{fe0f}\x{feff}\x{ffa0}\x{fff9}-\x{fffb}\x{1bca0}-\x{1bca3}"
     r"\x{1d173}-\x{1d17a}\x{e0000}-\x{e0fff}]*"
 )
-_WRAP = r"[\t \x{a0}]*[\n\r\v\f\x{85}\x{2028}\x{2029}]+[\t \x{a0}]*"
 # Scripts without spaces between words, and their marks.
 _UNSPACED = (
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-    r"\x{3000}-\x{303f}\x{ff00}-\x{ff9f}。！？।॥።]"
+    r"\x{3000}-\x{303f}\x{ff00}-\x{ff9f}]"
 )
 _CLAUSE = rf"(?:[,;:…—–]{CLOSE}{SPACE}+|[、，；：،؛]{CLOSE}{SPACE}*)"
 # Texts so many times too long are cut without counting their tokens in each round.
@@ -95,7 +94,8 @@ def join_document(translations, pieces):
     row = pieces.value_rowids()
     joins = (row[1:] == row[:-1]) & tf.equal(after[:-1], "") & tf.equal(before[1:], "")
     joins &= ~(blank[1:] | blank[:-1])
-    joins &= _ends_unspaced(flat[:-1]) | _starts_unspaced(flat[1:])
+    wide = matches(flat[:-1], rf"\C*{WIDE_STOP}{CLOSE}")
+    joins &= wide | _ends_unspaced(flat[:-1]) | _starts_unspaced(flat[1:])
     joins &= ~(_ends_unspaced(translated[:-1]) | _starts_unspaced(translated[1:]))
     joins &= tf.not_equal(translated[:-1], "") & tf.not_equal(translated[1:], "")
     space = tf.concat([tf.where(joins, " ", ""), tf.fill([tf.size(flat[:1])], "")], 0)
@@ -223,7 +223,7 @@ def _nearest_character(texts):
 
 def _sentence(pieces):
     """What a model sees of pieces."""
-    return tf.strings.regex_replace(_stripped(pieces), _WRAP, " ")
+    return tf.strings.regex_replace(_stripped(pieces), f"{SPACE}*{BREAK}{SPACE}*", " ")
 
 
 def _stripped(texts):

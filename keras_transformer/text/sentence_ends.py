@@ -12,13 +12,13 @@ from keras_transformer.text import abbreviations
 
 _LINE_SPACES = r"\t \x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{3000}\x{feff}"
 _BREAKS = r"\n\r\v\f\x{85}\x{2028}\x{2029}"
+BREAK = f"[{_BREAKS}]"
 SPACE = f"[{_LINE_SPACES}{_BREAKS}]"
-LINE_END = f"[{_BREAKS}](?:{SPACE}*[{_BREAKS}])?"
 
 # Marks that end a sentence if a space follows, and those that need none.
 _STOP = "[.!?…‼‽⁇⁈⁉]"
 _GREEK_QUESTION = r"\p{Greek}[;\x{37e}]"
-_WIDE_STOP = (
+WIDE_STOP = (
     "[。！？．｡︒﹒﹖﹗։؝؞؟۔।॥።፧፨။។៕๚๛᠃᠉᙮᜵᜶᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᰻᰼᱾᱿꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫܀܁܂߹࠷࠹࠽࠾།༎"
     r"\x{10a56}\x{10a57}\x{11047}\x{11048}\x{110be}-\x{110c1}\x{11141}-\x{11143}"
     r"\x{111c5}\x{111c6}\x{111cd}\x{11238}\x{11239}\x{1144b}\x{1144c}]"
@@ -58,11 +58,11 @@ _FALSE_SMALL = (
 # The places where a sentence may end: patterns, and what to write around each cut.
 MAY_END = (
     (rf"(?:{_GREEK_QUESTION}|{_STOP}+){CLOSE}{SPACE}+", r"\0"),
-    (rf"{_WIDE_STOP}(?:{_WIDE_STOP}|{_STOP})*(?:{_CLOSERS})*{SPACE}*", r"\0"),
+    (rf"{WIDE_STOP}(?:{WIDE_STOP}|{_STOP})*(?:{_CLOSERS})*{SPACE}*", r"\0"),
     (rf"([!?]+{CLOSE})([\p{{Han}}\p{{Hiragana}}\p{{Katakana}}])", r"\1", r"\2"),
 )
 
-AFTER_STOP = rf"\C*(?:{_GREEK_QUESTION}|{_STOP}|{_WIDE_STOP}){CLOSE}{SPACE}*"
+AFTER_STOP = rf"\C*(?:{_GREEK_QUESTION}|{_STOP}|{WIDE_STOP}){CLOSE}{SPACE}*"
 
 # At the start of a line: "1. ", "2.3.) ", "a. ", "IV. ".
 LIST_MARK = (
@@ -71,7 +71,7 @@ LIST_MARK = (
 )
 
 # Japanese and Chinese go on after a quotation: 「...。」と言った。
-_QUOTATION = rf"\C*{_WIDE_STOP}(?:{_WIDE_STOP}|{_STOP})*[」』）】〉》〕］”’]+"
+_QUOTATION = rf"\C*{WIDE_STOP}(?:{WIDE_STOP}|{_STOP})*[」』）】〉》〕］”’]+"
 _GOES_ON = (
     "(?:と|って|を|に|が|は|の|も|へ|や|から|まで|など|なんて|だ|です|で|的|地|，|、)"
 )

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_transformer.text.sentence_ends import (
     AFTER_STOP,
-    LINE_END,
+    BREAK,
     LIST_MARK,
     MAY_END,
     SPACE,
@@ -60,7 +60,7 @@ def split_sentences(texts):
 # A graph of its own: called outside of one, it is traced once, and many times faster.
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 def _split(texts):
-    lines = cut_after(texts, (LINE_END, r"\0"))
+    lines = cut_after(texts, (f"{BREAK}(?:{SPACE}*{BREAK})?", r"\0"))
     parts = cut_after(lines.flat_values, *MAY_END)
     line = parts.value_rowids()
     text = tf.gather(lines.value_rowids(), line)
@@ -144,15 +144,15 @@ def _borders(row):
 
 
 def _moved(values, by):
-    """Values moved on by one (1) or back by one (-1); nothing comes in."""
+    """Values moved on by one (1) or back by one (-1); the end left free is zero."""
     edge = tf.zeros([tf.minimum(tf.size(values), 1)], values.dtype)
     return tf.concat([edge, values[:-1]] if by > 0 else [values[1:], edge], 0)
 
 
 def _may_wrap(lines):
     """Whether a sentence may go on after a line, by the line alone."""
-    long = tf.strings.length(lines, unit="UTF8_CHAR") > _WRAPPED_LENGTH
+    length = tf.strings.length(tf.strings.strip(lines), unit="UTF8_CHAR")
     one_break = matches(lines, r"\C*(?:\r\n|[\n\r\x{85}\x{2028}])")
     blank_line = matches(lines, rf"\C*(?:\n{SPACE}*\n|\r{SPACE}*\r|\n{SPACE}*\r)")
     other = matches(lines, rf"\C*(?:[\t|]\C*|:{SPACE}+)")
-    return long & one_break & ~blank_line & ~other
+    return (length >= _WRAPPED_LENGTH) & one_break & ~blank_line & ~other

@@ -144,6 +144,10 @@ def test_a_space_is_put_only_where_the_target_needs_it(split):
         "こんにちは。誰？\n私！はい。",
         "やあ。 君。",
     ]
+    hindi = ["नमस्ते।", "कौन?", "मैं!", "हाँ।", "हाय।", "तुम।"]
+    assert lines(join_document(tf.constant(hindi), pieces))[0] == "नमस्ते। कौन?\nमैं! हाँ।"
+    _, unspaced = split(["है।वह"])
+    assert lines(join_document(tf.constant(["Is.", "He"]), unspaced)) == ["Is. He"]
     nothing = ["Hello.", "", "", "Yes.", "", ""]
     assert lines(join_document(tf.constant(nothing), pieces)) == [
         "Hello.\nYes.",
