@@ -199,3 +199,22 @@ def test_a_text_without_any_end_is_cut_in_reasonable_time(split):
     _, pieces = split([text])
     assert b"".join(pieces.flat_values.numpy()) == text
     assert len(pieces.flat_values) < 500
+
+
+def test_a_server_splits_and_joins_as_python_does(split, tokenizer, tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def echo(text):
+        sentences, pieces = split_document(text, tokenizer, 12)
+        return {
+            "text": join_document(sentences.flat_values, pieces),
+            "num_sentences": sentences.row_lengths(),
+        }
+
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures=echo)
+    served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    texts = ["One. Two.\n\nThe red dog sees a cat and an old house.", "", " \n"]
+    found = served(text=tf.constant(texts))
+    assert lines(found["text"]) == texts
+    expected = split(texts, 12)[0].row_lengths().numpy().tolist()
+    assert found["num_sentences"].numpy().tolist() == expected
+    assert expected[0] > 3
