@@ -28,11 +28,11 @@ WIDE_STOP = (
 # Some languages close with the quotes that others open with.
 _CLOSERS = (
     r"""["'”’»›)\]}」』）】〉》〕］｝〗〙〛｠｣＂＇❞❜*_~]"""
-    r"|\[\p{Nd}+\]|[\x{a0}\x{202f} ][»›]|[¹²³⁴-⁹]"
+    r"|\[\p{Nd}+\]|[\x{a0}\x{202f} ](?:[»›”)\]]|''|-RRB-)|[¹²³⁴-⁹]"
     r"|[ ]?[\x{2600}-\x{27bf}\x{1f300}-\x{1faff}][\x{fe0f}\x{200d}]?|[ ][:;]-?[()DP]"
 )
 CLOSE = f"(?:{_CLOSERS}|[“‘«‹])*"
-OPEN = rf"""(?:["'“‘„‚«‹»›(\[{{¿¡「『（《〈【*_~#•·—–-]|{SPACE})*"""
+OPEN = rf"""(?:["'`“‘„‚«‹»›(\[{{¿¡「『（《〈【*_~#•·—–-]|{SPACE})*"""
 
 # What stands before a word's first letter, an initial, a number.
 _NO_WORD = r"(?:\C*[^\p{L}\p{M}\p{N}])?"

@@ -4,6 +4,7 @@ MARK = "¦"
 
 CASES = {
     "en": [
+        "`` It is late . '' ¦The man ( he was old . ) ¦Then he left .",
         "Mr. & Mrs. Ward went home. ¦They slept.",
         "Use Node.js and main.py. ¦They are fast.",
         "“I came.” ¦“I saw.”",
