@@ -1,12 +1,11 @@
 """Translator, generator or encoder -> SavedModel that stock TF Serving loads."""
 
-import os
 import pathlib
-import shutil
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.files import written_aside
 from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.generation import GenerationSignatures
@@ -134,10 +133,10 @@ def export_saved_model(
     texts = list(warmup_texts or [_sample_text(text_model)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # Not a number, so the server doesn't take it for a version.
-    aside = folder / f"writing-{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
+    versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
+    path = folder / str(max(versions, default=0) + 1)
+    # Its name isn't a number, so the server doesn't take it for a version.
+    with written_aside(path, replace=False) as aside:
         tf.saved_model.save(
             graphs.resources(),
             str(aside),
@@ -153,11 +152,6 @@ def export_saved_model(
             write_warmup(aside, requests)
         if verify:
             _verify(graphs, aside, [*texts, "", "Na\u00efve \U0001f600!"])
-        versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
-        path = folder / str(max(versions, default=0) + 1)
-        os.rename(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return str(path)
 
 
