@@ -38,6 +38,34 @@ def compiled(function, model, specs):
     return function
 
 
+def check_numbers(values, model):
+    """Raises an error if what a model answers isn't numbers, and says why.
+
+    Args:
+        values: Array of scores, or whatever else the model computed.
+        model: The model, whose weights are looked at then.
+
+    Raises:
+        FloatingPointError: If some of the values are NaN.
+    """
+    if not np.isnan(keras.ops.convert_to_numpy(values)).any():
+        return
+    bad = [
+        variable.path
+        for variable in model.weights
+        if not np.isfinite(
+            keras.ops.convert_to_numpy(keras.ops.cast(variable, "float32"))
+        ).all()
+    ]
+    reason = f"all weights are finite, but numbers overflow in {model.compute_dtype}"
+    if bad:
+        reason = f"{len(bad)} of its weights aren't finite, the first is {bad[0]!r}"
+    raise FloatingPointError(
+        f"The model {model.name!r} gives no numbers (NaN): {reason}. Load weights from "
+        "before they were lost, or compute in float32."
+    )
+
+
 def _compiled_by_jax(function, model, specs):
     import jax
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer.compilation import compiled
+from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.text_model import TextModel, as_list
 
 
@@ -60,6 +60,7 @@ class TextEncoder(TextModel):
 
         Raises:
             ValueError: If the model has no classes.
+            FloatingPointError: If the model gives no numbers (NaN).
         """
         if self.model.config["num_classes"] is None:
             raise ValueError("The model has no classes: give it num_classes.")
@@ -89,6 +90,7 @@ class TextEncoder(TextModel):
         found = np.zeros((len(texts), config[widths[name]]), "float32")
         for rows, source_ids in self._batches(as_list(texts), tokens_per_batch):
             part = self._functions[name]({"source_ids": source_ids})[name]
+            check_numbers(part, self.model)
             found[rows] = keras.ops.convert_to_numpy(part)
         return found
 

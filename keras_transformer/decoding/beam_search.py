@@ -3,7 +3,12 @@
 from keras import ops
 
 from keras_transformer.decoding.search import write_token
-from keras_transformer.decoding.vocabulary import IMPOSSIBLE, best_tokens, take_rows
+from keras_transformer.decoding.vocabulary import (
+    IMPOSSIBLE,
+    ban,
+    best_tokens,
+    take_rows,
+)
 
 
 def length_penalty(length, alpha, form="gnmt"):
@@ -16,11 +21,12 @@ def length_penalty(length, alpha, form="gnmt"):
             Transformers and CTranslate2.
 
     Returns:
-        A float32 tensor of the shape of `length`.
+        A float32 tensor of the shape of `length`. That of an empty answer is that of
+        one token.
 
     Reference: [GNMT](https://arxiv.org/abs/1609.08144), equation 14.
     """
-    length = ops.cast(length, "float32")
+    length = ops.maximum(ops.cast(length, "float32"), 1.0)
     return (length if form == "power" else (5.0 + length) / 6.0) ** alpha
 
 
@@ -31,7 +37,8 @@ class BeamSearch:
     best of a sentence. Those of the first `beam_size` that end join the finished set,
     ranked by length-normalised log-probability; the best `beam_size` that don't end
     live on. A hypothesis that reaches its sentence's maximum length is finished as it
-    is. A sentence is done when its finished set is full and `stop_when` holds.
+    is, and so is one after which nothing is allowed. A sentence is done when its
+    finished set is full and `stop_when` holds, or when no hypothesis lives.
 
     The model's caches are never moved when hypotheses change places: the keys of all
     hypotheses stay where they were written, and `"paths"` remembers at which of a
@@ -46,6 +53,8 @@ class BeamSearch:
             no live hypothesis can still enter the `num_hypotheses` best of it, even if
             all its further tokens were certain. `"likely"`: when none would enter the
             set if it ended at once, as in Transformers. `"full"`: at once.
+        has_dead_ends: Whether there may be steps at which nothing is allowed. They are
+            looked for in the whole vocabulary.
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 6.1.
@@ -57,11 +66,13 @@ class BeamSearch:
         num_hypotheses=1,
         penalty_form="gnmt",
         stop_when="certain",
+        has_dead_ends=True,
     ):
         self.width = beam_size
         self.num_hypotheses = num_hypotheses
         self.penalty_form = penalty_form
         self.stop_when = stop_when
+        self.has_dead_ends = has_dead_ends
 
     def start(self, ids):
         """The values that the loop keeps, at first, of answers that begin with `ids`.
@@ -117,11 +128,16 @@ class BeamSearch:
             ops.where(ending, scores / penalty, IMPOSSIBLE),
             ops.where(cut_off, live_scores / penalty, IMPOSSIBLE),
         ]
-        candidate_ids = ops.concatenate([values["finished_ids"], ids, live_ids], axis=1)
+        candidate_ids = [values["finished_ids"], ids, live_ids]
+        if self.has_dead_ends:
+            candidate_scores.append(
+                self._at_dead_ends(values, logits, index, sentences, banned_ids)
+            )
+            candidate_ids.append(values["ids"])
         finished_scores, best = ops.top_k(
             ops.concatenate(candidate_scores, axis=1), width
         )
-        finished_ids = take_rows(candidate_ids, best)
+        finished_ids = take_rows(ops.concatenate(candidate_ids, axis=1), best)
 
         done = finished_scores[:, -1:] > IMPOSSIBLE / 2
         best_live = ops.max(live_scores, axis=1, keepdims=True)
@@ -132,7 +148,13 @@ class BeamSearch:
             rank = ops.reshape(self.num_hypotheses, (1,)) - 1
             last_answer = ops.take(finished_scores, rank, axis=1)
             done = done & (last_answer >= best_live / penalty)
-        done = (done | at_limit)[:, 0] | values["done"]
+        nobody_lives = best_live <= IMPOSSIBLE / 2
+        # What isn't a number has no order: it is the score of all answers then.
+        is_broken = ops.any(ops.isnan(normalizer), axis=1)
+        is_broken = is_broken | ops.isnan(values["finished_scores"][:, :1])
+        finished_scores = ops.where(is_broken, float("nan"), finished_scores)
+        finished_ids = ops.where(is_broken[..., None], 0, finished_ids)
+        done = (done | at_limit | nobody_lives | is_broken)[:, 0] | values["done"]
         return {
             "tokens": ops.take_along_axis(tokens, order, axis=1),
             "ids": live_ids,
@@ -143,12 +165,19 @@ class BeamSearch:
             "done": done,
         }
 
+    def _at_dead_ends(self, values, logits, index, sentences, banned_ids):
+        """The scores `(B, N)` of live hypotheses after which nothing is allowed."""
+        best = ops.max(ban(logits, banned_ids), axis=-1)
+        lives = values["scores"] > IMPOSSIBLE / 2
+        scores = values["scores"] / self._penalty(index, sentences)
+        return ops.where(lives & (best <= IMPOSSIBLE / 2), scores, IMPOSSIBLE)
+
     def _penalty(self, length, sentences):
         return length_penalty(length, sentences["length_penalty"], self.penalty_form)
 
     def answers(self, values, sentences):
-        """The best of the finished hypotheses."""
-        return {
-            "ids": values["finished_ids"][:, : self.num_hypotheses],
-            "scores": values["finished_scores"][:, : self.num_hypotheses],
-        }
+        """The best of the finished hypotheses; empty ones where there are too few."""
+        ids = values["finished_ids"][:, : self.num_hypotheses]
+        scores = values["finished_scores"][:, : self.num_hypotheses]
+        is_none = scores <= IMPOSSIBLE / 2
+        return {"ids": ops.where(is_none[..., None], 0, ids), "scores": scores}

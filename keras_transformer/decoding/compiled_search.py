@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer.compilation import compiled
+from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.decoding.generate import generate
 
 
@@ -30,6 +30,9 @@ class CompiledSearch:
         Args:
             source_ids: Integer ids `(B, S)`, an array or a list of lists.
             options: A `SearchOptions`.
+
+        Raises:
+            FloatingPointError: If the model's logits aren't numbers.
         """
         inputs, constants = {"source_ids": source_ids}, {}
         for name, value in options.items():
@@ -41,7 +44,11 @@ class CompiledSearch:
             constants["longest"] = int(ops.max(inputs["max_length"], initial=1))
         kinds = ((k, len(x.shape), str(x.dtype)) for k, x in sorted(inputs.items()))
         program = self._program(tuple(kinds), tuple(constants.items()))
-        return program(inputs)
+        found = program(inputs)
+        # In a graph of TensorFlow nobody knows values yet.
+        if keras.backend.backend() != "tensorflow" or hasattr(found["ids"], "numpy"):
+            check_numbers(found["scores"], self._model)
+        return found
 
     def _compile(self, kinds, constants):
         def search(inputs):

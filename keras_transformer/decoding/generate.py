@@ -33,7 +33,10 @@ def generate(model, source_ids, options=None, **changes):
     Returns:
         A dict: `"ids"` int32 `(B, num_hypotheses, L)` with the end token and then
         zeros, best first; `"scores"` float32 `(B, num_hypotheses)`, log-probabilities
-        divided by the length penalty.
+        divided by the length penalty. An answer ends without an end token where nothing
+        is allowed to come next. A beam that finds fewer answers than asked for fills up
+        with empty ones, whose score is -1e9. A model whose logits aren't numbers gives
+        empty answers, whose score is NaN.
 
     Raises:
         ValueError: For an option out of range; it is named.
@@ -60,10 +63,10 @@ def generate(model, source_ids, options=None, **changes):
     given = source_ids if model.decoder_only else options.target_prefix
     max_lengths, longest = _limits(model, source_ids, options)
     projection = model.target_embedding.output_projection()
-    applied, banned = _rules(
+    applied, banned, has_dead_ends = _rules(
         model, projection.num_columns, options, begins_with_given=given is not None
     )
-    selection = _selection(options)
+    selection = _selection(options, has_dead_ends)
     fixed_shapes = options.fixed_shapes
     if fixed_shapes is None:
         fixed_shapes = keras.backend.backend() != "tensorflow"
@@ -163,7 +166,7 @@ def generate(model, source_ids, options=None, **changes):
     )
 
 
-def _selection(options):
+def _selection(options, has_dead_ends):
     if options.sample:
         return Sampling(
             options.num_hypotheses,
@@ -180,6 +183,7 @@ def _selection(options):
         options.num_hypotheses,
         options.penalty_form,
         options.stop_when,
+        has_dead_ends,
     )
 
 
@@ -220,7 +224,12 @@ def _longest(max_length):
 
 
 def _rules(model, num_columns, options, begins_with_given):
-    """What may come: the rules of each step in order, and tokens that never may."""
+    """What may be generated.
+
+    Returns:
+        A tuple of the rules of each step, in order; tokens that are never generated;
+        and whether there may be steps at which nothing is allowed.
+    """
     vocabulary_size = model.target_embedding.vocabulary_size
     tokens = {"start_id": [options.start_id], "end_id": [options.end_id]}
     for name, ids in {**tokens, "banned_ids": options.banned_ids}.items():
@@ -247,7 +256,13 @@ def _rules(model, num_columns, options, begins_with_given):
         applied.append(rules.begin_with_given(free=model.decoder_only))
     if options.force_end:
         applied.append(rules.force_end(options.end_id))
-    return applied, sorted(banned - forced)
+    ends_late = {options.end_id} if options.min_length is not None else set()
+    has_dead_ends = (
+        options.allowed_tokens is not None
+        or options.no_repeat_ngram_size is not None
+        or len(banned | ends_late) == num_columns
+    )
+    return applied, sorted(banned - forced), has_dead_ends
 
 
 def _shared_length(prompts, max_lengths):

@@ -161,22 +161,22 @@ _GREEDY = "beam_size=1 is greedy search."
 class SearchOptions:
     """What a search is asked for; a set of options that doesn't change.
 
-        Options are checked when the set is made. Numbers of NumPy are as good as Python's.
-        Of tensors only shapes and dtypes are checked, because a graph doesn't know their
-        values.
+    Options are checked when the set is made. Numbers of NumPy are as good as Python's.
+    Of tensors only shapes and dtypes are checked, because a graph doesn't know their
+    values.
 
-        Args:
-    {arguments}
+    Args:
+        {arguments}
 
-        Raises:
-            ValueError: For an option out of range; it is named.
-            TypeError: For an unknown option; the nearest known one is named.
+    Raises:
+        ValueError: For an option out of range; it is named.
+        TypeError: For an unknown option; the nearest known one is named.
 
-        Example:
+    Example:
 
-        >>> options = kt.decoding.SearchOptions(beam_size=8, length_penalty=1.0)
-        >>> options.changed(num_hypotheses=3).num_hypotheses
-        3
+    >>> options = kt.decoding.SearchOptions(beam_size=8, length_penalty=1.0)
+    >>> options.changed(num_hypotheses=3).num_hypotheses
+    3
     """
 
     beam_size: int = _option(
@@ -244,7 +244,7 @@ class SearchOptions:
     )
     no_repeat_ngram_size: int | None = _option(
         None,
-        _integer(1, optional=True),
+        _integer(1, _MOST_TOKENS, optional=True),
         "No n-gram of so many tokens occurs twice in an answer.",
     )
     allowed_tokens: object = _option(
@@ -362,5 +362,5 @@ def _argument_lines(width=88, indent=8):
 
 if SearchOptions.__doc__:  # None where Python leaves docstrings out.
     SearchOptions.__doc__ = SearchOptions.__doc__.replace(
-        "{arguments}", "\n".join(_argument_lines())
+        "        {arguments}", "\n".join(_argument_lines())
     )

@@ -7,6 +7,7 @@ It lowers what it forbids to `IMPOSSIBLE`. What it forces is possible, whatever 
 rules forbade.
 """
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -18,12 +19,27 @@ def only(allowed_tokens, vocabulary_size):
 
     def rule(logits, scored, index, ids, sentences):
         allowed = allowed_tokens(ids, index, sentences["source_ids"])
+        allowed = _as_mask(allowed, vocabulary_size)
         room = logits.shape[-1] - vocabulary_size
         if room:
             allowed = ops.pad(allowed, ((0, 0), (0, 0), (0, room)))
         return ops.where(allowed, logits, IMPOSSIBLE)
 
     return rule
+
+
+def _as_mask(allowed, vocabulary_size):
+    """What `allowed_tokens` returned as a bool mask `(B, N, V)`."""
+    allowed = ops.convert_to_tensor(allowed)
+    dtype = keras.backend.standardize_dtype(allowed.dtype)
+    shape = tuple(allowed.shape)
+    is_mask = dtype.startswith(("bool", "int", "uint"))
+    if not is_mask or len(shape) != 3 or shape[-1] not in (None, vocabulary_size):
+        raise ValueError(
+            f"allowed_tokens must return a bool mask (B, N, {vocabulary_size}); "
+            f"received a tensor of dtype {dtype} and shape {shape}."
+        )
+    return ops.cast(allowed, "bool")
 
 
 def never(token_ids):
@@ -86,25 +102,30 @@ def begin_with_given(free=False):
 
 
 def no_repeat(ngram_size):
-    """No n tokens in a row come twice in an answer."""
+    """No n-gram occurs twice in an answer."""
     before = ngram_size - 1
 
     def rule(logits, scored, index, ids, sentences):
         length = ops.shape(ids)[-1]
-        starts = ops.arange(length, dtype="int32")
+        if isinstance(length, int) and length <= before:
+            return logits
+        # Where n-grams of the answer may start, (count,), and their first n - 1 tokens.
+        count, width = length - before, before
+        if not isinstance(length, int):
+            count, width = ops.maximum(count, 0), ops.minimum(before, length)
+        starts = ops.arange(count, dtype="int32")
+        offsets = ops.arange(width, dtype="int32")
+        earlier = ops.take(ids, starts[:, None] + offsets, axis=2)
+        latest = ops.take(ids, ops.maximum(index - before + offsets, 0), axis=2)
+        same = ops.all(earlier == latest[:, :, None], axis=-1)
         # An n-gram that starts at `start` ends before the token to come.
-        matches = starts + before < index
-        for offset in range(before):
-            place = ops.minimum(starts + offset, length - 1)
-            latest = ops.maximum(index - before + offset, 0)
-            same = ops.take(ids, place, axis=2) == ops.take(ids, latest[None], axis=2)
-            matches = ops.logical_and(matches, same)
-        last = ops.take(ids, ops.minimum(starts + before, length - 1), axis=2)
+        matches = ops.logical_and(starts + before < index, same)
+        last = ops.take(ids, starts + before, axis=2)
         # Where nothing matches, padding is banned, which is banned anyway.
         banned = ops.where(matches, last, 0)
         shape = ops.shape(logits)
         rows = ops.arange(shape[0] * shape[1], dtype="int32")[:, None]
-        rows = ops.broadcast_to(rows, (shape[0] * shape[1], length))
+        rows = ops.broadcast_to(rows, (shape[0] * shape[1], count))
         places = ops.stack(
             [ops.reshape(rows, (-1,)), ops.reshape(banned, (-1,))], axis=-1
         )
@@ -112,7 +133,7 @@ def no_repeat(ngram_size):
         penalty = ops.scatter_update(
             ops.zeros_like(flat),
             places,
-            ops.full((shape[0] * shape[1] * length,), IMPOSSIBLE),
+            ops.full((shape[0] * shape[1] * count,), IMPOSSIBLE),
         )
         return ops.reshape(flat + penalty, shape)
 

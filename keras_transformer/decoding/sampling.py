@@ -77,13 +77,16 @@ class Sampling:
 
     def extend(self, values, logits, normalizer, index, sentences, banned_ids, end_id):
         """The values after one more token; `end_id` may be `(B, 1)`."""
-        ended = values["ended"]
         chosen, tokens = self._choose(logits, index, banned_ids)
         gained = chosen - normalizer[..., 0]
-        tokens = ops.where(ended, 0, ops.cast(tokens, "int32"))
+        is_broken = ops.isnan(gained)
+        # Where nothing is allowed, an answer ends with what it has.
+        is_stuck = (chosen <= IMPOSSIBLE / 2) & ops.logical_not(is_broken)
+        ended = values["ended"] | is_stuck
+        tokens = ops.where(ended | is_broken, 0, ops.cast(tokens, "int32"))
         lengths = values["lengths"] + ops.cast(ops.logical_not(ended), "int32")
         at_limit = index + 1 >= sentences["max_lengths"][:, None]
-        now_ended = ended | (tokens == end_id) | at_limit
+        now_ended = ended | is_broken | (tokens == end_id) | at_limit
         return {
             "tokens": tokens,
             "ids": write_token(values["ids"], index, tokens),

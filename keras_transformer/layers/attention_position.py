@@ -363,6 +363,10 @@ class T5PositionBias(_DistanceBias):
         }
 
 
+# How much steeper than on its own side a head's slope is on the other.
+_STEEPER = 8.0
+
+
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class AlibiBias(_DistanceBias):
     """Lowers attention scores in proportion to the distance (ALiBi).
@@ -372,8 +376,17 @@ class AlibiBias(_DistanceBias):
     numbers of heads take further slopes from the progression of twice as many. It has
     no weights and no longest length.
 
+    The paper's decoder looks to the left only. Where queries see both sides, equal
+    slopes tell how far a key is, but not on which side: an encoder gives a reversed
+    source the reversed states, and the decoder's cross-attention, which sees a set,
+    can't tell the two apart. So each head prefers a side here, the first, third, ...
+    the left and the others the right: its slope is eight times as steep on the other.
+
     Args:
         max_bias: Minus the base-2 logarithm of the last head's slope.
+        symmetric: Whether slopes are the same on both sides. That is the paper's form,
+            right where queries see earlier keys only. In an encoder it loses the
+            direction of the source, see above.
 
     Call arguments:
         scores: Float tensor `(B, H, T, S)`, before the softmax.
@@ -389,29 +402,49 @@ class AlibiBias(_DistanceBias):
     Example:
 
     >>> scores = np.zeros((1, 8, 3, 3), "float32")
-    >>> ops.convert_to_numpy(AlibiBias()(scores))[0, 0, 2].tolist()
-    [-1.0, -0.5, 0.0]
+    >>> ops.convert_to_numpy(AlibiBias()(scores))[0, 0, 1].tolist()
+    [-0.5, 0.0, -4.0]
 
-    Reference: [Train Short, Test Long](https://arxiv.org/abs/2108.12409), section 3.
+    Reference: [Train Short, Test Long](https://arxiv.org/abs/2108.12409), section 3;
+    for both sides [the authors on encoders](https://github.com/ofirpress/attention_with_linear_biases/issues/5).
     """
 
-    def __init__(self, max_bias=8.0, **kwargs):
+    def __init__(self, max_bias=8.0, symmetric=False, **kwargs):
         super().__init__(**kwargs)
         if max_bias <= 0:
             raise ValueError(
                 f"max_bias must be positive; received max_bias={max_bias}."
             )
         self.max_bias = max_bias
+        self.symmetric = symmetric
 
     def build(self, scores_shape):
-        self._slopes = alibi_slopes(scores_shape[1], self.max_bias)
+        slopes = alibi_slopes(scores_shape[1], self.max_bias)
+        self._left = self._right = slopes[:, None, None]
+        if not self.symmetric:
+            prefers_left = (np.arange(len(slopes)) % 2 == 0)[:, None, None]
+            steep = _STEEPER * self._left
+            self._left, self._right = (
+                np.where(prefers_left, self._left, steep),
+                np.where(prefers_left, steep, self._right),
+            )
 
     def distance_bias(self, distances):
         lengths = ops.cast(ops.abs(distances), "float32")
-        return -ops.convert_to_tensor(self._slopes)[:, None, None] * lengths
+        left, right = map(ops.convert_to_tensor, (self._left, self._right))
+        return -ops.where(distances > 0, right, left) * lengths
 
     def get_config(self):
-        return {**super().get_config(), "max_bias": self.max_bias}
+        return {
+            **super().get_config(),
+            "max_bias": self.max_bias,
+            "symmetric": self.symmetric,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        # Files from before there was a choice.
+        return cls(**{"symmetric": True, **config})
 
 
 def alibi_slopes(num_heads, max_bias=8.0):
@@ -427,6 +460,8 @@ BY_NAME = {
     "relative": RelativePositionEmbedding,
     "t5": T5PositionBias,
     "alibi": AlibiBias,
+    # What files call it since its two sides differ; their "alibi" is symmetric.
+    "alibi_asymmetric": AlibiBias,
 }
 
 
@@ -446,6 +481,8 @@ def attention_position(position_encoding, causal=False, dtype=None):
         return position_encoding
     if position_encoding == "t5":
         return T5PositionBias(bidirectional=not causal, dtype=dtype)
+    if BY_NAME.get(position_encoding) is AlibiBias:
+        return AlibiBias(symmetric=causal, dtype=dtype)
     if position_encoding in BY_NAME:
         return BY_NAME[position_encoding](dtype=dtype)
     raise ValueError(

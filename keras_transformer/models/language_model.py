@@ -131,6 +131,7 @@ class LanguageModel(TransformerModel):
         Raises:
             ValueError: For an option out of range; it is named.
             TypeError: For an unknown option.
+            FloatingPointError: If the model's logits aren't numbers (NaN).
 
         Example:
 

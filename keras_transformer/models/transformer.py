@@ -225,6 +225,7 @@ class Transformer(TransformerModel):
         Raises:
             ValueError: For an option out of range; it is named.
             TypeError: For an unknown option.
+            FloatingPointError: If the model's logits aren't numbers (NaN).
 
         Example:
 

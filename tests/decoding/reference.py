@@ -74,7 +74,7 @@ def beam_search(
     for length in range(1, max_length + 1):
         rows = next_log_probs(model, source, [tokens for tokens, _ in live])
         candidates = []
-        for (tokens, score), row in zip(live, rows):
+        for (tokens, score), row in zip(live, rows, strict=True):
             forbid(
                 row,
                 tokens,
@@ -84,6 +84,8 @@ def beam_search(
                 ngram=ngram,
                 allowed=allowed,
             )
+            if not np.isfinite(row).any():
+                finished.append((tokens, score / penalty(max(len(tokens), 1))))
             for token in np.flatnonzero(np.isfinite(row)):
                 candidates.append(((*tokens, int(token)), score + row[token]))
         candidates.sort(key=lambda candidate: -candidate[1])
@@ -120,5 +122,7 @@ def greedy(model, source, *, alpha=0.6, max_length=None, **rules):
     while len(tokens) < max_length and not ends(tokens, rules["prefix"]):
         row = next_log_probs(model, source, [tokens])[0]
         forbid(row, tokens, **rules)
+        if not np.isfinite(row).any():
+            break
         tokens, score = (*tokens, int(row.argmax())), score + row.max()
-    return [(tokens, score / ((5 + len(tokens)) / 6) ** alpha)]
+    return [(tokens, score / ((5 + max(len(tokens), 1)) / 6) ** alpha)]
