@@ -116,6 +116,11 @@ def _parser():
     )
     translate.add_argument("folder", help="a run or a saved translator")
     translate.add_argument("texts", nargs="*", help="texts; standard input if none")
+    translate.add_argument(
+        "--document",
+        metavar="FILE",
+        help="text file to translate as a whole, white space kept; - is standard input",
+    )
     _search_options(translate)
 
     evaluate = _command(commands, "evaluate", _evaluate, "score by BLEU")
@@ -279,6 +284,8 @@ def _train(options):
 def _translate(options):
     from keras_transformer.text import read_lines
 
+    if options.document is not None:
+        return _translate_document(options)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")
     texts = options.texts or list(read_lines(_standard_input()))
@@ -287,6 +294,31 @@ def _translate(options):
     for answer in _load(options.folder).translate(texts, **_search(options)):
         # A line for each answer, even if the model wrote line breaks.
         print(*answer.splitlines())
+
+
+def _translate_document(options):
+    if options.texts:
+        raise ValueError(
+            "texts and --document exclude each other; received both, "
+            f"--document {options.document} and {len(options.texts)} texts."
+        )
+    document = options.document
+    data = (
+        _standard_input().read()
+        if document == "-"
+        else pathlib.Path(document).read_bytes()
+    )
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"--document {document} must be UTF-8; received {error.reason} at byte "
+            f"{error.start + 1}."
+        ) from None
+    answer = _load(options.folder).translate(text, split=True, **_search(options))
+    # As bytes, so that line ends stay what they are on every system.
+    sys.stdout.buffer.write(answer.encode("utf-8"))
+    sys.stdout.flush()
 
 
 def _standard_input():

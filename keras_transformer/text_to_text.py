@@ -61,7 +61,22 @@ class TextToText(TextModel):
     ):
         """The answers to texts, in their order."""
         texts, is_one = as_texts(texts, self.input_name)
-        prefixes = self._prefixes(target_prefix, len(texts))
+        answers, scores = self._answers_and_scores(
+            texts,
+            options,
+            self._prefixes(target_prefix, len(texts)),
+            tokens_per_batch,
+            verbose,
+        )
+        if options.num_hypotheses == 1:
+            answers = [answer[0] for answer in answers]
+            scores = [score[0] for score in scores]
+        if is_one:
+            answers, scores = answers[0], scores[0]
+        return (answers, scores) if return_scores else answers
+
+    def _answers_and_scores(self, texts, options, prefixes, tokens_per_batch, verbose):
+        """All hypotheses of each text and their scores: two lists of lists."""
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
         count = options.num_hypotheses
@@ -78,12 +93,7 @@ class TextToText(TextModel):
                 scores[row] = batch_scores[i]
             if progress:
                 progress.add(len(rows))
-        if count == 1:
-            answers = [answer[0] for answer in answers]
-            scores = [score[0] for score in scores]
-        if is_one:
-            answers, scores = answers[0], scores[0]
-        return (answers, scores) if return_scores else answers
+        return answers, scores
 
     def options(self, **given):
         """The options of a search, as a `kt.decoding.SearchOptions`.

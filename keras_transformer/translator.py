@@ -1,6 +1,12 @@
 """The Translator: a model and its tokenizers, text in and text out."""
 
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.text.documents import is_blank, join_document, split_document
+from keras_transformer.text.sentences import as_strings
 from keras_transformer.text_to_text import TextToText
+from keras_transformer.texts import as_texts
 
 
 class Translator(TextToText):
@@ -43,12 +49,14 @@ class Translator(TextToText):
         seed=None,
         tokens_per_batch=4096,
         verbose=0,
+        split=False,
         **options,
     ):
-        """Translates a list of sentences of any size.
+        """Translates a list of sentences, or of whole documents, of any size.
 
         Sentences of like length are translated together; the answers come back in the
-        order of `texts`.
+        order of `texts`. A text without any visible character is its own answer, after
+        a `target_prefix` if there is one, and its score is 0.
 
         Args:
             texts: List of strings, or one string.
@@ -63,6 +71,10 @@ class Translator(TextToText):
             seed: With `sample=True`: the same seed gives the same answers; or 0.
             tokens_per_batch: Most source tokens translated at once, padding included.
             verbose: 1 shows a progress bar.
+            split: Whether to split texts into sentences (`kt.text.split_document`) and
+                to put the translations where they stood, with line breaks and other
+                white space as they were. Without, a text is one sentence. Options hold
+                for each sentence; a `target_prefix` for the first of a text.
             **options: Other options of a `kt.decoding.SearchOptions`: `min_length`,
                 `banned_ids`, `sample` ...
 
@@ -72,7 +84,8 @@ class Translator(TextToText):
             that and the scores, in the same shape: length-normalised log-probabilities.
 
         Raises:
-            ValueError: For options out of range.
+            ValueError: For options out of range, or for scores or several hypotheses
+                with `split`: sentences have them, whole texts don't.
             TypeError: If `texts` isn't made of strings, or for an unknown option.
         """
         given = {
@@ -82,11 +95,73 @@ class Translator(TextToText):
             "num_hypotheses": num_hypotheses,
             "seed": seed,
         }
-        return self._answer(
-            texts,
-            self._options_of(self.translate, given, options),
-            return_scores,
-            target_prefix,
+        search = self._options_of(self.translate, given, options)
+        if not split:
+            return self._answer(
+                texts, search, return_scores, target_prefix, tokens_per_batch, verbose
+            )
+        for name, value, only in (
+            ("num_hypotheses", search.num_hypotheses, 1),
+            ("return_scores", return_scores, False),
+        ):
+            if value != only:
+                raise ValueError(
+                    f"{name} must be {only} with split=True, as a document has one "
+                    f"translation and no score; received {name}={value!r}. Translate "
+                    "the sentences of kt.text.split_sentences instead."
+                )
+        texts, is_one = as_texts(texts, self.input_name)
+        answers = self._answers_to_documents(
+            texts, search, target_prefix, tokens_per_batch, verbose
+        )
+        return answers[0] if is_one else answers
+
+    def _answers_to_documents(
+        self, texts, options, target_prefix, tokens_per_batch, verbose
+    ):
+        sentences, pieces = split_document(
+            texts, self.source_tokenizer, self.max_source_length
+        )
+        prefixes = self._prefixes(target_prefix, len(texts))
+        row = sentences.value_rowids().numpy()
+        of_sentences = None
+        if prefixes is not None:
+            is_first = np.diff(row, prepend=-1) > 0
+            of_sentences = np.where(is_first[:, None], prefixes[row], 0)
+        answers, _ = self._answers_and_scores(
+            [text.decode("utf-8", "replace") for text in sentences.flat_values.numpy()],
+            options,
+            of_sentences,
             tokens_per_batch,
             verbose,
         )
+        answers = tf.constant([answer[0] for answer in answers], tf.string)
+        documents = join_document(answers, pieces).numpy()
+        documents = [document.decode("utf-8", "replace") for document in documents]
+        blank = self._blank_answers(documents, prefixes)
+        has_sentences = sentences.row_lengths().numpy() > 0
+        return [
+            document if whole else rest
+            for document, rest, whole in zip(documents, blank, has_sentences)
+        ]
+
+    def _blank_answers(self, texts, prefixes):
+        """The answers to texts, if none has a visible character: prefix and text."""
+        if prefixes is None:
+            return list(texts)
+        prefixes = self.target_tokenizer.detokenize(prefixes).numpy()
+        return [p.decode("utf-8") + text for p, text in zip(prefixes, texts)]
+
+    def _answers_and_scores(self, texts, options, prefixes, *batches):
+        blank = is_blank(as_strings(texts)).numpy()
+        count = options.num_hypotheses
+        answers = [[text] * count for text in self._blank_answers(texts, prefixes)]
+        scores = [[0.0] * count for _ in texts]
+        rows = np.flatnonzero(~blank)
+        prefixes = None if prefixes is None else prefixes[rows]
+        found = super()._answers_and_scores(
+            [texts[row] for row in rows], options, prefixes, *batches
+        )
+        for row, answer, score in zip(rows, *found):
+            answers[row], scores[row] = answer, score
+        return answers, scores

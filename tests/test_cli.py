@@ -10,6 +10,7 @@ import pytest
 
 import keras_transformer as kt
 from keras_transformer.cli import main
+from keras_transformer.text_to_text import TextToText
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,36 @@ def test_every_answer_is_one_line(folder, monkeypatch, capsys):
     )
     main(["translate", folder, "a", "b", "c"])
     assert capsys.readouterr().out == "one two\n\nthree\n"
+
+
+def test_a_document_keeps_its_lines(folder, tmp_path, monkeypatch, capsysbinary):
+    path = tmp_path / "document.txt"
+    text = "\ufeffThe dog. A cat!\r\n\r\n  The house\u2028\tä.\n\n"
+    path.write_bytes(text.encode("utf-8"))
+    monkeypatch.setattr(
+        TextToText,
+        "_answers_and_scores",
+        lambda self, texts, *_: (
+            [[text.upper()] for text in texts],
+            [[0.0]] * len(texts),
+        ),
+    )
+    main(["translate", folder, "--document", str(path)])
+    assert capsysbinary.readouterr().out == text.upper().encode("utf-8")
+
+
+def test_what_is_no_document_is_named(folder, tmp_path, capsys):
+    path = tmp_path / "document.txt"
+    path.write_bytes(b"a\xff")
+    for arguments, words in (
+        ([str(path)], "must be UTF-8; received invalid start byte at byte 2"),
+        ([str(tmp_path / "none.txt")], "none.txt"),
+        ([str(path), "text"], "exclude each other"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["translate", folder, *arguments[1:], "--document", arguments[0]])
+        assert stop.value.code == 2
+        assert words in capsys.readouterr().err
 
 
 def test_evaluates_exports_and_plots(folder, corpus, tmp_path, capsys):
