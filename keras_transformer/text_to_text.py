@@ -1,10 +1,21 @@
 """A model and its tokenizers: text in and text out."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.decoding.generate import check_search, generate
 from keras_transformer.text_model import TextModel, as_list
+
+# Options that may be one value, or a list with one for each text.
+_OF_TEXTS = (
+    "length_penalty",
+    "max_length",
+    "min_length",
+    "temperature",
+    "top_p",
+    "seed",
+)
 
 
 class TextToText(TextModel):
@@ -52,11 +63,19 @@ class TextToText(TextModel):
         prefixes = self._prefixes(target_prefix, len(texts))
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
+        options["seed"] = seed
+        for name in _OF_TEXTS:
+            _check_rows(name, options.get(name), len(texts))
         for rows, source_ids in self._batches(texts, tokens_per_batch):
             if prefixes is not None:
                 options["target_prefix"] = prefixes[rows]
+            own = {
+                name: np.asarray(options[name])[rows]
+                for name in _OF_TEXTS
+                if np.ndim(options.get(name)) == 1
+            }
             found = self.model.generate(
-                source_ids, seed=seed, **self._start_and_end, **options
+                source_ids, **self._start_and_end, **{**options, **own}
             )
             ids = keras.ops.convert_to_numpy(found["ids"])
             flat = self.target_tokenizer.detokenize(ids.reshape(-1, ids.shape[-1]))
@@ -118,3 +137,11 @@ class TextToText(TextModel):
 
     def _settings(self):
         return {**super()._settings(), "search_options": self.search_options}
+
+
+def _check_rows(name, value, count):
+    if np.ndim(value) and np.shape(value) != (count,):
+        raise ValueError(
+            f"{name} must be a number, or a list with one for each text; received "
+            f"values of shape {np.shape(value)} for {count} texts."
+        )

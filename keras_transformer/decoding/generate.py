@@ -1,5 +1,7 @@
 """From source ids to target ids with a Transformer."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -53,14 +55,18 @@ def generate(
             language model: the prompt, without a start token.
         beam_size: Number of hypotheses that are followed at once; 1 is greedy search.
         num_hypotheses: Number of answers per sentence, at most `beam_size`, in a beam
-            search also a scalar tensor; with `sample`, number of answers drawn.
+            search also a scalar tensor; with `sample`, number of answers drawn. Or with
+            `sample` a tensor, scalar or `(B,)`, whose values are at most `beam_size`:
+            there are `beam_size` answers then, and those past a sentence's number have
+            the score -1e9.
         length_penalty: Exponent alpha of the length penalty: a number or a tensor,
             scalar or `(B,)`.
         penalty_form: The penalty is `((5 + length) / 6) ** alpha` with `"gnmt"`, the
             paper's, and `length ** alpha` with `"power"`, as in Marian.
         stop_when: When a beam search of a sentence ends: `"certain"`, when no better
             answer is possible, or, earlier, `"likely"` or `"full"`, see `BeamSearch`.
-        min_length: Fewest tokens of an answer, its end token included.
+        min_length: Fewest tokens of an answer, its end token included: an integer, or
+            an integer tensor, scalar or `(B,)`.
         max_length: Most tokens of an answer, its end token included: an integer, an
             integer tensor, scalar or `(B,)`; by default the length of its own source
             plus `extra_length`.
@@ -78,11 +84,13 @@ def generate(
             of the N hypotheses, whose tokens before it are `ids[..., :index]`; for
             answers that must keep to a grammar.
         sample: Whether to draw tokens at random; `beam_size` is of no account then.
-        temperature: With `sample`: what logits are divided by.
+        temperature: With `sample`: what logits are divided by, a number or a tensor,
+            scalar or `(B,)`. In a tensor 0 takes the most probable token.
         top_k: With `sample`: number of tokens to draw from, the most probable.
-        top_p: With `sample`: draws from the fewest tokens that have this probability.
-        seed: With `sample`: an integer or a scalar integer tensor; the same seed gives
-            the same answers, on every backend.
+        top_p: With `sample`: draws from the fewest tokens that have this probability,
+            a number or a tensor, scalar or `(B,)`.
+        seed: With `sample`: an integer, or an integer tensor, scalar or `(B,)`; the
+            same seed gives a sentence the same answers, in any batch, on every backend.
         start_id: Token that starts an answer.
         end_id: Token that ends an answer, but not within its prefix or prompt.
         longest: An integer or scalar tensor not less than any `max_length`, needed
@@ -147,8 +155,10 @@ def generate(
         begins_with_given=given is not None,
     )
     if sample:
+        is_number = isinstance(num_hypotheses, numbers.Integral)
+        width, count = (num_hypotheses, None) if is_number else (beam_size, num_hypotheses)
         selection = Sampling(
-            num_hypotheses, temperature, top_k, top_p, seed, penalty_form
+            width, temperature, top_k, top_p, seed, penalty_form, count
         )
     elif beam_size == 1:
         selection = Sampling(temperature=0, penalty_form=penalty_form)
@@ -182,6 +192,11 @@ def generate(
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
+    if sample:
+        sentences |= selection.options_of_sentences(batch)
+    if hasattr(min_length, "shape"):
+        min_lengths = ops.cast(min_length, "int32")
+        sentences["min_length"] = ops.broadcast_to(min_lengths, (batch,))
     if given is not None:
         given = ops.convert_to_tensor(given, "int32")
         sentences["given"] = ops.pad(given, ((0, 0), (0, 1)))
