@@ -63,7 +63,7 @@ class TextToText(TextModel):
         prefixes = self._prefixes(target_prefix, len(texts))
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
-        options["seed"] = seed
+        options = self._with_banned({**options, "seed": seed})
         for name in _OF_TEXTS:
             _check_rows(name, options.get(name), len(texts))
         for rows, source_ids in self._batches(texts, tokens_per_batch):
@@ -119,21 +119,27 @@ class TextToText(TextModel):
     def search(self, source_ids, model=None, **options):
         """Source ids `(B, S)` -> the dict of `kt.decoding.generate`, in the graph.
 
-        Options that aren't given are those of `search_options`. A `model` is a copy of
-        the translator's, of another dtype.
+        Options that aren't given are those of `search_options`, or the class's own. A
+        `model` is a copy of the translator's, of another dtype.
         """
-        options = {**self.search_options, **options}
+        options = {**self.defaults, **self.search_options, **options}
         return generate(
             model or self.model,
             source_ids,
             **self._start_and_end,
-            **options,
+            **self._with_banned(options),
         )
 
     @property
     def _start_and_end(self):
         tokenizer = self.target_tokenizer
         return {"start_id": tokenizer.start_id, "end_id": tokenizer.end_id}
+
+    def _with_banned(self, options):
+        """Options that also ban ids without a text: those past the tokenizer's."""
+        size = self.model.target_embedding.vocabulary_size
+        unknown = range(self.target_tokenizer.vocabulary_size, size)
+        return {**options, "banned_ids": (*options.get("banned_ids", ()), *unknown)}
 
     def _settings(self):
         return {**super()._settings(), "search_options": self.search_options}

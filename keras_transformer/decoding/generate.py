@@ -156,7 +156,9 @@ def generate(
     )
     if sample:
         is_number = isinstance(num_hypotheses, numbers.Integral)
-        width, count = (num_hypotheses, None) if is_number else (beam_size, num_hypotheses)
+        width, count = (
+            (num_hypotheses, None) if is_number else (beam_size, num_hypotheses)
+        )
         selection = Sampling(
             width, temperature, top_k, top_p, seed, penalty_form, count
         )

@@ -51,9 +51,7 @@ def at_least(min_length, end_id):
         # Mostly none is: a pass over all logits is saved then.
         return ops.cond(
             ops.any(too_early),
-            lambda: ops.where(
-                ops.logical_and(too_early, is_end), IMPOSSIBLE, logits
-            ),
+            lambda: ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, logits),
             lambda: logits,
         )
 
