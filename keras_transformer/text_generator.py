@@ -10,8 +10,8 @@ class TextGenerator(TextToText):
         model: A `kt.LanguageModel`.
         tokenizer: Its `kt.text.Tokenizer`.
         max_source_length: Most tokens of a prompt; of longer ones the end is kept.
-        search_options: Dict of options of `kt.decoding.generate` that hold where a call
-            doesn't give its own, such as `{"sample": True, "top_p": 0.9}`.
+        search_options: Dict of options of a `kt.decoding.SearchOptions` that hold where
+            a call doesn't give its own, such as `{"sample": True, "top_p": 0.9}`.
 
     Raises:
         ValueError: If the tokenizer has more ids than the model's embedding, or an
@@ -33,10 +33,10 @@ class TextGenerator(TextToText):
     def generate(
         self,
         prompts,
-        max_new_tokens=50,
-        num_hypotheses=1,
+        max_new_tokens=None,
+        num_hypotheses=None,
         return_scores=False,
-        seed=0,
+        seed=None,
         tokens_per_batch=4096,
         verbose=0,
         **options,
@@ -45,17 +45,17 @@ class TextGenerator(TextToText):
 
         Args:
             prompts: List of strings, or one string; `""` starts from nothing.
-            max_new_tokens: Most tokens that are added to a prompt.
+            max_new_tokens: Most tokens that are added to a prompt. By default, as with
+                all other options, what `search_options` says, or 50.
             num_hypotheses: Number of continuations, best first; with `sample=True` all
-                of those drawn.
+                of those drawn; or 1.
             return_scores: Whether to return scores too: the continuations'
                 log-probabilities.
-            seed: With `sample=True`: the same seed gives the same text.
+            seed: With `sample=True`: the same seed gives the same text; or 0.
             tokens_per_batch: Most tokens of prompts at once, padding included.
             verbose: 1 shows a progress bar.
-            **options: Other options of `kt.decoding.generate`: `sample`,
-                `temperature`, `top_k`, `top_p`, `beam_size`, `min_length`,
-                `banned_ids`, `no_repeat_ngram_size` ... Lengths count the prompt.
+            **options: Other options of a `kt.decoding.SearchOptions`: `sample`,
+                `temperature`, `top_p`, `min_length` ... Lengths count the prompt.
 
         Returns:
             A list of strings, prompt and continuation (a string for a string). With
@@ -66,16 +66,15 @@ class TextGenerator(TextToText):
             ValueError: For options out of range.
             TypeError: If `prompts` isn't made of strings, or for an unknown option.
         """
+        options = {"extra_length": max_new_tokens, **options}
+        given = {"num_hypotheses": num_hypotheses, "seed": seed}
         return self._answer(
             prompts,
-            num_hypotheses,
+            self._options_of(self.generate, given, options),
             return_scores,
             None,
-            seed,
             tokens_per_batch,
             verbose,
-            extra_length=max_new_tokens,
-            **options,
         )
 
     def encode(self, texts):

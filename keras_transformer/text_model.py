@@ -80,7 +80,7 @@ class TextModel:
 
     @property
     def longest_source(self):
-        """Most tokens of a source: `max_source_length`, or as many as have positions."""
+        """Most tokens of a source: `max_source_length`, unless fewer have positions."""
         return min(self.max_source_length, self.model.max_length or 2**31)
 
     def _settings(self):

@@ -1,27 +1,27 @@
 """A model and its tokenizers: text in and text out."""
 
+import dataclasses
+import inspect
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.decoding.generate import check_search, generate
+from keras_transformer.argument_names import check_names
+from keras_transformer.decoding.generate import generate
+from keras_transformer.decoding.options import SearchOptions
 from keras_transformer.text_model import TextModel, as_list
 
-# Options that may be one value, or a list with one for each text.
-_OF_TEXTS = (
-    "length_penalty",
-    "max_length",
-    "min_length",
-    "temperature",
-    "top_p",
-    "seed",
-)
+# What the tokenizer decides, and what belongs to a call's texts.
+_TOKENS = ("start_id", "end_id")
+_NOT_DEFAULTS = (*_TOKENS, "target_prefix")
 
 
 class TextToText(TextModel):
     """What a translator and a text generator share: the search."""
 
-    # Where neither a call nor `search_options` says otherwise.
+    # Changes of `SearchOptions`, where neither a call nor `search_options` says more.
     defaults = {}
 
     def __init__(
@@ -33,74 +33,111 @@ class TextToText(TextModel):
         search_options=None,
     ):
         super().__init__(model, source_tokenizer, target_tokenizer, max_source_length)
+        if not isinstance(search_options, (Mapping, type(None))):
+            raise TypeError(
+                "search_options must be a dict of options; received "
+                f"search_options={search_options!r}."
+            )
         self.search_options = dict(search_options or {})
-        self.options()
+        for name in _NOT_DEFAULTS:
+            if name in self.search_options:
+                raise ValueError(
+                    f"search_options must leave out {name}; received "
+                    f"search_options={search_options!r}."
+                )
+        checked = dict(self.options().items())
+        self.search_options = {name: checked[name] for name in self.search_options}
 
     def _answer(
         self,
         texts,
-        num_hypotheses=1,
+        options,
         return_scores=False,
         target_prefix=None,
-        seed=0,
         tokens_per_batch=4096,
         verbose=0,
-        **options,
     ):
         """The answers to texts, in their order."""
         if isinstance(texts, str):
-            results = self._answer(
-                [texts],
-                num_hypotheses,
-                return_scores,
-                target_prefix,
-                seed,
-                **options,
-            )
+            results = self._answer([texts], options, return_scores, target_prefix)
             return tuple(r[0] for r in results) if return_scores else results[0]
-        options = self.options(num_hypotheses=num_hypotheses, **options)
         texts = as_list(texts)
         prefixes = self._prefixes(target_prefix, len(texts))
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
-        options = self._with_banned({**options, "seed": seed})
-        for name in _OF_TEXTS:
-            _check_rows(name, options.get(name), len(texts))
+        count = options.num_hypotheses
+        options = self._with_banned(options)
+        of_texts = self._of_texts(options, len(texts))
         for rows, source_ids in self._batches(texts, tokens_per_batch):
             if prefixes is not None:
-                options["target_prefix"] = prefixes[rows]
-            own = {
-                name: np.asarray(options[name])[rows]
-                for name in _OF_TEXTS
-                if np.ndim(options.get(name)) == 1
-            }
-            found = self.model.generate(
-                source_ids, **self._start_and_end, **{**options, **own}
-            )
+                options = options.changed(target_prefix=prefixes[rows])
+            own = {name: values[rows] for name, values in of_texts.items()}
+            found = self.model.generate(source_ids, options.changed(**own))
             ids = keras.ops.convert_to_numpy(found["ids"])
             flat = self.target_tokenizer.detokenize(ids.reshape(-1, ids.shape[-1]))
             flat = [text.decode("utf-8", "replace") for text in flat.numpy()]
             batch_scores = keras.ops.convert_to_numpy(found["scores"]).tolist()
             for i, row in enumerate(rows):
-                answers[row] = flat[i * num_hypotheses : (i + 1) * num_hypotheses]
+                answers[row] = flat[i * count : (i + 1) * count]
                 scores[row] = batch_scores[i]
             if progress:
                 progress.add(len(rows))
-        if num_hypotheses == 1:
+        if count == 1:
             answers = [answer[0] for answer in answers]
             scores = [score[0] for score in scores]
         return (answers, scores) if return_scores else answers
 
     def options(self, **given):
-        """The search's options: those given and not None, or else the translator's own.
+        """The options of a search, as a `kt.decoding.SearchOptions`.
+
+        Args:
+            **given: Options by name. Where one is left out or None, `search_options`
+                has it, or else this class's default.
 
         Raises:
-            ValueError: For options out of range.
+            ValueError: For an option out of range; it is named.
+            TypeError: For an unknown option; the nearest known one is named.
         """
+        check_names("A search", given, self._option_names)
         given = {name: value for name, value in given.items() if value is not None}
-        options = {**self.defaults, **self.search_options, **given}
-        check_search(**options)
-        return options
+        own = dict(self.search_options)
+        if "extra_length" in given:
+            # It says how long an answer may be, and so replaces a `max_length`.
+            own.pop("max_length", None)
+        tokens = {name: getattr(self.target_tokenizer, name) for name in _TOKENS}
+        return SearchOptions(**{**self.defaults, **own, **given, **tokens})
+
+    @property
+    def _option_names(self):
+        fields = dataclasses.fields(SearchOptions)
+        return [field.name for field in fields if field.name not in _TOKENS]
+
+    def _options_of(self, method, given, options):
+        """The options that a method was called with, its own and those of a search."""
+        taken = [
+            parameter.name
+            for parameter in inspect.signature(method).parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        known = [*taken, *self._option_names]
+        check_names(f"{method.__name__}()", options, known)
+        return self.options(**given, **options)
+
+    def _of_texts(self, options, count):
+        """The options that have a value for each text, arrays `(count,)` by name."""
+        found = {}
+        for name, value in options.items():
+            if name in ("banned_ids", "target_prefix") or np.ndim(value) != 1:
+                continue
+            if len(value) != count or name == "num_hypotheses":
+                one_each = name != "num_hypotheses"
+                words = ", or have one value for each text" if one_each else ""
+                raise ValueError(
+                    f"{name} must be a number{words}; received {len(value)} values for "
+                    f"{count} texts."
+                )
+            found[name] = np.asarray(value)
+        return found
 
     def _prefixes(self, target_prefix, count):
         """The ids `(count, P)` that the answers begin with, padded; or None."""
@@ -116,38 +153,31 @@ class TextToText(TextModel):
         prefixes = self.target_tokenizer.tokenize(tf.constant(target_prefix))
         return prefixes.to_tensor().numpy()
 
-    def search(self, source_ids, model=None, **options):
+    def search(self, source_ids, model=None, options=None, **changes):
         """Source ids `(B, S)` -> the dict of `kt.decoding.generate`, in the graph.
 
-        Options that aren't given are those of `search_options`, or the class's own. A
-        `model` is a copy of the translator's, of another dtype.
+        Args:
+            source_ids: Integer ids `(B, S)`, 0 is padding.
+            model: A copy of the text model's, such as one of another dtype; by default
+                the model itself.
+            options: From `options()`, which is the default.
+            **changes: Options by name, over those of `options`.
         """
-        options = {**self.defaults, **self.search_options, **options}
-        return generate(
-            model or self.model,
-            source_ids,
-            **self._start_and_end,
-            **self._with_banned(options),
-        )
-
-    @property
-    def _start_and_end(self):
-        tokenizer = self.target_tokenizer
-        return {"start_id": tokenizer.start_id, "end_id": tokenizer.end_id}
+        options = self.options() if options is None else options
+        options = self._with_banned(options.changed(**changes))
+        return generate(model or self.model, source_ids, options)
 
     def _with_banned(self, options):
         """Options that also ban ids without a text: those past the tokenizer's."""
         size = self.model.target_embedding.vocabulary_size
         unknown = range(self.target_tokenizer.vocabulary_size, size)
-        return {**options, "banned_ids": (*options.get("banned_ids", ()), *unknown)}
+        return options.changed(banned_ids=(*options.banned_ids, *unknown))
 
     def _settings(self):
+        if self.search_options.get("allowed_tokens") is not None:
+            raise ValueError(
+                "search_options can't be saved with a function; received "
+                f"allowed_tokens={self.search_options['allowed_tokens']!r}. Give it "
+                "with each call."
+            )
         return {**super()._settings(), "search_options": self.search_options}
-
-
-def _check_rows(name, value, count):
-    if np.ndim(value) and np.shape(value) != (count,):
-        raise ValueError(
-            f"{name} must be a number, or a list with one for each text; received "
-            f"values of shape {np.shape(value)} for {count} texts."
-        )

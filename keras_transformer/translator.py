@@ -13,8 +13,8 @@ class Translator(TextToText):
         target_tokenizer: That of the target; the source's if left out.
         max_source_length: Most source tokens, end token included; longer sources are
             cut off, with a warning.
-        search_options: Dict of options of `kt.decoding.generate` that hold where a call
-            doesn't give its own, such as `{"beam_size": 6}`.
+        search_options: Dict of options of a `kt.decoding.SearchOptions` that hold where
+            a call doesn't give its own, such as `{"beam_size": 6}`.
 
     Raises:
         ValueError: If a tokenizer has more ids than the model's embedding, or an option
@@ -37,10 +37,10 @@ class Translator(TextToText):
         beam_size=None,
         max_length=None,
         length_penalty=None,
-        num_hypotheses=1,
+        num_hypotheses=None,
         return_scores=False,
         target_prefix=None,
-        seed=0,
+        seed=None,
         tokens_per_batch=4096,
         verbose=0,
         **options,
@@ -53,20 +53,18 @@ class Translator(TextToText):
         Args:
             texts: List of strings, or one string.
             beam_size: Number of hypotheses followed at once; 1 is greedy search. By
-                default, as the next two, that of `search_options`, or 4.
+                default, as with all other options, that of `search_options`, or 4.
             max_length: Most tokens of an answer; or its source's plus 50.
             length_penalty: Exponent alpha of the length penalty; or 0.6.
-            num_hypotheses: Number of answers per sentence, best first.
+            num_hypotheses: Number of answers per sentence, best first; or 1.
             return_scores: Whether to return the answers' scores too.
             target_prefix: What the answers begin with: a string for all of them, or a
                 list with one for each text.
-            seed: With `sample=True`: the same seed gives the same answers.
+            seed: With `sample=True`: the same seed gives the same answers; or 0.
             tokens_per_batch: Most source tokens translated at once, padding included.
             verbose: 1 shows a progress bar.
-            **options: Other options of `kt.decoding.generate`: `min_length`,
-                `banned_ids`, `no_repeat_ngram_size`, `allowed_tokens`, `sample`,
-                `temperature`, `top_k`, `top_p`, `penalty_form`, `stop_when`,
-                `force_end`.
+            **options: Other options of a `kt.decoding.SearchOptions`: `min_length`,
+                `banned_ids`, `sample` ...
 
         Returns:
             A list of strings, one for each of `texts` (a string for a string). With
@@ -77,16 +75,18 @@ class Translator(TextToText):
             ValueError: For options out of range.
             TypeError: If `texts` isn't made of strings, or for an unknown option.
         """
+        given = {
+            "beam_size": beam_size,
+            "max_length": max_length,
+            "length_penalty": length_penalty,
+            "num_hypotheses": num_hypotheses,
+            "seed": seed,
+        }
         return self._answer(
             texts,
-            num_hypotheses,
+            self._options_of(self.translate, given, options),
             return_scores,
             target_prefix,
-            seed,
             tokens_per_batch,
             verbose,
-            beam_size=beam_size,
-            length_penalty=length_penalty,
-            max_length=max_length,
-            **options,
         )

@@ -24,21 +24,23 @@ class CompiledSearch:
         self._model = model
         self._program = functools.lru_cache(maxsize=32)(self._compile)
 
-    def __call__(self, source_ids, **options):
-        inputs, constants = {"source_ids": source_ids, "seed": 0}, {}
+    def __call__(self, source_ids, options):
+        """The answers to `source_ids`, as `generate` gives them.
+
+        Args:
+            source_ids: Integer ids `(B, S)`, an array or a list of lists.
+            options: A `SearchOptions`.
+        """
+        inputs, constants = {"source_ids": source_ids}, {}
         for name, value in options.items():
-            value = value.item() if isinstance(value, np.generic) else value
-            if name == "banned_ids":
-                constants[name] = tuple(map(int, value))
-            elif hasattr(value, "shape") or isinstance(value, list) or name == "seed":
-                inputs[name] = value
-            else:
-                constants[name] = value
+            is_input = hasattr(value, "shape") or isinstance(value, list)
+            kind = inputs if is_input or name == "seed" else constants
+            kind[name] = value
         inputs = {name: _as_array(value) for name, value in inputs.items()}
-        if "max_length" in inputs:
-            constants.setdefault("longest", int(ops.max(inputs["max_length"])))
+        if "max_length" in inputs and constants["longest"] is None:
+            constants["longest"] = int(ops.max(inputs["max_length"], initial=1))
         kinds = ((k, len(x.shape), str(x.dtype)) for k, x in sorted(inputs.items()))
-        program = self._program(tuple(kinds), tuple(sorted(constants.items())))
+        program = self._program(tuple(kinds), tuple(constants.items()))
         return program(inputs)
 
     def _compile(self, kinds, constants):

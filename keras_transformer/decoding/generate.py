@@ -1,43 +1,17 @@
 """From source ids to target ids with a Transformer."""
 
-import numbers
-
 import keras
+import numpy as np
 from keras import ops
 
 from keras_transformer.decoding import rules
 from keras_transformer.decoding.beam_search import BeamSearch
+from keras_transformer.decoding.options import as_options
 from keras_transformer.decoding.sampling import Sampling
 from keras_transformer.decoding.search import search, with_start
 
 
-def generate(
-    model,
-    source_ids,
-    *,
-    beam_size=4,
-    num_hypotheses=1,
-    length_penalty=0.6,
-    penalty_form="gnmt",
-    stop_when="certain",
-    min_length=None,
-    max_length=None,
-    extra_length=50,
-    force_end=False,
-    target_prefix=None,
-    banned_ids=(),
-    no_repeat_ngram_size=None,
-    allowed_tokens=None,
-    sample=False,
-    temperature=1.0,
-    top_k=None,
-    top_p=1.0,
-    seed=0,
-    start_id=2,
-    end_id=3,
-    longest=None,
-    fixed_shapes=None,
-):
+def generate(model, source_ids, options=None, **changes):
     """Translates ids to ids: encodes once, then decodes step by step with caches.
 
     A sentence's answer doesn't depend on the others of its batch, nor on padding.
@@ -53,50 +27,8 @@ def generate(
         model: A `kt.Transformer` or a `kt.LanguageModel`.
         source_ids: Integer ids `(B, S)`, 0 is padding at the end of a row. Of a
             language model: the prompt, without a start token.
-        beam_size: Number of hypotheses that are followed at once; 1 is greedy search.
-        num_hypotheses: Number of answers per sentence, at most `beam_size`, in a beam
-            search also a scalar tensor; with `sample`, number of answers drawn. Or with
-            `sample` a tensor, scalar or `(B,)`, whose values are at most `beam_size`:
-            there are `beam_size` answers then, and those past a sentence's number have
-            the score -1e9.
-        length_penalty: Exponent alpha of the length penalty: a number or a tensor,
-            scalar or `(B,)`.
-        penalty_form: The penalty is `((5 + length) / 6) ** alpha` with `"gnmt"`, the
-            paper's, and `length ** alpha` with `"power"`, as in Marian.
-        stop_when: When a beam search of a sentence ends: `"certain"`, when no better
-            answer is possible, or, earlier, `"likely"` or `"full"`, see `BeamSearch`.
-        min_length: Fewest tokens of an answer, its end token included: an integer, or
-            an integer tensor, scalar or `(B,)`.
-        max_length: Most tokens of an answer, its end token included: an integer, an
-            integer tensor, scalar or `(B,)`; by default the length of its own source
-            plus `extra_length`.
-        extra_length: Tokens that an answer may be longer than its source; the paper's
-            are 50.
-        force_end: Whether an answer of `max_length` tokens has the end token as its
-            last, at no cost, instead of being cut off.
-        target_prefix: Integer ids `(B, P)`, 0 is padding: tokens that each answer
-            begins with. They count in its length and score.
-        banned_ids: Tokens that never come, but where a prefix or prompt has them.
-            Padding and `start_id` are always banned.
-        no_repeat_ngram_size: No such number of tokens in a row comes twice.
-        allowed_tokens: A function `(ids (B, N, L), index, source_ids (B, S)) -> bool
-            (B, N, V)` in `keras.ops`: which tokens may come at position `index` of each
-            of the N hypotheses, whose tokens before it are `ids[..., :index]`; for
-            answers that must keep to a grammar.
-        sample: Whether to draw tokens at random; `beam_size` is of no account then.
-        temperature: With `sample`: what logits are divided by, a number or a tensor,
-            scalar or `(B,)`. In a tensor 0 takes the most probable token.
-        top_k: With `sample`: number of tokens to draw from, the most probable.
-        top_p: With `sample`: draws from the fewest tokens that have this probability,
-            a number or a tensor, scalar or `(B,)`.
-        seed: With `sample`: an integer, or an integer tensor, scalar or `(B,)`; the
-            same seed gives a sentence the same answers, in any batch, on every backend.
-        start_id: Token that starts an answer.
-        end_id: Token that ends an answer, but not within its prefix or prompt.
-        longest: An integer or scalar tensor not less than any `max_length`, needed
-            where that is a tensor.
-        fixed_shapes: Whether all shapes are the same at each step, as compilation by
-            XLA needs. By default where the backend isn't TensorFlow.
+        options: A `SearchOptions`; by default all options are at their defaults.
+        **changes: Options by name, such as `beam_size=8`, over those of `options`.
 
     Returns:
         A dict: `"ids"` int32 `(B, num_hypotheses, L)` with the end token and then
@@ -105,6 +37,7 @@ def generate(
 
     Raises:
         ValueError: For an option out of range; it is named.
+        TypeError: For an unknown option; the nearest known one is named.
 
     Example:
 
@@ -114,23 +47,8 @@ def generate(
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 6.1.
     """
-    check_search(
-        beam_size=beam_size,
-        num_hypotheses=num_hypotheses,
-        length_penalty=length_penalty,
-        penalty_form=penalty_form,
-        stop_when=stop_when,
-        min_length=min_length,
-        max_length=max_length,
-        extra_length=extra_length,
-        no_repeat_ngram_size=no_repeat_ngram_size,
-        allowed_tokens=allowed_tokens,
-        sample=sample,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-    )
-    if model.decoder_only and target_prefix is not None:
+    options = as_options(options).changed(**changes)
+    if model.decoder_only and options.target_prefix is not None:
         raise ValueError("A language model's prompt is its prefix: no target_prefix.")
     source_ids = ops.convert_to_tensor(source_ids, "int32")
     if len(source_ids.shape) != 2:
@@ -139,34 +57,14 @@ def generate(
         )
     batch, source_length = ops.shape(source_ids)
     # What answers begin with.
-    given = source_ids if model.decoder_only else target_prefix
-    max_lengths, longest = _limits(model, source_ids, max_length, extra_length, longest)
+    given = source_ids if model.decoder_only else options.target_prefix
+    max_lengths, longest = _limits(model, source_ids, options)
     projection = model.target_embedding.output_projection()
     applied, banned = _rules(
-        model,
-        projection.num_columns,
-        banned_ids,
-        start_id=start_id,
-        end_id=end_id,
-        force_end=force_end,
-        min_length=min_length,
-        no_repeat_ngram_size=no_repeat_ngram_size,
-        allowed_tokens=allowed_tokens,
-        begins_with_given=given is not None,
+        model, projection.num_columns, options, begins_with_given=given is not None
     )
-    if sample:
-        is_number = isinstance(num_hypotheses, numbers.Integral)
-        width, count = (
-            (num_hypotheses, None) if is_number else (beam_size, num_hypotheses)
-        )
-        selection = Sampling(
-            width, temperature, top_k, top_p, seed, penalty_form, count
-        )
-    elif beam_size == 1:
-        selection = Sampling(temperature=0, penalty_form=penalty_form)
-    else:
-        selection = BeamSearch(beam_size, num_hypotheses, penalty_form, stop_when)
-
+    selection = _selection(options)
+    fixed_shapes = options.fixed_shapes
     if fixed_shapes is None:
         fixed_shapes = keras.backend.backend() != "tensorflow"
     # A prompt is gone through at once, where its length is as fixed as the caches'.
@@ -187,17 +85,17 @@ def generate(
         # A bound that isn't known beforehand, so that the caches may grow in the loop.
         none = ops.minimum(ops.min(ops.abs(source_ids), initial=0), 0)
         state = keras.tree.map_structure(lambda x: x[:, :, :none], state)
-    penalty = ops.reshape(ops.cast(length_penalty, "float32"), (-1, 1))
+    penalty = ops.reshape(ops.cast(options.length_penalty, "float32"), (-1, 1))
     sentences = {
         "source_ids": source_ids,
         "max_lengths": max_lengths,
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
-    if sample:
+    if options.sample:
         sentences |= selection.options_of_sentences(batch)
-    if hasattr(min_length, "shape"):
-        min_lengths = ops.cast(min_length, "int32")
+    if hasattr(options.min_length, "shape"):
+        min_lengths = ops.cast(options.min_length, "int32")
         sentences["min_length"] = ops.broadcast_to(min_lengths, (batch,))
     if given is not None:
         given = ops.convert_to_tensor(given, "int32")
@@ -235,7 +133,7 @@ def generate(
     if at_once:
         # What all prompts have, that is: the rest of longer ones takes steps.
         count = _shared_length(source_ids, max_lengths)
-        tokens = with_start(source_ids[:, :-1], start_id)
+        tokens = with_start(source_ids[:, :-1], options.start_id)
         empty = [{"self": cache} for cache in state]
 
         def filled(tokens):
@@ -265,24 +163,51 @@ def generate(
         start_index=count,
         stages=stages,
         grow=grow,
-        start_id=start_id,
-        end_id=end_id,
+        start_id=options.start_id,
+        end_id=options.end_id,
     )
 
 
-def _limits(model, source_ids, max_length, extra_length, longest):
+def _selection(options):
+    if options.sample:
+        width, count = options.num_hypotheses, None
+        if not isinstance(width, int):
+            width, count = options.beam_size, width
+        return Sampling(
+            width,
+            options.temperature,
+            options.top_k,
+            options.top_p,
+            options.seed,
+            options.penalty_form,
+            count,
+        )
+    if options.beam_size == 1:
+        return Sampling(temperature=0, penalty_form=options.penalty_form)
+    return BeamSearch(
+        options.beam_size,
+        options.num_hypotheses,
+        options.penalty_form,
+        options.stop_when,
+    )
+
+
+def _limits(model, source_ids, options):
     """The most tokens of each answer `(B,)`, and what none of them exceeds."""
     batch, source_length = ops.shape(source_ids)
+    max_length = options.max_length
     if max_length is None:
         lengths = ops.sum(ops.cast(ops.not_equal(source_ids, 0), "int32"), axis=1)
-        max_lengths = lengths + extra_length
+        max_lengths = lengths + options.extra_length
         if not model.decoder_only:
             # A row of padding alone, which fills a batch up, is over at once.
             max_lengths = ops.where(lengths > 0, max_lengths, 1)
-        longest = source_length + extra_length
+        longest = source_length + options.extra_length
     else:
         max_lengths = ops.broadcast_to(ops.cast(max_length, "int32"), (batch,))
-        longest = max_length if longest is None else longest
+        longest = options.longest
+        if longest is None:
+            longest = _longest(max_length)
     if limit := model.max_length:
         # Learned positions end.
         least = ops.minimum if ops.is_tensor(longest) else min
@@ -291,44 +216,46 @@ def _limits(model, source_ids, max_length, extra_length, longest):
     return max_lengths, longest
 
 
-def _rules(
-    model,
-    num_columns,
-    banned_ids,
-    *,
-    start_id,
-    end_id,
-    force_end,
-    min_length,
-    no_repeat_ngram_size,
-    allowed_tokens,
-    begins_with_given,
-):
+def _longest(max_length):
+    """The greatest of the maximum lengths, where it can be told."""
+    if ops.is_tensor(max_length):
+        if len(max_length.shape):
+            raise ValueError(
+                "longest must be given where max_length is a tensor with a number for "
+                f"each sentence; received longest=None, max_length={max_length}."
+            )
+        return max_length
+    return int(np.max(max_length, initial=1))
+
+
+def _rules(model, num_columns, options, begins_with_given):
     """What may come: the rules of each step in order, and tokens that never may."""
     vocabulary_size = model.target_embedding.vocabulary_size
-    if unknown := [i for i in banned_ids if not 0 <= i < vocabulary_size]:
-        raise ValueError(
-            f"banned_ids must be between 0 and {vocabulary_size - 1}; received "
-            f"{unknown}."
-        )
+    tokens = {"start_id": [options.start_id], "end_id": [options.end_id]}
+    for name, ids in {**tokens, "banned_ids": options.banned_ids}.items():
+        if unknown := [i for i in ids if not 0 <= i < vocabulary_size]:
+            raise ValueError(
+                f"{name} must be between 0 and {vocabulary_size - 1}; received "
+                f"{unknown}."
+            )
     # Logits past the vocabulary are of no tokens.
     room = range(vocabulary_size, num_columns)
-    banned = {0, start_id, *map(int, banned_ids), *room}
+    banned = {0, options.start_id, *options.banned_ids, *room}
     # A rule bans those that another may force.
-    forced = {end_id} if force_end else set()
+    forced = {options.end_id} if options.force_end else set()
     if begins_with_given:
         forced |= banned - {0, *room}
     applied = [rules.never(sorted(banned & forced))] if banned & forced else []
-    if min_length is not None:
-        applied.append(rules.at_least(min_length, end_id))
-    if no_repeat_ngram_size is not None:
-        applied.append(rules.no_repeat(no_repeat_ngram_size))
-    if allowed_tokens is not None:
-        applied.append(rules.only(allowed_tokens, vocabulary_size))
+    if options.min_length is not None:
+        applied.append(rules.at_least(options.min_length, options.end_id))
+    if options.no_repeat_ngram_size is not None:
+        applied.append(rules.no_repeat(options.no_repeat_ngram_size))
+    if options.allowed_tokens is not None:
+        applied.append(rules.only(options.allowed_tokens, vocabulary_size))
     if begins_with_given:
         applied.append(rules.begin_with_given(free=model.decoder_only))
-    if force_end:
-        applied.append(rules.force_end(end_id))
+    if options.force_end:
+        applied.append(rules.force_end(options.end_id))
     return applied, sorted(banned - forced)
 
 
@@ -354,71 +281,3 @@ def _stages(batch, longest, width, room):
         return [longest]
     room = min(room, longest)
     return sorted({max(-(-longest // part), room) for part in (4, 2, 1)})
-
-
-def check_search(
-    *,
-    beam_size=1,
-    num_hypotheses=1,
-    length_penalty=0.0,
-    penalty_form="gnmt",
-    stop_when="certain",
-    min_length=None,
-    max_length=None,
-    extra_length=50,
-    force_end=False,
-    banned_ids=(),
-    no_repeat_ngram_size=None,
-    allowed_tokens=None,
-    sample=False,
-    temperature=1.0,
-    top_k=None,
-    top_p=1.0,
-):
-    """Raises a ValueError for options that no search can follow.
-
-    Only numbers are looked at, not tensors, whose values a graph doesn't know.
-    """
-
-    def check(name, value, fits, words):
-        if isinstance(value, (int, float)) and not fits(value):
-            raise ValueError(f"{name} must {words}; received {name}={value}.")
-
-    def positive(value):
-        return value >= 1
-
-    check("beam_size", beam_size, positive, "be positive")
-    most = float("inf") if sample else beam_size
-    check(
-        "num_hypotheses",
-        num_hypotheses,
-        lambda n: 1 <= n <= most,
-        f"be between 1 and beam_size={beam_size}",
-    )
-    check("length_penalty", length_penalty, lambda a: a >= 0, "not be negative")
-    check("max_length", max_length, positive, "be positive")
-    check("extra_length", extra_length, positive, "be positive")
-    check("min_length", min_length, positive, "be positive")
-    if isinstance(max_length, int):
-        check(
-            "min_length",
-            min_length,
-            lambda n: n <= max_length,
-            f"be at most max_length={max_length}",
-        )
-    check("no_repeat_ngram_size", no_repeat_ngram_size, positive, "be positive")
-    if allowed_tokens is not None and not callable(allowed_tokens):
-        raise ValueError(
-            "allowed_tokens must be a function (ids, index, source_ids) -> mask; "
-            f"received allowed_tokens={allowed_tokens!r}. Tokens that never come go to "
-            "banned_ids."
-        )
-    for name, value, known in (
-        ("penalty_form", penalty_form, ("gnmt", "power")),
-        ("stop_when", stop_when, ("certain", "likely", "full")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {known}; received {value!r}.")
-    check("temperature", temperature, lambda t: t > 0, "be positive")
-    check("top_k", top_k, positive, "be positive")
-    check("top_p", top_p, lambda p: 0 < p <= 1, "be in (0, 1]")

@@ -5,6 +5,7 @@ import functools
 import keras
 
 from keras_transformer.decoding.compiled_search import CompiledSearch
+from keras_transformer.decoding.options import as_options
 from keras_transformer.layers.arguments import check_positive, check_rate
 from keras_transformer.layers.attention_position import (
     BY_NAME,
@@ -43,6 +44,8 @@ class TransformerModel(keras.Model):
 
     # Whether answers go on from the source, instead of being another text.
     decoder_only = False
+    # Of `generate`, where they aren't those of `SearchOptions`.
+    search_defaults = {}
 
     @classmethod
     def from_preset(cls, preset, *args, **kwargs):
@@ -112,6 +115,11 @@ class TransformerModel(keras.Model):
     def _search(self):
         # No attribute that is set, in which Keras would look for layers.
         return CompiledSearch(self)
+
+    def _generate(self, source_ids, options, changes):
+        if options is None:
+            changes = {**self.search_defaults, **changes}
+        return self._search(source_ids, as_options(options).changed(**changes))
 
     def decode_step(
         self,

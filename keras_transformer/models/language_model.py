@@ -51,6 +51,7 @@ class LanguageModel(TransformerModel):
     """
 
     decoder_only = True
+    search_defaults = {"beam_size": 1}
 
     def __init__(
         self,
@@ -111,7 +112,7 @@ class LanguageModel(TransformerModel):
         self.decoder_blocks = blocks
         self.decoder_norm = norm
 
-    def generate(self, prompt_ids, **options):
+    def generate(self, prompt_ids, options=None, **changes):
         """Continues prompts, token by token, by the search of all models.
 
         Compiled by Keras's backend at the first call with these options.
@@ -119,8 +120,9 @@ class LanguageModel(TransformerModel):
         Args:
             prompt_ids: Integer ids `(B, P)`, 0 is padding at the end of a row, without
                 the start token; P may be 0. Or lists of ids, of any lengths.
-            **options: Of `kt.decoding.generate`. By default it is greedy:
+            options: A `kt.decoding.SearchOptions`. By default it is greedy search:
                 `beam_size=1`. Lengths count the prompt.
+            **changes: Options by name, over those of `options`.
 
         Returns:
             A dict: `"ids"` int32 `(B, num_hypotheses, L)`, the prompt first, and
@@ -128,12 +130,13 @@ class LanguageModel(TransformerModel):
 
         Raises:
             ValueError: For an option out of range; it is named.
+            TypeError: For an unknown option.
 
         Example:
 
         >>> model.generate([[17, 5]], sample=True, top_p=0.9, max_length=40)["ids"]
         """
-        return self._search(prompt_ids, **{"beam_size": 1, **options})
+        return self._generate(prompt_ids, options, changes)
 
     @property
     def source_embedding(self):

@@ -205,7 +205,7 @@ class Transformer(TransformerModel):
         x = self.encoder_norm(x) if self.encoder_norm else x
         return (x, scores) if return_attention_scores else x
 
-    def generate(self, source_ids, **options):
+    def generate(self, source_ids, options=None, **changes):
         """Translates ids to ids.
 
         Compiled by Keras's backend at the first call with these options.
@@ -213,8 +213,10 @@ class Transformer(TransformerModel):
         Args:
             source_ids: Integer ids `(B, S)`, 0 is padding at the end of a row. Or lists
                 of ids, of any lengths.
-            **options: Of `kt.decoding.generate`: `beam_size`, `max_length`, `sample`
-                ... By default it is a beam search with `beam_size=4`.
+            options: A `kt.decoding.SearchOptions`. By default it is a beam search with
+                `beam_size=4`.
+            **changes: Options by name, over those of `options`: `beam_size`,
+                `max_length`, `sample` ...
 
         Returns:
             A dict: `"ids"` int32 `(B, num_hypotheses, L)` with the end token and then
@@ -222,6 +224,7 @@ class Transformer(TransformerModel):
 
         Raises:
             ValueError: For an option out of range; it is named.
+            TypeError: For an unknown option.
 
         Example:
 
@@ -232,7 +235,7 @@ class Transformer(TransformerModel):
 
         Reference: section 6.1 of the paper.
         """
-        return self._search(source_ids, **options)
+        return self._generate(source_ids, options, changes)
 
     def start_decoding(self, source_ids, max_length=None):
         """Encodes the source and prepares decoding it step by step.

@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.decoding.generate import check_search
 from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.generation import GenerationSignatures
@@ -174,18 +173,21 @@ def _graphs(
         )
         return EncodingSignatures(text_model, weights)
     search = text_model.options(**search)
-    common = {"weights": weights, "parallel_searches": parallel_searches}
+    common = {
+        "weights": weights,
+        "parallel_searches": parallel_searches,
+        "search": search,
+    }
     if isinstance(text_model, TextGenerator):
         _refuse(text_model, for_translators)
-        return GenerationSignatures(text_model, **common, **search)
-    num_hypotheses = num_hypotheses or search["beam_size"]
-    check_search(**search, num_hypotheses=num_hypotheses)
+        return GenerationSignatures(text_model, **common)
+    num_hypotheses = num_hypotheses or search.beam_size
+    search.changed(num_hypotheses=num_hypotheses)
     return TranslationSignatures(
         text_model,
         num_hypotheses,
         xla_buckets=xla_buckets,
         **common,
-        **search,
     )
 
 

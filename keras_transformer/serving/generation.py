@@ -41,11 +41,11 @@ class GenerationSignatures(SearchSignatures):
 
     def _row_options(self):
         """What a row may ask for, with the export's own values as defaults."""
-        most = max(self._extra_length, self._text_model.longest_source)
+        most = max(self._search.extra_length, self._text_model.longest_source)
         return [
-            Option("max_new_tokens", self._extra_length, 1, most),
+            Option("max_new_tokens", self._search.extra_length, 1, most),
             Option("min_new_tokens", 0, 0, most),
-            Option("sample", self._samples, 0, 1, tf.bool),
+            Option("sample", self._search.sample, 0, 1, tf.bool),
             *self._sampling_options(),
         ]
 
@@ -75,8 +75,8 @@ class GenerationSignatures(SearchSignatures):
         return generate
 
     @graph(input_signature=[TEXT, _OPTIONS])
-    def with_options(self, text, options=tf.constant([""])):
-        needless = () if self._samples else ("temperature", "top_p", "seed")
+    def with_options(self, text, options):
+        needless = () if self._search.sample else ("temperature", "top_p", "seed")
         given = read_options(
             self._options, options, tf.shape(text), with_sample=needless
         )
@@ -90,12 +90,12 @@ class GenerationSignatures(SearchSignatures):
         del values["sample"]
         values["num_hypotheses"] = tf.ones_like(lengths)
         asked = lengths + given.values["max_new_tokens"]
-        longest = self._search.get("max_length") or self._model.max_length
+        longest = self._search.max_length or self._model.max_length
         most = tf.minimum(asked, longest) if longest else asked
         # What has no answer is over at once.
         values["max_length"] = tf.where(given.answered, most, 1)
         values["min_length"] = tf.maximum(
-            lengths + given.values["min_new_tokens"], self._search.get("min_length", 1)
+            lengths + given.values["min_new_tokens"], self._search.min_length or 1
         )
         found = self._search_of_rows(prompt_ids, values, sampled)
         texts, scores = self._columns(found, tf.cast(given.answered, tf.int32))

@@ -22,39 +22,31 @@ class SearchSignatures(Signatures):
         text_model: A `kt.Translator` or `kt.TextGenerator`.
         weights: See `Signatures`.
         parallel_searches: Number of searches that a batch is shared out to.
-        **search: Options of the search.
+        search: A `kt.decoding.SearchOptions`; by default the text model's own.
     """
 
-    def __init__(self, text_model, weights="float32", parallel_searches=1, **search):
+    def __init__(self, text_model, weights="float32", parallel_searches=1, search=None):
         super().__init__(text_model, weights)
         self._parallel_searches = parallel_searches
-        self._search = search
+        self._search = text_model.options() if search is None else search
         self._searches_of_rows = {}
-
-    @property
-    def _extra_length(self):
-        return self._search.get("extra_length", 50)
-
-    @property
-    def _samples(self):
-        return bool(self._search.get("sample"))
 
     def _sampling_options(self):
         """What a row may say about drawing, with the export's defaults."""
-        top_p = float(self._search.get("top_p", 1.0))
-        temperature = float(self._search.get("temperature", 1.0))
+        temperature, top_p = self._search.temperature, self._search.top_p
+        hottest = max(temperature, _HOTTEST)
         seeds = tf.int32.min, tf.int32.max
         return [
-            Option("temperature", temperature, 0.0, _HOTTEST, tf.float32),
-            Option("top_p", top_p, _LEAST_TOP_P, 1.0, tf.float32),
-            Option("seed", 0, *seeds),
+            Option("temperature", temperature, 0.0, hottest, tf.float32),
+            Option("top_p", top_p, min(top_p, _LEAST_TOP_P), 1.0, tf.float32),
+            Option("seed", self._search.seed, *seeds),
         ]
 
     def _find(self, source_ids, by_xla=False, **options):
-        options = {**self._search, **options}
+        options = self._search.changed(**options)
         scope = self._model_by_xla() if by_xla else self._model_in_use()
         with scope as model:
-            return self._text_model.search(source_ids, model=model, **options)
+            return self._text_model.search(source_ids, model, options)
 
     def _best_search(self, **options):
         """A function of source ids `(B, S)`: the search for one answer each.
@@ -140,7 +132,7 @@ class SearchSignatures(Signatures):
             tf.reduce_max(values[n], axis=0) for n in ("num_hypotheses", "max_length")
         ]
         count, longest = (tf.maximum(value, 1) for value in shared)
-        if self._search["beam_size"] == 1:
+        if self._search.beam_size == 1:
             # Greedy search is drawing at the temperature 0.
             if sampled is not True:
                 hot = values["temperature"]
@@ -192,7 +184,7 @@ class SearchSignatures(Signatures):
                 tf.TensorSpec([None] * value.shape.rank, value.dtype)
                 for value in values.values()
             ]
-            # A beam search gains less by a graph for single rows than that takes to load.
+            # A beam search gains less by a graph of single rows than loading it takes.
             kinds = self._one_or_many if self._model.decoder_only else self._many
             self._searches_of_rows[sample] = kinds(find, specs)
         search = self._searches_of_rows[sample]

@@ -142,22 +142,22 @@ class TranslationSignatures(SearchSignatures):
     @property
     def _longest(self):
         """Most tokens of any answer."""
-        own = self._text_model.longest_source + self._extra_length
-        longest = max(own, self._search.get("max_length") or 0)
+        own = self._text_model.longest_source + self._search.extra_length
+        longest = max(own, self._search.max_length or 0)
         return min(longest, self._model.max_length or longest)
 
     def _row_options(self):
         """What a row may ask for, with the export's own values as defaults."""
-        limit = self._search.get("max_length") or 0
-        penalty = float(self._search["length_penalty"])
+        limit = self._search.max_length or 0
+        penalty = self._search.length_penalty
         most_penalty = max(penalty, _MOST_PENALTY)
-        least = self._search.get("min_length") or 1
+        least = self._search.min_length or 1
         return [
-            Option("num_hypotheses", 1, 1, self._search["beam_size"]),
+            Option("num_hypotheses", 1, 1, self._search.beam_size),
             Option("length_penalty", penalty, 0.0, most_penalty, tf.float32),
             Option("max_length", min(limit, self._longest), 0, self._longest),
             Option("min_length", min(least, self._longest), 1, self._longest),
-            Option("sample", self._samples, 0, 1, tf.bool),
+            Option("sample", self._search.sample, 0, 1, tf.bool),
             *self._sampling_options(),
         ]
 
@@ -186,13 +186,13 @@ class TranslationSignatures(SearchSignatures):
             values = dict(zip(names, (num_hypotheses, length_penalty, max_length)))
             given = given_options(self._options, values, rows)
             given.prefix = tf.broadcast_to(target_prefix, rows)
-            return self._answer_rows(text, given, self._samples)
+            return self._answer_rows(text, given, self._search.sample)
 
         return translate
 
     @graph(input_signature=[TEXT, _OPTIONS])
-    def with_options(self, text, options=tf.constant([""])):
-        needless = () if self._samples else ("temperature", "top_p", "seed")
+    def with_options(self, text, options):
+        needless = () if self._search.sample else ("temperature", "top_p", "seed")
         given = read_options(
             self._options,
             options,
@@ -207,7 +207,7 @@ class TranslationSignatures(SearchSignatures):
         source_ids, truncated = self._source(text)
         values = {name: v for name, v in given.values.items() if name != "sample"}
         sources = tf.math.count_nonzero(source_ids, axis=1, dtype=tf.int32)
-        own = tf.minimum(sources + self._extra_length, self._longest)
+        own = tf.minimum(sources + self._search.extra_length, self._longest)
         lengths = tf.where(values["max_length"] > 0, values["max_length"], own)
         # What has no answer is over at once.
         values["max_length"] = tf.where(given.answered, lengths, 1)
