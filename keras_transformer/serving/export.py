@@ -146,7 +146,9 @@ def export_saved_model(
         )
         requests = [
             (name, inputs)
-            for name, inputs in _warmup_requests(texts, warmup_batch_sizes, xla_buckets)
+            for name, inputs in _warmup_requests(
+                graphs, texts, warmup_batch_sizes, xla_buckets
+            )
             if name in functions
         ]
         if requests:
@@ -222,12 +224,11 @@ def _sample_text(text_model, length=20):
     )
 
 
-def _warmup_requests(texts, batch_sizes, xla_buckets):
+def _warmup_requests(graphs, texts, batch_sizes, xla_buckets):
+    """Requests to all signatures, in each of the batch sizes."""
     requests = []
     for size in batch_sizes:
-        batch = [texts[i % len(texts)] for i in range(size)]
-        for name in ("serving_default", "n_best"):
-            requests.append((name, {"text": batch}))
+        requests += graphs.requests([texts[i % len(texts)] for i in range(size)])
     for batch_size, source_length in sorted(xla_buckets):
         # Of full size, so that each bucket's program is compiled.
         ids = tf.fill([batch_size, source_length], tf.constant(4))

@@ -2,15 +2,12 @@
 
 import tensorflow as tf
 
-from keras_transformer.serving.request_options import (
-    Option,
-    given_options,
-    read_options,
-)
+from keras_transformer.serving.request_options import Option, given_options
 from keras_transformer.serving.searching import SearchSignatures
 from keras_transformer.serving.signatures import TEXT, graph
 
-_OPTIONS = tf.TensorSpec([None], tf.string, name="options")
+# Options that `generate` has an input for.
+_INPUTS = "max_new_tokens", "temperature", "top_p", "seed"
 
 
 class GenerationSignatures(SearchSignatures):
@@ -26,8 +23,12 @@ class GenerationSignatures(SearchSignatures):
     def __init__(self, generator, **options):
         super().__init__(generator, **options)
         self._best = self._best_search()
-        self._options = self._row_options()
         self.generate = self._generate()
+        self.with_options = self._with_options()
+
+    def requests(self, texts):
+        requests = [("serving_default", {"text": texts})]
+        return requests + [*self._option_requests(texts, "generate", _INPUTS)]
 
     @graph(input_signature=[TEXT])
     def serving_default(self, text):
@@ -51,14 +52,13 @@ class GenerationSignatures(SearchSignatures):
 
     def _generate(self):
         """The signature that draws, with an input for each option."""
-        names = "max_new_tokens", "temperature", "top_p", "seed"
         named = {option.name: option for option in self._options}
         specs = [
             TEXT,
-            *(tf.TensorSpec([None], named[name].dtype, name=name) for name in names),
+            *(tf.TensorSpec([None], named[name].dtype, name=name) for name in _INPUTS),
         ]
         # A tensor as a default becomes the signature's, which the server fills in.
-        defaults = [named[name].default_tensor() for name in names]
+        defaults = [named[name].default_tensor() for name in _INPUTS]
 
         @graph(input_signature=specs)
         def generate(
@@ -68,19 +68,11 @@ class GenerationSignatures(SearchSignatures):
             top_p=defaults[2],
             seed=defaults[3],
         ):
-            values = dict(zip(names, (max_new_tokens, temperature, top_p, seed)))
+            values = dict(zip(_INPUTS, (max_new_tokens, temperature, top_p, seed)))
             given = given_options(self._options, values, tf.shape(text))
             return self._answer_rows(text, given, True)
 
         return generate
-
-    @graph(input_signature=[TEXT, _OPTIONS])
-    def with_options(self, text, options):
-        needless = () if self._search.sample else ("temperature", "top_p", "seed")
-        given = read_options(
-            self._options, options, tf.shape(text), with_sample=needless
-        )
-        return self._answer_rows(text, given, given.values["sample"])
 
     def _answer_rows(self, text, given, sampled):
         """Answers to prompts `(B,)` whose options are `RowOptions`."""

@@ -1,11 +1,12 @@
 """What exports that search share: the search in its graph, for all rows or for each."""
 
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.layers.products import products_in_parts
 from keras_transformer.serving.parts import answered_by, shared_out
-from keras_transformer.serving.request_options import Option
-from keras_transformer.serving.signatures import NO_SCORE, Signatures, graph
+from keras_transformer.serving.request_options import Option, read_options
+from keras_transformer.serving.signatures import NO_SCORE, TEXT, Signatures, graph
 
 # Fewer sentences than this don't keep a thread busy enough to share them out.
 SENTENCES_PER_SEARCH = 16
@@ -13,6 +14,7 @@ SENTENCES_PER_SEARCH = 16
 _HOTTEST = 100.0
 _LEAST_TOP_P = 1e-6
 _IDS = tf.TensorSpec([None, None], tf.int32)
+_OPTIONS = tf.TensorSpec([None], tf.string, name="options")
 
 
 class SearchSignatures(Signatures):
@@ -30,6 +32,29 @@ class SearchSignatures(Signatures):
         self._parallel_searches = parallel_searches
         self._search = text_model.options() if search is None else search
         self._searches_of_rows = {}
+        self._options = self._row_options()
+
+    def _row_options(self):
+        """What a row of a request may ask for: a list of `Option`."""
+        raise NotImplementedError
+
+    def _with_options(self, **reading):
+        """The signature whose options are one string a row.
+
+        Args:
+            **reading: Arguments of `read_options`.
+        """
+        # A tensor as a default becomes the signature's, which the server fills in.
+        none = tf.constant([""])
+        if not self._search.sample:
+            reading["with_sample"] = "temperature", "top_p", "seed"
+
+        @graph(input_signature=[TEXT, _OPTIONS])
+        def with_options(text, options=none):
+            given = read_options(self._options, options, tf.shape(text), **reading)
+            return self._answer_rows(text, given, given.values["sample"])
+
+        return with_options
 
     def _sampling_options(self):
         """What a row may say about drawing, with the export's defaults."""
@@ -41,6 +66,22 @@ class SearchSignatures(Signatures):
             Option("top_p", top_p, min(top_p, _LEAST_TOP_P), 1.0, tf.float32),
             Option("seed", self._search.seed, *seeds),
         ]
+
+    def _option_requests(self, texts, name, inputs):
+        """Requests to signatures with options: without any, and with them.
+
+        Args:
+            texts: List of B strings.
+            name: A signature with an input for each option.
+            inputs: Names of these options.
+        """
+        named = {option.name: option for option in self._options}
+        defaults = {n: named[n].default_tensor().numpy() for n in inputs}
+        given = {n: np.repeat(value, len(texts)) for n, value in defaults.items()}
+        yield name, {"text": texts, **given}
+        for options in ("", "sample=1"):
+            rows = [options] * len(texts)
+            yield "with_options", {"text": texts, "options": rows}
 
     def _find(self, source_ids, by_xla=False, **options):
         options = self._search.changed(**options)

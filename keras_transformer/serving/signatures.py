@@ -67,6 +67,18 @@ class Signatures:
         """The signatures by name."""
         return {name: getattr(self, name) for name in self.names}
 
+    def requests(self, texts):
+        """Requests about texts for the warm-up, so that no user's request is a first.
+
+        Args:
+            texts: List of B strings.
+
+        Returns:
+            List of pairs: a signature's name, and a dict of its inputs, all of them
+            and each with B rows, as a server that joins requests wants.
+        """
+        return [(name, {"text": texts}) for name in self.names]
+
     def answers(self, texts):
         """What `serving_default` answers to texts, to compare an export with."""
         return self.serving_default(tf.constant(texts))

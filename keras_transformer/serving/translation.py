@@ -5,18 +5,15 @@ import tensorflow as tf
 from keras_transformer.decoding.explain import explain, log_probs
 from keras_transformer.layers.pooling import MaskedPooling
 from keras_transformer.serving.parts import shared_out
-from keras_transformer.serving.request_options import (
-    Option,
-    given_options,
-    read_options,
-)
+from keras_transformer.serving.request_options import Option, given_options
 from keras_transformer.serving.searching import SENTENCES_PER_SEARCH, SearchSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
 _REFERENCE = tf.TensorSpec([None], tf.string, name="reference")
-_OPTIONS = tf.TensorSpec([None], tf.string, name="options")
+# Options that `translate` has an input for, beside the prefix.
+_INPUTS = "num_hypotheses", "length_penalty", "max_length"
 # Above this a length penalty ranks answers by their lengths alone.
 _MOST_PENALTY = 10.0
 
@@ -50,8 +47,20 @@ class TranslationSignatures(SearchSignatures):
         self._buckets = [
             (*bucket, *self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
         ]
-        self._options = self._row_options()
         self.translate = self._translate()
+        self.with_options = self._with_options(prefix="target_prefix")
+
+    def requests(self, texts):
+        ids, _ = self._source(tf.constant(texts))
+        lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
+        inputs = {name: {"text": texts} for name in self.names}
+        inputs["score"] = {"text": texts, "reference": texts}
+        ids = {"source_ids": ids.numpy(), "source_length": lengths.numpy()}
+        inputs["token_ids"] = ids
+        del inputs["with_options"]
+        [(_, given), *others] = self._option_requests(texts, "translate", _INPUTS)
+        inputs["translate"] = {**given, "target_prefix": [""] * len(texts)}
+        return [*inputs.items(), *others]
 
     def functions(self):
         names = self.names + self.xla_names if self._buckets else self.names
@@ -163,15 +172,14 @@ class TranslationSignatures(SearchSignatures):
 
     def _translate(self):
         """The signature with an input for each option."""
-        names = "num_hypotheses", "length_penalty", "max_length"
         named = {option.name: option for option in self._options}
         specs = [
             TEXT,
-            *(tf.TensorSpec([None], named[name].dtype, name=name) for name in names),
+            *(tf.TensorSpec([None], named[name].dtype, name=name) for name in _INPUTS),
             tf.TensorSpec([None], tf.string, name="target_prefix"),
         ]
         # A tensor as a default becomes the signature's, which the server fills in.
-        defaults = [*(named[name].default_tensor() for name in names)]
+        defaults = [*(named[name].default_tensor() for name in _INPUTS)]
         defaults.append(tf.constant([""]))
 
         @graph(input_signature=specs)
@@ -183,24 +191,12 @@ class TranslationSignatures(SearchSignatures):
             target_prefix=defaults[3],
         ):
             rows = tf.shape(text)
-            values = dict(zip(names, (num_hypotheses, length_penalty, max_length)))
+            values = dict(zip(_INPUTS, (num_hypotheses, length_penalty, max_length)))
             given = given_options(self._options, values, rows)
             given.prefix = tf.broadcast_to(target_prefix, rows)
             return self._answer_rows(text, given, self._search.sample)
 
         return translate
-
-    @graph(input_signature=[TEXT, _OPTIONS])
-    def with_options(self, text, options):
-        needless = () if self._search.sample else ("temperature", "top_p", "seed")
-        given = read_options(
-            self._options,
-            options,
-            tf.shape(text),
-            prefix="target_prefix",
-            with_sample=needless,
-        )
-        return self._answer_rows(text, given, given.values["sample"])
 
     def _answer_rows(self, text, given, sampled):
         """Answers to texts `(B,)` whose options are `RowOptions`."""
