@@ -12,6 +12,8 @@ _NEUTRAL = {
     "target_prefix": b"",
     "seed": 0,
 }
+# Options have one value for all texts, or one for each.
+_OPTIONS = {*_NEUTRAL, "length_penalty", "max_new_tokens", "temperature", "top_p"}
 # Outputs that say how many columns of others are a row's own.
 _COLUMNS = {
     "num_hypotheses": ("translations", "scores"),
@@ -128,7 +130,7 @@ def _of_signature(signature, request, definition):
         dtype = tf.as_dtype(info.dtype)
         value = request.get(name, defaults.get(name))
         complete[name] = _in_dtype(name, value, dtype)
-    return complete, set(defaults)
+    return complete, set(defaults) | _OPTIONS
 
 
 def _in_dtype(name, value, dtype):
