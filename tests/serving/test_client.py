@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import time
 
 import grpc
@@ -303,3 +304,52 @@ def test_answers_and_requests_may_be_large():
 
     with grpc_server(echo) as target:
         assert GrpcClient(target, "small").ask(text=[text])["translation"] == [text]
+
+
+def test_a_busy_server_is_asked_again_and_then_answers(exports):
+    failures = [503, 429]
+
+    def answer(path, body):
+        if failures:
+            return failures.pop(0), {"error": "not now"}
+        return answer_rest(exports["translator"], body)
+
+    with rest_server(answer) as url:
+        expected = exports["translator"]("serving_default", text=["the dog"])
+        assert RestClient(url, "small").translate(["the dog"]) == [
+            expected["translation"][0].decode()
+        ]
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "translate"])
+def test_a_server_that_is_not_there_is_named(signature):
+    with socket.socket() as one:
+        one.bind(("localhost", 0))
+        port = one.getsockname()[1]
+    start = time.time()
+    for client in (
+        RestClient(f"http://localhost:{port}", "small", retries=1),
+        GrpcClient(f"localhost:{port}", "small", retries=1),
+    ):
+        with pytest.raises(ServingError, match=f"{port}.*after 2 tries") as error:
+            client.ask(signature, text=["a"])
+        assert error.value.may_pass
+    assert time.time() - start < 20
+
+
+def test_client_sends_no_more_texts_at_a_time_than_a_server_takes(monkeypatch):
+    requests = []
+
+    def ask(self, text):
+        requests.append(text)
+        return {"translation": [one.upper() for one in text]}
+
+    monkeypatch.setattr(RestClient, "ask", ask)
+    client = RestClient("http://localhost:8501", "small")
+    texts = [chr(97 + i % 26) * (1 + 7 * i % 10) for i in range(70)]
+    assert client.translate(iter(texts)) == [text.upper() for text in texts]
+    assert [len(request) for request in requests] == [32, 32, 6]
+    assert len(requests[0][-1]) <= len(requests[1][0])
+    assert client.translate("one", batch_size=1) == "ONE"
+    with pytest.raises(ValueError, match="batch_size=0"):
+        client.translate(texts, batch_size=0)
