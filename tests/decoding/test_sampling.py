@@ -148,8 +148,10 @@ def test_a_sentence_of_temperature_0_gets_the_most_probable_tokens():
     greedy = search(model, SOURCES, beam_size=1, max_length=8)
     temperature = tf.constant([0.0, 2.0] * 4 + [0.0])
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
-    def draw_some(source_ids):
+    ids = tf.TensorSpec((None, None), tf.int32)
+
+    @tf.function(input_signature=[ids, tf.TensorSpec((None,), tf.float32)])
+    def draw_some(source_ids, temperature):
         return generate(
             model,
             source_ids,
@@ -161,7 +163,7 @@ def test_a_sentence_of_temperature_0_gets_the_most_probable_tokens():
             end_id=reference.END,
         )
 
-    found = answers(draw_some(SOURCES))
+    found = answers(draw_some(SOURCES, temperature))
     same = [ours[0][0] == best[0][0] for ours, best in zip(found, greedy)]
     assert all(same[::2]) and not all(same)
 
