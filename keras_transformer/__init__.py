@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.metadata
+import importlib.util
+import os
 
 __version__ = "0.1.0"
 
@@ -29,7 +31,27 @@ def _refuse_namesake():
     )
 
 
+def _refuse_keras_2():
+    """Layers of Keras 3 are none of Keras 2, whose errors don't say so."""
+    import keras
+
+    if int(keras.__version__.split(".")[0]) < 3:
+        raise ImportError(
+            f"keras-transformer-kit needs Keras 3; found Keras {keras.__version__}. "
+            "Run: pip install --upgrade keras"
+        )
+    legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+    found = importlib.util.find_spec
+    if legacy and found("tensorflow") and not found("tf_keras"):
+        raise ImportError(
+            "The variable TF_USE_LEGACY_KERAS makes TensorFlow look for Keras 2, the "
+            "package tf_keras, which isn't installed. This package needs Keras 3. "
+            "Unset the variable before you start Python: unset TF_USE_LEGACY_KERAS"
+        )
+
+
 _refuse_namesake()
+_refuse_keras_2()
 
 # Imported at once, so that saved models find the layers' classes.
 from keras_transformer import decoding, layers, models, training  # noqa: E402

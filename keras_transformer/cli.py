@@ -7,28 +7,56 @@ import os
 import pathlib
 import sys
 
+from keras_transformer.files import whole
+from keras_transformer.models.presets import PRESETS
+from keras_transformer.training import Interrupted
+from keras_transformer.training.strategy import STRATEGIES
+
 
 def main(arguments=None):
     """Runs `keras-transformer`.
 
-    Errors of use end it with a message and code 2, a loss that isn't finite with
-    code 1, a training that a scheduler stopped and that can go on with code 75.
+    Errors of use end it with a line and code 2, a loss that isn't finite with code 1, a
+    training that a scheduler stopped and that can go on with code 75, Ctrl-C with 130.
     """
     # TensorFlow's own notes on the machine; set the variable to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A locale that lacks a character costs the character, not the program.
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
-        print(f"keras-transformer: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    except (ValueError, OSError, ImportError) as error:
+        _end(error, 2)
     except FloatingPointError as error:
-        print(f"keras-transformer: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _end(error, 1)
+    except Interrupted as stop:
+        _end(stop, stop.code)
+    except KeyboardInterrupt:
+        trains = options.run in (_train, _demo)
+        again = "The same command goes on." if trains else ""
+        _end(f"Stopped by Ctrl-C. {again}", 130)
+
+
+def _end(message, code):
+    """Ends the program with one line."""
+    lines = map(str.strip, str(message).splitlines())
+    print("keras-transformer:", *filter(None, lines), file=sys.stderr)
+    raise SystemExit(code) from None
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "keras-transformer",
         description='The Transformer of "Attention Is All You Need": text to server.',
     )
@@ -44,9 +72,12 @@ def _parser():
     train.add_argument("target", nargs="?", help="target sentences")
     train.add_argument("--valid-source", help="held-out sources, or a TSV")
     train.add_argument("--valid-target", help="held-out targets")
-    train.add_argument("--preset", help="tiny, mini, small, base or big")
+    train.add_argument("--preset", choices=sorted(PRESETS), help="the model's size")
     train.add_argument(
-        "--model", type=json.loads, help="arguments over the preset's, as JSON"
+        "--model",
+        type=_json_object,
+        metavar="JSON",
+        help="arguments over the preset's, such as '{\"dropout\": 0.3}'",
     )
     train.add_argument("--vocabulary-size", type=int)
     train.add_argument(
@@ -56,7 +87,10 @@ def _parser():
         default=None,
     )
     train.add_argument(
-        "--tokenizer", type=json.loads, help="arguments of train_tokenizer, as JSON"
+        "--tokenizer",
+        type=_json_object,
+        metavar="JSON",
+        help="arguments of train_tokenizer, such as '{\"split_digits\": true}'",
     )
     for name, kind in (
         ("tokens-per-batch", int),
@@ -74,7 +108,7 @@ def _parser():
         ("seed", int),
     ):
         train.add_argument(f"--{name}", type=kind)
-    train.add_argument("--strategy", help="auto, one-device, mirrored ...")
+    train.add_argument("--strategy", choices=STRATEGIES, help="which devices to use")
     train.add_argument("--verbose", type=int, default=1, choices=(0, 1, 2))
 
     translate = _command(
@@ -119,12 +153,25 @@ def _parser():
         default=1,
         help="share a batch out to so many searches, for as many inter-op threads",
     )
+    export.add_argument(
+        "--xla-warmup",
+        action="store_true",
+        help="warm these up too: a server without XLA won't load the model then",
+    )
+    export.add_argument(
+        "--keep", type=int, help="delete all versions but the newest so many"
+    )
     _search_options(export)
 
     doctor = _command(
         commands, "doctor", _doctor, "say what would stop a SavedModel in TF Serving"
     )
     doctor.add_argument("folder", help="a SavedModel, or the folder of its versions")
+    doctor.add_argument(
+        "--load",
+        action="store_true",
+        help="load it in a process of its own, and ask each signature",
+    )
 
     server = _command(
         commands, "server-config", _server_config, "write TF Serving's configuration"
@@ -133,6 +180,16 @@ def _parser():
     server.add_argument("--max-batch-size", type=int, default=32)
     server.add_argument("--threads", type=int, default=2)
     server.add_argument("--xla", action="store_true", help="for the _xla signatures")
+    server.add_argument(
+        "--publish",
+        action="store_true",
+        help="let other machines reach the ports; there is no authentication",
+    )
+    server.add_argument("--image", help="the server's image")
+    server.add_argument("--memory", type=float, help="limit in gigabytes")
+    server.add_argument(
+        "--rest-threads", type=int, default=64, help="requests by REST at a time"
+    )
 
     plot = _command(commands, "plot", _plot, "draw positions, attention or training")
     plot.add_argument(
@@ -163,11 +220,28 @@ def _search(options):
     return {name: getattr(options, name) for name in names}
 
 
+def _json_object(text):
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no JSON: {error}; received {text}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object; received {text}")
+    return value
+
+
 def _load(folder):
     from keras_transformer.translator import Translator
 
-    inside = pathlib.Path(folder) / "translator"
-    return Translator.load(inside if inside.exists() else folder)
+    inside = whole(pathlib.Path(folder) / "translator")
+    if inside.exists():
+        return Translator.load(inside)
+    if list(pathlib.Path(folder).glob("checkpoints/step-*.keras")):
+        raise FileNotFoundError(
+            f"folder={folder!r} is a run that hasn't ended, so it has no translator "
+            f"yet: keras-transformer train {folder} goes on with it."
+        )
+    return Translator.load(folder)
 
 
 def _demo(options):
@@ -178,38 +252,59 @@ def _demo(options):
 
 def _train(options):
     from keras_transformer.run import RunConfig, train
-    from keras_transformer.training import Interrupted
+    from keras_transformer.run.folder import has_checkpoint, read_config
 
-    path = pathlib.Path(options.folder) / "config.json"
-    config = json.loads(path.read_text()) if path.exists() else {}
-    for field in dataclasses.fields(RunConfig):
-        value = getattr(options, field.name)
-        if value is not None:
-            config[field.name] = value
-    if "source" not in config:
-        raise ValueError(
-            f"source is needed to start a run: keras-transformer train "
-            f"{options.folder} SOURCE TARGET"
-        )
+    folder = pathlib.Path(options.folder)
+    given = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(RunConfig)
+        if getattr(options, field.name) is not None
+    }
+    # Without a checkpoint nothing of an earlier start counts, unless its texts are
+    # asked for by giving none.
+    if has_checkpoint(folder) or "source" not in given:
+        if not (folder / "config.json").exists() and "source" not in given:
+            raise ValueError(
+                "source is needed to start a run: keras-transformer train "
+                f"{options.folder} SOURCE TARGET"
+            )
+        given = {**dataclasses.asdict(read_config(folder)), **given}
     try:
-        train(RunConfig(**config), options.folder, verbose=options.verbose)
-    except Interrupted as stop:
-        print(f"keras-transformer: {stop}", file=sys.stderr)
-        raise
+        config = RunConfig(**given)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    train(config, folder, verbose=options.verbose)
 
 
 def _translate(options):
-    texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
+    from keras_transformer.text import read_lines
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
+    texts = options.texts or list(read_lines(_standard_input()))
+    if not texts:
+        raise ValueError("standard input is empty: it holds no text to translate.")
     for answer in _load(options.folder).translate(texts, **_search(options)):
         # A line for each answer, even if the model wrote line breaks.
         print(*answer.splitlines())
+
+
+def _standard_input():
+    if sys.stdin is None or sys.stdin.closed:
+        raise ValueError(
+            "standard input is closed; give texts as arguments, or pipe lines to it."
+        )
+    return sys.stdin.buffer
 
 
 def _evaluate(options):
     from keras_transformer.evaluation import bleu, exact_match
     from keras_transformer.text import read_pairs
 
-    sources, references = map(list, zip(*read_pairs(options.source, options.target)))
+    pairs = list(read_pairs(options.source, options.target))
+    if not pairs:
+        raise ValueError(f"source={options.source!r} is empty: it holds no pair.")
+    sources, references = map(list, zip(*pairs))
     translator = _load(options.folder)
     answers = translator.translate(sources, verbose=1, **_search(options))
     score, signature = bleu(answers, references)
@@ -228,6 +323,8 @@ def _export(options):
             signatures=options.signatures,
             xla_buckets=options.xla_buckets,
             parallel_searches=options.parallel_searches,
+            xla_warmup=options.xla_warmup,
+            keep=options.keep,
             verify=True,
             **_search(options),
         )
@@ -250,12 +347,14 @@ def _bucket(text):
 
 
 def _doctor(options):
-    from keras_transformer.serving import diagnose
+    from keras_transformer.serving.doctor import diagnose, serving_notes
 
-    problems = diagnose(options.folder)
-    for problem in problems:
-        print(f"- {problem}")
-    if problems:
+    findings = diagnose(options.folder, load=options.load)
+    for finding in findings:
+        print(f"- {finding.severity}: {finding}")
+    for note in serving_notes(options.folder):
+        print(f"note: {note}", file=sys.stderr)
+    if any(finding.severity != "advice" for finding in findings):
         raise SystemExit(1)
     print("Nothing that would stop it.")
 
@@ -263,8 +362,16 @@ def _doctor(options):
 def _server_config(options):
     from keras_transformer.serving import write_server_config
 
+    image = {"image": options.image} if options.image else {}
     names = write_server_config(
-        options.folder, options.max_batch_size, options.threads, options.xla
+        options.folder,
+        options.max_batch_size,
+        options.threads,
+        options.xla,
+        publish=options.publish,
+        memory=options.memory,
+        rest_threads=options.rest_threads,
+        **image,
     )
     print(f"{options.folder}: configuration for {', '.join(names)}")
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_transformer import plotting
 from keras_transformer.evaluation import exact_match
+from keras_transformer.files import write_text
 from keras_transformer.run import RunConfig, train
 from keras_transformer.serving import export_saved_model
 
@@ -63,7 +64,7 @@ def write_corpus(folder, num_train=120_000, num_held_out=2_000, seed=1):
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         rows = [f"{text}\t{iso}\n" for text, iso in date_pairs(part, generator)]
-        (folder / f"{name}.tsv").write_text("".join(rows), encoding="utf-8")
+        write_text(folder / f"{name}.tsv", "".join(rows))
 
 
 def run_demo(folder="runs/dates", export_folder="saved_models/dates", steps=2_400):

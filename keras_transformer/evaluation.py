@@ -17,6 +17,7 @@ def bleu(hypotheses, references, lowercase=False):
 
     Raises:
         ValueError: If the lists differ in length or are empty.
+        TypeError: If they aren't made of strings.
 
     Example:
 
@@ -24,9 +25,9 @@ def bleu(hypotheses, references, lowercase=False):
 
     Reference: [A Call for Clarity in Reporting BLEU Scores](https://arxiv.org/abs/1804.08771).
     """
-    _check_aligned(hypotheses, references)
+    hypotheses, references = _aligned(hypotheses, references)
     metric = sacrebleu.metrics.BLEU(lowercase=lowercase)
-    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    score = metric.corpus_score(hypotheses, [references]).score
     return score, str(metric.get_signature())
 
 
@@ -46,7 +47,7 @@ def moses_bleu(hypotheses, references, language):
     """
     import sacremoses
 
-    _check_aligned(hypotheses, references)
+    hypotheses, references = _aligned(hypotheses, references)
     normalizer = sacremoses.MosesPunctNormalizer(language)
     tokenizer = sacremoses.MosesTokenizer(language)
 
@@ -64,14 +65,25 @@ def moses_bleu(hypotheses, references, language):
 
 def exact_match(hypotheses, references):
     """Share of hypotheses that equal their reference, 0 to 1."""
-    _check_aligned(hypotheses, references)
+    hypotheses, references = _aligned(hypotheses, references)
     hits = sum(h == r for h, r in zip(hypotheses, references))
     return hits / len(hypotheses)
 
 
-def _check_aligned(hypotheses, references):
+def _aligned(hypotheses, references):
+    """Both as lists of strings, checked."""
+    lists = {"hypotheses": hypotheses, "references": references}
+    for name, texts in lists.items():
+        if isinstance(texts, str):
+            raise TypeError(f"{name} must be a list of strings; received {texts!r}.")
+        lists[name] = list(texts)
+        for text in lists[name]:
+            if not isinstance(text, str):
+                raise TypeError(f"{name} must be strings; received {text!r} in them.")
+    hypotheses, references = lists.values()
     if len(hypotheses) != len(references) or not hypotheses:
         raise ValueError(
             "hypotheses and references must be of the same length, and not empty; "
             f"received {len(hypotheses)} and {len(references)}."
         )
+    return hypotheses, references

@@ -1,7 +1,5 @@
 """Pictures of position encodings, attention and training, by matplotlib."""
 
-import csv
-
 import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
@@ -257,26 +255,39 @@ def plot_training(metrics):
         A matplotlib `Figure`.
 
     Raises:
-        ValueError: If the file holds no epoch.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds no epoch, or is damaged.
 
     Example:
 
     >>> kt.plotting.plot_training("runs/en-de/metrics.csv").savefig("training.png")
     """
-    with open(metrics, newline="") as file:
-        rows = list(csv.DictReader(file))
+    # Positions and attention are drawn without TensorFlow, which runs need.
+    from keras_transformer.run.metrics_file import read_metrics
+
+    rows = read_metrics(metrics)
     if not rows:
         raise ValueError(f"metrics={str(metrics)!r} holds no epoch to draw.")
-    epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     for name, label in (("loss", "training"), ("val_loss", "held out")):
-        if name in rows[0]:
-            axes.plot(epochs, [float(row[name]) for row in rows], label=label)
+        if curve := _curve(rows, name):
+            axes.plot(*curve, label=label)
     axes.set(xlabel="epoch", ylabel="loss (nats per token)")
-    axes.legend(loc="upper left")
-    if "val_bleu" in rows[0]:
+    if axes.lines:
+        axes.legend(loc="upper left")
+    if curve := _curve(rows, "val_bleu"):
         bleu = axes.twinx()
-        bleu.plot(epochs, [float(row["val_bleu"]) for row in rows], color="green")
+        bleu.plot(*curve, color="green")
         bleu.set_ylabel("BLEU, held out", color="green")
     return figure
+
+
+def _curve(rows, name):
+    """Epochs, the first one is 1, and a metric's values where it was measured."""
+    points = [
+        (int(row["epoch"]) + 1, float(row[name]))
+        for row in rows
+        if row.get(name, "") not in ("", "NA")
+    ]
+    return list(zip(*points))

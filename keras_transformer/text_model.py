@@ -1,15 +1,14 @@
 """What holds a model and its tokenizers: checks, batches of like length, files."""
 
 import json
-import os
 import pathlib
-import shutil
 import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.files import whole, written_aside
 from keras_transformer.text.tokenizer import Tokenizer
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
@@ -90,30 +89,29 @@ class TextModel:
     def save(self, folder):
         """Writes the model and the tokenizers to one folder, without pickle.
 
-        An earlier save in the folder is replaced, once the new one is complete.
+        An earlier save in the folder is replaced, once the new one is complete; other
+        files in it stay. A symbolic link to a folder stays one.
 
         Raises:
-            ValueError: If the folder holds something else.
+            ValueError: If the folder holds something else, before anything is written.
         """
         folder = pathlib.Path(folder)
-        aside = folder.with_name(f"{folder.name}.writing-{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        self.model.save(aside / _MODEL)
-        self.source_tokenizer.save(aside / _SOURCE)
-        if self.target_tokenizer is not self.source_tokenizer:
-            self.target_tokenizer.save(aside / _TARGET)
-        settings = json.dumps({"format": 1, **self._settings()}, indent=2)
-        (aside / self.settings_file).write_text(settings + "\n")
-        if folder.exists():
-            if not (folder / self.settings_file).exists() and any(folder.iterdir()):
-                shutil.rmtree(aside)
+        held = whole(folder)
+        if held.exists() and not (held / self.settings_file).exists():
+            if not held.is_dir() or any(held.iterdir()):
                 raise ValueError(
                     f"folder={str(folder)!r} holds something else than a "
                     f"{type(self).__name__}; choose another folder."
                 )
-            shutil.rmtree(folder)
-        aside.rename(folder)
+        settings = json.dumps({"format": 1, **self._settings()}, indent=2)
+        with written_aside(folder, stale=(_MODEL, _SOURCE, _TARGET)) as aside:
+            aside.mkdir()
+            self.model.save(aside / _MODEL)
+            self.source_tokenizer.save(aside / _SOURCE)
+            if self.target_tokenizer is not self.source_tokenizer:
+                self.target_tokenizer.save(aside / _TARGET)
+            path = aside / self.settings_file
+            path.write_text(settings + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder):
@@ -122,14 +120,14 @@ class TextModel:
         Raises:
             FileNotFoundError: If the folder holds nothing of the kind.
         """
-        folder = pathlib.Path(folder)
+        folder = whole(folder)
         path = folder / cls.settings_file
         if not path.exists():
             raise FileNotFoundError(
                 f"folder={str(folder)!r} holds no {cls.__name__}: no "
                 f"{cls.settings_file} in it."
             )
-        settings = json.loads(path.read_text())
+        settings = json.loads(path.read_text(encoding="utf-8"))
         settings.pop("format")
         tokenizers = [_load_tokenizer(folder / _SOURCE)]
         if (folder / _TARGET).exists():

@@ -96,6 +96,23 @@ def test_trains_and_decodes_where_tensorflow_is_not_installed():
     run_on_jax("-c", WITHOUT_TENSORFLOW)
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_loss_metrics_and_strategies_on(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install -e '.[parity]'")
+    folder = PROGRAM.parent / "training"
+    tests = [
+        str(folder / f"test_{name}.py") for name in ("loss", "metrics", "strategy")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", *tests],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_dropout_on_jax():
     tests = PROGRAM.parent / "layers" / "test_dropout.py"
     run_on_jax("-m", "pytest", "-q", "-n", "0", str(tests))

@@ -1,22 +1,30 @@
 """A run in a folder: learns, is reproducible, goes on after being killed."""
 
 import dataclasses
+import gzip
 import json
-import random
+import os
+import pathlib
 import shutil
 import signal
 import subprocess
 import sys
-import time
+import warnings
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 
 import keras_transformer as kt
+from keras_transformer.cli import main
 from keras_transformer.run import RunConfig, train
-from keras_transformer.run.folder import RunFolder
+from keras_transformer.run.folder import RunFolder, read_config
+from keras_transformer.run.held_out_loss import HeldOutLoss
+from keras_transformer.run.lock import locked
+from keras_transformer.run.metrics_file import read_metrics
 from keras_transformer.run.trainer import _fits
+from keras_transformer.training import Checkpoints, Preempted
 
 SIZES = {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "intermediate_dim": 64}
 
@@ -60,10 +68,10 @@ def test_folder_holds_all_of_the_run(finished):
         "tensorboard",
         "translator",
     }
-    header, *rows = (finished / "metrics.csv").read_text().splitlines()
-    assert set(header.split(",")) >= {"epoch", "loss", "val_loss", "val_bleu"}
-    assert len(rows) == 3
-    assert json.loads((finished / "config.json").read_text())["steps"] == 30
+    assert [set(row) for row in rows(finished)] == [
+        {"epoch", "loss", "val_loss", "val_bleu"}
+    ] * 3
+    assert read_config(finished).steps == 30
 
 
 def assert_same_weights(folder, expected):
@@ -72,74 +80,231 @@ def assert_same_weights(folder, expected):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_going_on_gives_the_weights_of_a_run_without_a_stop(corpus, finished, tmp_path):
-    train(config(corpus, steps=10), tmp_path, verbose=0)
+def rows(folder):
+    """The metrics by epoch: validation, BLEU and training loss."""
+    return read_metrics(folder / "metrics.csv")
+
+
+def send(number):
+    """Sends this process a signal, whose handler then ends what is called."""
+
+    def call(*_, **__):
+        os.kill(os.getpid(), number)
+        pytest.fail("it went on after the signal")
+
+    return call
+
+
+def test_a_run_that_is_stopped_in_every_part_is_one_without_a_stop(
+    corpus, finished, tmp_path, monkeypatch, capsys
+):
+    """In the middle of an epoch, in its validation and in its BLEU; and prolonged."""
+    count = Checkpoints.on_train_batch_end
+
+    def stop_at_13(checkpoints, batch, logs=None):
+        count(checkpoints, batch, logs)
+        if checkpoints.step == 13:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    # The first epoch: SIGTERM in validation.
+    with monkeypatch.context() as patch:
+        patch.setattr(HeldOutLoss, "on_epoch_end", send(signal.SIGTERM))
+        with pytest.raises(Preempted, match="step-00000010.keras") as stop:
+            train(config(corpus, steps=20), tmp_path, verbose=0)
+    assert stop.value.code == 75 and not (tmp_path / "metrics.csv").exists()
+
+    # The second one: Ctrl-C on the command line, in the middle.
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "on_train_batch_end", stop_at_13)
+        with pytest.raises(SystemExit) as stop:
+            main(["train", str(tmp_path), "--verbose", "0"])
+    assert stop.value.code == 130
+    (words,) = capsys.readouterr().err.splitlines()[-1:]
+    assert "Stopped by SIGINT" in words and "step-00000013.keras" in words
+
+    # Its BLEU, after its validation.
+    with monkeypatch.context() as patch:
+        patch.setattr(kt.Translator, "translate", send(signal.SIGTERM))
+        with pytest.raises(Preempted, match="step-00000020.keras"):
+            train(config(corpus, steps=20), tmp_path, verbose=0)
+
     train(config(corpus), tmp_path, verbose=0)
     assert_same_weights(tmp_path, finished)
+    found, expected = rows(tmp_path), rows(finished)
+    # The loss of an epoch in two parts is that of its second part.
+    found[1]["loss"] = expected[1]["loss"]
+    assert found == expected and len(found) == 3
+    assert not (tmp_path / "unfinished_epoch.json").exists()
+    assert not (tmp_path / "lock.json").exists()
 
 
-def command(corpus, folder):
-    return [
-        *(sys.executable, "-m", "keras_transformer", "train", str(folder)),
-        *corpus,
-        *("--valid-source", corpus[0], "--valid-target", corpus[1]),
-        *("--model", json.dumps({**SIZES, "dropout": 0.1})),
-        *("--vocabulary-size", "320", "--tokens-per-batch", "512"),
-        *("--steps", "30", "--steps-per-epoch", "10", "--warmup-steps", "20"),
-        *("--peak-learning-rate", "0.01", "--average-last", "1"),
-        *("--bleu-sentences", "5", "--verbose", "0"),
-    ]
+KILLED = """
+import json, os, signal, sys
+from keras_transformer import files
+from keras_transformer.run import RunConfig, train
+
+flush = files._flush_all
+
+def kill_in_writing(path):
+    if "step-00000020" in path.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    flush(path)
+
+files._flush_all = kill_in_writing
+train(RunConfig(**json.loads(sys.argv[2])), sys.argv[1], verbose=0)
+"""
 
 
-def start(corpus, folder):
-    return subprocess.Popen(command(corpus, folder), stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(process, folder, pattern):
-    """Until there is such a file among the checkpoints; False if the run has ended."""
-    deadline = time.monotonic() + 120
-    while not list((folder / "checkpoints").glob(pattern)):
-        if process.poll() is not None:
-            return False
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    return True
-
-
-def test_a_run_killed_again_and_again_ends_with_the_same_weights(
+def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_weights(
     corpus, finished, tmp_path
 ):
-    """While a checkpoint is being written, then at random moments."""
-    generator = random.Random(0)
-    killed_in_writing = 0
-    for attempt in range(3):
-        process = start(corpus, tmp_path)
-        in_writing = attempt % 2 == 0
-        pattern = "writing-*" if in_writing else "step-*"
-        if wait_for(process, tmp_path, pattern) and not in_writing:
-            time.sleep(generator.uniform(0, 2))
-        process.kill()
-        process.communicate()
-        killed_in_writing += bool(list(tmp_path.glob("checkpoints/writing-*")))
-    assert killed_in_writing, "no kill came while a checkpoint was being written"
-    process = start(corpus, tmp_path)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert_same_weights(tmp_path, finished)
+    options = json.dumps(dataclasses.asdict(config(corpus)))
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), options], capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
     left = {path.name for path in (tmp_path / "checkpoints").iterdir()}
-    assert not [name for name in left if name.startswith("writing-")]
-
-
-def test_a_run_stopped_by_its_scheduler_goes_on(corpus, finished, tmp_path):
-    process = start(corpus, tmp_path)
-    assert wait_for(process, tmp_path, "step-*")
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 75 and "Stopped by SIGTERM" in errors
-    last = sorted((tmp_path / "checkpoints").glob("step-*.keras"))[-1]
-    assert last.name in errors
+    assert [name for name in left if name.startswith("writing-")]
+    assert (tmp_path / "lock.json").exists()
     train(config(corpus), tmp_path, verbose=0)
     assert_same_weights(tmp_path, finished)
+    assert rows(tmp_path) == rows(finished)
+    for folder in (tmp_path, tmp_path / "checkpoints"):
+        assert not list(folder.glob("writing-*")) + list(folder.glob("lock*"))
+
+
+def no_training(monkeypatch):
+    """Makes `train` end before its first update, as a kill does."""
+
+    def killed(*_, **__):
+        raise InterruptedError
+
+    monkeypatch.setattr("keras_transformer.run.trainer._go_on", killed)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": {**SIZES, "num_heads": 7}},
+        {"model": {**SIZES, "position_encoding": "spiral"}},
+        {"target": "missing.txt"},
+        {"target": "shorter.txt"},
+        {"target": None},
+        {"source": "empty.txt", "target": "empty.txt"},
+        {"valid_source": "empty.txt", "valid_target": None},
+        {"source": "latin1.txt"},
+        {"source": "cut.gz"},
+        {"source": "no.gz"},
+        {"valid_target": "missing.txt"},
+        {"valid_target": "shorter.txt"},
+        {"source": "tfds:nothing"},
+    ],
+)
+def test_a_mistyped_start_writes_no_file(corpus, tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("empty.txt").touch()
+    pathlib.Path("shorter.txt").write_text("one line\n", "utf-8")
+    pathlib.Path("latin1.txt").write_bytes("\xe4\n".encode("latin-1") * 2000)
+    pathlib.Path("no.gz").write_bytes(b"no gzip")
+    packed = gzip.compress(pathlib.Path(corpus[0]).read_bytes())
+    pathlib.Path("cut.gz").write_bytes(packed[: len(packed) // 2])
+    options = {**dataclasses.asdict(config(corpus)), **wrong}
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        train(RunConfig(**options), "run", verbose=0)
+    assert not pathlib.Path("run").exists()
+    value = [value for value in wrong.values() if isinstance(value, str)]
+    assert not value or value[0] in str(error.value)
+
+
+def test_a_start_without_a_checkpoint_binds_to_nothing(corpus, tmp_path, monkeypatch):
+    no_training(monkeypatch)
+    first = config(corpus, vocabulary_size=300, preset="base", bleu_sentences=7)
+    with pytest.raises(InterruptedError):
+        train(first, tmp_path, verbose=0)
+    RunFolder(tmp_path, first).skip(3)
+    second = config((corpus[1], corpus[0]), joint_vocabulary=False, average_last=2)
+    with pytest.raises(InterruptedError):
+        train(second, tmp_path, verbose=0)
+    run = RunFolder(tmp_path, second)
+    assert read_config(tmp_path) == second and run.skipped == []
+    assert [t.vocabulary_size for t in run.tokenizers()] == [320, 320]
+    # The corrected command takes no option from the one before.
+    with pytest.raises(SystemExit):
+        main(["train", str(tmp_path), *corpus, "--vocabulary-size", "310"])
+    expected = RunConfig(*corpus, vocabulary_size=310)
+    assert read_config(tmp_path) == expected
+    assert RunFolder(tmp_path, expected).tokenizers()[1].vocabulary_size == 310
+    # Without a text it is the same start again.
+    with pytest.raises(SystemExit):
+        main(["train", str(tmp_path), "--steps", "500"])
+    assert read_config(tmp_path) == dataclasses.replace(expected, steps=500)
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_written(corpus, tmp_path):
+    with locked(tmp_path), pytest.raises(ValueError, match=f"process {os.getpid()}"):
+        train(config(corpus), tmp_path, verbose=0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "fingerprints.json", "skipped.json", "metrics.csv"]
+)
+@pytest.mark.parametrize("content", ["", "[", "[1, ", "null", "{}", '["x"]', "\x00"])
+def test_a_broken_file_of_a_run_is_named_with_the_way_out(
+    corpus, finished, tmp_path, name, content
+):
+    for path in finished.glob("*.*"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "checkpoints").symlink_to(finished / "checkpoints")
+    RunFolder(tmp_path, config(corpus))
+    (tmp_path / name).write_text(content, "utf-8")
+    if (name, content) in (
+        # Nothing is known of the texts, or of epochs before.
+        ("fingerprints.json", "{}"),
+        ("metrics.csv", ""),
+    ):
+        RunFolder(tmp_path, config(corpus))
+        return
+    with pytest.raises(ValueError, match=name) as error:
+        RunFolder(tmp_path, config(corpus))
+    assert "another folder" in str(error.value) or "remove the file" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["garbage", "", "another zip"])
+def test_a_run_without_a_whole_checkpoint_is_not_started_again_in_silence(
+    corpus, finished, tmp_path, content
+):
+    for path in finished.glob("*.*"):
+        shutil.copy(path, tmp_path)
+    path = tmp_path / "checkpoints" / "step-00000010.keras"
+    path.parent.mkdir()
+    if content == "another zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("notes.txt", "mine")
+    else:
+        path.write_text(content, "utf-8")
+    with pytest.raises(ValueError, match="checkpoint"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        train(config(corpus), tmp_path, verbose=0)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_validation_added_to_a_run_going_on_has_its_own_columns(
+    corpus, finished, tmp_path
+):
+    for path in finished.glob("*.*"):
+        shutil.copy(path, tmp_path)
+    shutil.copytree(finished / "checkpoints", tmp_path / "checkpoints")
+    text = (tmp_path / "metrics.csv").read_text("utf-8")
+    without = [row.split(",")[:2] for row in text.splitlines()]
+    (tmp_path / "metrics.csv").write_text("\n".join(map(",".join, without)), "utf-8")
+    train(config(corpus, steps=40), tmp_path, verbose=0)
+    found = rows(tmp_path)
+    assert [row["val_loss"] == row["val_bleu"] == "" for row in found] == [
+        *(True, True, True),
+        False,
+    ]
+    assert 0 < float(found[3]["val_loss"]) < 10 and found[3]["loss"] != ""
 
 
 def test_going_on_in_the_middle_of_an_epoch_ends_that_one_first():
@@ -161,9 +326,11 @@ def test_changed_texts_and_vocabulary_in_the_same_folder_are_named(corpus, tmp_p
         shutil.copy(origin, path)
     options = config((str(source), str(target)))
     RunFolder(folder, options).prepare()
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "step-00000010.keras").touch()
     moved = config(corpus)
     RunFolder(folder, moved)  # The same content elsewhere.
-    with open(source, "a") as file:
+    with open(source, "a", encoding="utf-8") as file:
         file.write("one more line\n")
     with pytest.raises(ValueError, match="source: its content isn't what it was"):
         RunFolder(folder, options)
@@ -188,9 +355,10 @@ def test_updates_that_give_no_number_are_left_out_up_to_a_limit(
 ):
     source, target = tmp_path / "a", tmp_path / "b"
     for path, origin in ((source, corpus[0]), (target, corpus[1])):
-        lines = open(origin).read().splitlines()
+        lines = pathlib.Path(origin).read_text("utf-8").splitlines()
         # A sign that no other pair has.
-        path.write_text("\n".join([*lines[:1000], "\u00df", *lines[1000:]]) + "\n")
+        lines = [*lines[:1000], "\u00df", *lines[1000:]]
+        path.write_text("\n".join(lines) + "\n", "utf-8")
     options = {"valid_source": None, "valid_target": None, "bleu_sentences": 0}
     options = config((str(source), str(target)), steps=30, **options)
     RunFolder(tmp_path / "stops", options).prepare()
@@ -235,8 +403,7 @@ def test_float16_trains_with_its_loss_scaled(corpus, tmp_path):
     )
     translator = train(options, tmp_path, verbose=0)
     assert hasattr(translator.model.optimizer, "inner_optimizer")
-    _, *rows = (tmp_path / "metrics.csv").read_text().splitlines()
-    losses = [float(row.split(",")[1]) for row in rows]
+    losses = [float(row["loss"]) for row in rows(tmp_path)]
     assert len(losses) == 3 and losses[0] > losses[1] > losses[2]
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_transformer.decoding.vocabulary import IMPOSSIBLE
+from keras_transformer.files import written_aside
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "silu": "SWISH"}
@@ -92,10 +93,11 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     spec.config.layer_norm_epsilon = config["layer_norm_epsilon"]
     spec.validate()
     spec.optimize(quantization=quantization)
-    folder.mkdir(parents=True, exist_ok=True)
-    spec.save(str(folder))
-    (folder / "source.spm").write_bytes(source.model)
-    (folder / "target.spm").write_bytes(target.model)
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        spec.save(str(aside))
+        (aside / "source.spm").write_bytes(source.model)
+        (aside / "target.spm").write_bytes(target.model)
 
 
 def _block(spec, block, side):

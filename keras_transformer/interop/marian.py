@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import safetensors.numpy
 
+from keras_transformer.files import written_aside
 from keras_transformer.interop.torch_file import read_torch_file
 from keras_transformer.layers.position import PositionalEncoding
 from keras_transformer.models.transformer import Transformer
@@ -103,16 +104,17 @@ def save_marian(translator, folder):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
     model = translator.model
     _check_fits(model)
-    folder.mkdir(parents=True, exist_ok=True)
     # A tokenizer of our own has no place for padding to leave out.
     first = int(isinstance(translator.source_tokenizer, VocabularyTokenizer))
     weights = _marian_weights(model, first)
-    path = folder / _WEIGHTS[0]
-    safetensors.numpy.save_file(weights, path, metadata={"format": "pt"})
     config = _marian_config(translator, first)
-    _write_json(folder / _CONFIG, config)
-    _write_json(folder / _GENERATION, _generation_config(translator, config, first))
-    _write_tokenizers(translator, folder, first)
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        path = aside / _WEIGHTS[0]
+        safetensors.numpy.save_file(weights, path, metadata={"format": "pt"})
+        _write_json(aside / _CONFIG, config)
+        _write_json(aside / _GENERATION, _generation_config(translator, config, first))
+        _write_tokenizers(translator, aside, first)
 
 
 # Reading.

@@ -1,6 +1,17 @@
 """What a run's result depends on."""
 
 import dataclasses
+import difflib
+import inspect
+import json
+import math
+import numbers
+import os
+
+from keras_transformer.models import Transformer
+from keras_transformer.models.presets import PRESETS
+from keras_transformer.text import train_tokenizer
+from keras_transformer.training.strategy import STRATEGIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +48,11 @@ class RunConfig:
         bleu_sentences: Held-out pairs translated after each epoch, greedily, for BLEU.
         strategy: Distribution strategy, see `kt.training.get_strategy`.
         seed: Seed of weights, dropout and order.
+
+    Raises:
+        ValueError: For a value out of range, or an argument of `model` or `tokenizer`
+            that there isn't.
+        TypeError: For a value of another type.
     """
 
     source: str
@@ -64,19 +80,144 @@ class RunConfig:
     seed: int = 1
 
     def __post_init__(self):
-        for name in (
-            "steps",
-            "steps_per_epoch",
-            "average_last",
-            "accumulation_steps",
-            "vocabulary_size",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be positive; received {name}={getattr(self, name)}."
-                )
+        for name in ("source", *_OTHER_TEXTS):
+            value = getattr(self, name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
+            elif not isinstance(value, str) and (value is not None or name == "source"):
+                raise TypeError(f"{name} must be a path; received {name}={value!r}.")
+            elif value == "":
+                raise ValueError(f"{name} must name a file; received {name}=''.")
+        if self.valid_target is not None and self.valid_source is None:
+            raise ValueError(
+                "valid_target needs a valid_source; received "
+                f"valid_target={self.valid_target!r}, valid_source=None."
+            )
+        for name, (lowest, optional) in _WHOLE.items():
+            value = getattr(self, name)
+            if value is None and optional:
+                continue
+            number = _plain(name, value, numbers.Integral, int, "an int")
+            object.__setattr__(self, name, number)
+            _check(name, number, number >= lowest, f"at least {lowest}")
+        for name, (fits, words, optional) in _REAL.items():
+            value = getattr(self, name)
+            if value is None and optional:
+                continue
+            number = _plain(name, value, numbers.Real, float, "a number")
+            object.__setattr__(self, name, number)
+            _check(name, number, math.isfinite(number) and fits(number), words)
+        if self.seed >= 2**32:
+            _check("seed", self.seed, False, "less than 2 ** 32")
+        if not isinstance(self.joint_vocabulary, bool):
+            raise TypeError(
+                "joint_vocabulary must be a bool; received "
+                f"joint_vocabulary={self.joint_vocabulary!r}."
+            )
         if self.steps % self.steps_per_epoch:
             raise ValueError(
                 "steps must be a multiple of steps_per_epoch; received "
                 f"steps={self.steps}, steps_per_epoch={self.steps_per_epoch}."
             )
+        if self.max_length is not None and self.max_length > self.tokens_per_batch:
+            raise ValueError(
+                "max_length must be at most tokens_per_batch; received "
+                f"max_length={self.max_length}, "
+                f"tokens_per_batch={self.tokens_per_batch}."
+            )
+        for name, choices in (("preset", sorted(PRESETS)), ("strategy", STRATEGIES)):
+            value = getattr(self, name)
+            _check(name, value, value in choices, f"one of {', '.join(choices)}")
+        for name, function, taken in (
+            ("model", Transformer, _MODEL_TAKEN),
+            ("tokenizer", train_tokenizer, _TOKENIZER_TAKEN),
+        ):
+            value = getattr(self, name)
+            _check_arguments(name, value, function, taken)
+            object.__setattr__(self, name, _as_json(name, value))
+
+    @classmethod
+    def from_json(cls, values):
+        """A configuration from a dict of its arguments, as `config.json` holds it.
+
+        Raises:
+            ValueError: For an argument that there isn't, with the nearest one's name.
+            TypeError: If it has no source.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        refuse_unknown("a run's configuration", values, names)
+        if "source" not in values:
+            raise TypeError("it has no source, the text to train on.")
+        return cls(**values)
+
+
+def refuse_unknown(what, given, known):
+    """Raises a ValueError for names that aren't known, with the nearest known one."""
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {sorted(known)}."
+            raise ValueError(f"{what} has no argument {name!r}; {hint}")
+
+
+# The lowest value of each, and whether it may be None.
+_WHOLE = {
+    "vocabulary_size": (1, False),
+    "tokens_per_batch": (2, False),
+    "max_length": (2, True),
+    "steps": (1, False),
+    "steps_per_epoch": (1, False),
+    "warmup_steps": (1, False),
+    "average_last": (1, False),
+    "accumulation_steps": (1, False),
+    "skip_nonfinite": (0, False),
+    "bleu_sentences": (0, False),
+    "seed": (0, False),
+}
+# Which values each may have, that in words, and whether it may be None.
+_REAL = {
+    "peak_learning_rate": (lambda x: x > 0, "positive and finite", True),
+    "clip_norm": (lambda x: x > 0, "positive and finite; None for no clipping", True),
+    "label_smoothing": (lambda x: 0 <= x < 1, "at least 0 and less than 1", False),
+}
+_OTHER_TEXTS = ("target", "valid_source", "valid_target")
+# What a run itself gives `kt.Transformer` and `kt.text.train_tokenizer`.
+_MODEL_TAKEN = ("source_vocabulary_size", "target_vocabulary_size")
+_TOKENIZER_TAKEN = ("files", "vocabulary_size")
+
+
+def _plain(name, value, kind, plain, words):
+    """A number as JSON writes it; NumPy's are taken too."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name} must be {words}; received {name}={value!r}.")
+    return plain(value)
+
+
+def _check(name, value, fits, words):
+    if not fits:
+        raise ValueError(f"{name} must be {words}; received {name}={value!r}.")
+
+
+def _check_arguments(name, given, function, taken):
+    """Checks the names of a function's arguments, of which some are taken already."""
+    if not isinstance(given, dict):
+        raise TypeError(
+            f"{name} must be a dict of arguments; received {name}={given!r}."
+        )
+    known = []
+    for parameter in inspect.signature(function).parameters.values():
+        # Further ones of a model are those of every Keras model.
+        further = parameter.kind is parameter.VAR_KEYWORD
+        known += ["name", "trainable"] if further else [parameter.name]
+    refuse_unknown(name, given, [k for k in known if k not in taken])
+
+
+def _as_json(name, value):
+    """A value as it comes back from `config.json`."""
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must hold plain values, as JSON has them: {error}; "
+            f"received {name}={value!r}."
+        ) from None

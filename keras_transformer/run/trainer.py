@@ -1,12 +1,17 @@
 """Trains a translator in a folder, and goes on after any stop."""
 
 import contextlib
+import itertools
 
 import keras
 
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.held_out_bleu import HeldOutBleu
+from keras_transformer.run.held_out_loss import HeldOutLoss
+from keras_transformer.run.lock import locked
+from keras_transformer.run.metrics_file import MetricsFile
+from keras_transformer.run.start import check_start
 from keras_transformer.text import make_batches, read_pairs
 from keras_transformer.training import (
     Adam,
@@ -31,7 +36,10 @@ def train(config, folder, verbose=1):
     TensorBoard's logs and at the end `translator/`, for `Translator.load`. Called
     again with the same configuration it goes on from the last checkpoint, on the data
     that come next. More `steps` prolong a run and texts may be moved; any other change
-    is an error.
+    is an error. A start that has left no checkpoint binds to nothing.
+
+    While it trains, the folder's file `lock.json` keeps other processes out. SIGTERM
+    and Ctrl-C save a checkpoint within an update.
 
     With the strategy `"multi_worker"` each worker calls it, on a folder that all of
     them see; the first one writes.
@@ -45,12 +53,15 @@ def train(config, folder, verbose=1):
         The trained `Translator`, its weights the mean of the last checkpoints.
 
     Raises:
-        ValueError: If the folder holds a run with another configuration, other texts or
-            another vocabulary; the differences are named.
+        ValueError: Before anything is written: if the texts or the model's arguments
+            are wrong, or the folder holds a run with another configuration, other texts
+            or another vocabulary, whose differences are named; and if another process
+            trains in the folder.
+        FileNotFoundError: If a text isn't there.
         kt.training.NonFiniteLoss: If the loss isn't finite; the step, a file with its
             batch and the last good checkpoint are named.
-        kt.training.Preempted: After a SIGTERM and a checkpoint; called again, training
-            goes on.
+        kt.training.Preempted: After SIGTERM or Ctrl-C and a checkpoint; called again,
+            training goes on.
         kt.training.WorkerLost: If another worker has died; called again on all of them,
             training goes on.
 
@@ -63,8 +74,11 @@ def train(config, folder, verbose=1):
     strategy = get_strategy(config.strategy)
     _check_accumulation(config, strategy)
     run = RunFolder(folder, config)
+    if not run.is_started:
+        check_start(config)
     chief = run.checkpoints.write = is_chief(strategy)
-    with _other_workers_watched(strategy):
+    lock = locked(run.path) if chief else contextlib.nullcontext()
+    with lock, _other_workers_watched(strategy):
         if chief:
             run.prepare()
         while True:
@@ -91,26 +105,37 @@ def _go_on(run, strategy, verbose):
     saved = run.checkpoints.latest()
     with strategy.scope():
         if saved:
-            model = keras.models.load_model(saved)
+            model = _load(saved)
+        elif run.is_started:
+            raise ValueError(
+                f"No checkpoint in {run.checkpoints.folder} is whole. Copy one from a "
+                "backup, or remove the folder to start from the beginning."
+            )
         else:
             model = _new_model(config, *tokenizers)
     translator = Translator(model, *tokenizers)
     step = run.checkpoints.step = Checkpoints.step_of(saved) if saved else 0
     if verbose:
         print(_summary(config, batches, model, step))
-    if step < config.steps:
-        skipped = run.skipped
-        callbacks = _callbacks(run, strategy, translator, batches, going_on=bool(saved))
+    signals = SaveOnSignal(run.checkpoints)
+    until_saved, after = _callbacks(run, strategy, translator, batches, validation)
+    try:
+        if saved and (noted := run.noted_epoch(step)):
+            run.checkpoints.saved_step = step
+            _end_epoch(model, [signals, *after], *noted)
         for done, epoch, end, steps_per_epoch in _fits(step, config):
             model.fit(
-                batches.from_step(done, without=skipped),
-                validation_data=validation,
+                batches.from_step(done, without=run.skipped),
                 initial_epoch=epoch,
                 epochs=end,
                 steps_per_epoch=steps_per_epoch * config.accumulation_steps,
-                callbacks=callbacks,
+                callbacks=[*until_saved, signals, *after],
+                # The batches come in the order of the seed.
+                shuffle=False,
                 verbose=verbose,
             )
+    finally:
+        signals.restore()
     # The chief has written the last checkpoint.
     wait_for_all(strategy)
     with strategy.scope():
@@ -128,7 +153,7 @@ def _fits(step, config):
     A run that was stopped in the middle of an epoch first ends that one.
     """
     epoch, done = divmod(step, config.steps_per_epoch)
-    if done:
+    if done and step < config.steps:
         rest = config.steps_per_epoch - done
         yield step, epoch, epoch + 1, rest
         step, epoch = step + rest, epoch + 1
@@ -137,28 +162,49 @@ def _fits(step, config):
         yield step, epoch, last, config.steps_per_epoch
 
 
-def _callbacks(run, strategy, translator, batches, going_on):
-    config, checkpoints = run.config, run.checkpoints
-    callbacks = [
+def _callbacks(run, strategy, translator, batches, validation):
+    """What comes up to an epoch's checkpoint, and what comes after it.
+
+    Validation takes long. A stop in it loses no update, and going on starts with it:
+    what the epoch has logged so far is noted in the folder.
+    """
+    config, checkpoints, chief = run.config, run.checkpoints, is_chief(strategy)
+    until_saved = [
         StopOnNonFiniteLoss(
             lambda update: batches.from_step(update, without=run.skipped),
             run.path,
             checkpoints,
-        ),
-        checkpoints,
-        SaveOnSignal(checkpoints),
+        )
     ]
-    if config.valid_source and config.bleu_sentences:
+    if chief:
+        note = keras.callbacks.LambdaCallback(on_epoch_end=run.note_epoch)
+        until_saved.append(note)
+    until_saved.append(checkpoints)
+    after = []
+    if validation is not None:
         # All workers take part: a model may be spread over them.
+        after.append(HeldOutLoss(validation))
         pairs = read_pairs(config.valid_source, config.valid_target)
-        pairs = [pair for _, pair in zip(range(config.bleu_sentences), pairs)]
-        callbacks.insert(0, HeldOutBleu(translator, *map(list, zip(*pairs))))
-    if is_chief(strategy):
-        callbacks += [
-            keras.callbacks.CSVLogger(run.path / "metrics.csv", append=going_on),
+        pairs = list(itertools.islice(pairs, config.bleu_sentences))
+        if pairs:
+            after.append(HeldOutBleu(translator, *map(list, zip(*pairs))))
+    if chief:
+        after += [
+            MetricsFile(run.metrics, going_on=run.is_started),
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: run.forget_epoch()
+            ),
         ]
-    return callbacks
+    return until_saved, after
+
+
+def _end_epoch(model, callbacks, epoch, logs):
+    """What was still to do for an epoch when training was stopped."""
+    callbacks = keras.callbacks.CallbackList(callbacks, model=model)
+    callbacks.on_train_begin()
+    callbacks.on_epoch_end(epoch, logs)
+    callbacks.on_train_end(logs)
 
 
 def _data(config, tokenizers, strategy):
@@ -188,6 +234,16 @@ def _data(config, tokenizers, strategy):
             **common,
         )
     return batches, validation
+
+
+def _load(path):
+    try:
+        return keras.models.load_model(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"The checkpoint {path} can't be loaded: {error!r}. Remove it to go on "
+            "from the one before."
+        ) from error
 
 
 def _new_model(config, source_tokenizer, target_tokenizer):

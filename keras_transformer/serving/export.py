@@ -1,13 +1,16 @@
 """Translator, generator or encoder -> SavedModel that stock TF Serving loads."""
 
-import os
 import pathlib
 import shutil
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.files import written_aside
+from keras_transformer.layers.arguments import check_positive
+from keras_transformer.serving.checks.folders import version_number
 from keras_transformer.serving.clean_process import ask_in_clean_process
+from keras_transformer.serving.constants import merge_constants
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.generation import GenerationSignatures
 from keras_transformer.serving.signatures import WEIGHTS
@@ -31,7 +34,9 @@ def export_saved_model(
     parallel_searches=1,
     warmup_batch_sizes=(1, 8),
     warmup_texts=None,
+    xla_warmup=False,
     verify=False,
+    keep=None,
 ):
     """Writes the next version of a SavedModel: text in, text out, search inside.
 
@@ -107,15 +112,21 @@ def export_saved_model(
         warmup_batch_sizes: Batch sizes of the warm-up requests; none for no warm-up.
         warmup_texts: Texts of the warm-up requests, used in turn; by default some
             pieces of the vocabulary.
+        xla_warmup: Whether the warm-up asks the signatures that XLA compiles too, so
+            that no user waits for XLA. A server without
+            `--xla_cpu_compilation_enabled` doesn't load the model then.
         verify: Whether to load the export in a process of its own, as the server
             does, and compare its answers, before it gets its name.
+        keep: Number of versions to keep, the new one among them; older ones are
+            deleted. By default all are kept.
 
     Returns:
         The path of the new version.
 
     Raises:
         ValueError: For search options out of range or of no use to this kind of model,
-            unknown `weights` or `signatures`, or no positive `parallel_searches`.
+            unknown `weights` or `signatures`, or no positive `parallel_searches` or
+            `keep`.
         RuntimeError: If `verify` finds other answers, or for `weights` that this
             machine can't multiply.
 
@@ -130,6 +141,8 @@ def export_saved_model(
         raise ValueError(
             f"parallel_searches must be positive; received {parallel_searches!r}."
         )
+    if keep is not None:
+        check_positive("keep", keep)
     graphs = _graphs(
         text_model,
         weights,
@@ -144,33 +157,46 @@ def export_saved_model(
     texts = list(warmup_texts or [_sample_text(text_model)])
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # Not a number, so the server doesn't take it for a version.
-    aside = folder / f"writing-{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
+    numbers = (version_number(path.name) for path in folder.iterdir())
+    path = folder / str(max(filter(None, numbers), default=0) + 1)
+    # Its name isn't a number, so the server doesn't take it for a version.
+    with written_aside(path, replace=False) as aside:
         tf.saved_model.save(
             graphs.resources(),
             str(aside),
             signatures=functions,
             options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
+        merge_constants(aside)
+        # A warm-up that fails keeps the server from loading the model.
+        buckets = xla_buckets if xla_warmup else ()
         requests = [
             (name, inputs)
             for name, inputs in _warmup_requests(
-                graphs, texts, warmup_batch_sizes, xla_buckets
+                graphs, texts, warmup_batch_sizes, buckets
             )
             if name in functions
         ]
         if requests:
-            write_warmup(aside, requests)
+            write_warmup(aside, requests, xla=xla_warmup)
         if verify:
             _verify(graphs, aside, [*texts, "", "Na\u00efve \U0001f600!"])
-        versions = [int(p.name) for p in folder.iterdir() if p.name.isdecimal()]
-        path = folder / str(max(versions, default=0) + 1)
-        os.rename(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    if keep is not None:
+        _delete_old_versions(folder, keep)
     return str(path)
+
+
+def _delete_old_versions(folder, keep):
+    """Deletes all versions but the newest `keep`; whatever is no version stays."""
+    versions = [
+        path
+        for path in folder.iterdir()
+        if version_number(path.name) is not None and not path.is_symlink()
+        if (path / "saved_model.pb").is_file()
+    ]
+    versions.sort(key=lambda path: version_number(path.name))
+    for path in versions[:-keep]:
+        shutil.rmtree(path)
 
 
 def _graphs(

@@ -1,43 +1,51 @@
-"""Ready configuration of a stock TF Serving."""
+"""Ready configuration of a stock TF Serving: Docker's and Kubernetes's."""
 
+import json
+import math
 import pathlib
+import re
+import textwrap
 
-_BATCHING = """\
-# Requests that arrive within 5 ms are answered together.
-max_batch_size {{ value: {max_batch_size} }}
-batch_timeout_micros {{ value: 5000 }}
-num_batch_threads {{ value: {threads} }}
-max_enqueued_batches {{ value: 100 }}
-# token_ids: rows of unequal length; their lengths come beside them.
-pad_variable_length_inputs: true
-"""
+from keras_transformer.layers.arguments import check_positive
+from keras_transformer.serving.checks.finding import FAILS, STOPS
+from keras_transformer.serving.checks.folders import (
+    find_version,
+    read_version,
+    version_number,
+)
+from keras_transformer.serving.checks.request import request_rows
+from keras_transformer.serving.checks.stored import check_variables
+from keras_transformer.serving.doctor import diagnose
+from keras_transformer.serving.server_files import (
+    BATCHING,
+    COMPOSE,
+    FLAGS,
+    HEALTH,
+    KUBERNETES,
+    MONITORING,
+)
+from keras_transformer.serving.warmup import read_logs
 
-_COMPOSE = """\
-# docker compose up: gRPC on port 8500, REST on port 8501.
-services:
-  translate:
-    image: tensorflow/serving:2.21.0
-    command:
-      - --model_config_file=/models/models.config
-      - --model_config_file_poll_wait_seconds=60
-      - --enable_batching=true
-      - --batching_parameters_file=/models/batching.config
-      # {reason}
-      - --tensorflow_intra_op_parallelism={intra_op}
-      - --tensorflow_inter_op_parallelism={threads}{xla}
-    entrypoint:
-      - /usr/bin/tensorflow_model_server
-      - --port=8500
-      - --rest_api_port=8501
-    ports: ["8500:8500", "8501:8501"]
-    volumes: [".:/models:ro"]
-"""
+# The newest whose image is known to exist. It loads what TensorFlow 2.21 exports.
+IMAGE = "tensorflow/serving:2.20.0"
 
 
-def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
-    """Writes `models.config`, `batching.config` and `docker-compose.yml`.
+def write_server_config(
+    folder,
+    max_batch_size=32,
+    threads=2,
+    xla=False,
+    *,
+    publish=False,
+    image=IMAGE,
+    memory=None,
+    rest_threads=64,
+):
+    """Writes the files that a stock TF Serving needs to serve all models of a folder.
 
-    All models in the folder are served; run `docker compose up` there.
+    `models.config`, `batching.config` and `monitoring.config` are the server's own;
+    `docker-compose.yml` is for `docker compose up` there, `kubernetes.yaml` for more
+    than one server. Each flag has its reason beside it.
 
     Args:
         folder: Folder of model folders, such as `saved_models`.
@@ -47,41 +55,167 @@ def write_server_config(folder, max_batch_size=32, threads=2, xla=False):
         xla: Whether the server compiles with XLA, for the `_xla` signatures. Operations
             then share that number of threads: compiled searches would wait for each
             other in a single one.
+        publish: Whether other machines may reach the server's ports: it has no
+            authentication, so that by default only this one can.
+        image: The server's image.
+        memory: Limit in gigabytes; by default estimated from the models.
+        rest_threads: Number of requests by REST that are answered at a time. The server
+            joins no more texts than that.
 
     Returns:
         The names of the models.
 
     Raises:
-        ValueError: If the folder holds no exported model.
+        ValueError: If the folder holds no exported model, or one that a server with
+            these settings couldn't load or answer from; see `diagnose`.
 
     Example:
 
     >>> kt.serving.write_server_config("saved_models")
     ['en-de']
     """
+    for name, value in (
+        ("max_batch_size", max_batch_size),
+        ("threads", threads),
+        ("rest_threads", rest_threads),
+    ):
+        check_positive(name, value)
+    if memory is not None and not 0 < memory < math.inf:
+        raise ValueError(
+            f"memory must be a positive number of gigabytes; received {memory!r}."
+        )
+    if not re.fullmatch(r"[\w./@:-]+", image, re.ASCII):
+        raise ValueError(
+            f"image must be an image's name, such as {IMAGE!r}; received {image!r}."
+        )
     folder = pathlib.Path(folder)
-    names = sorted(
-        {path.parents[1].name for path in folder.glob("*/[0-9]*/saved_model.pb")}
+    names = _models(folder)
+    for name in names:
+        _check_model(folder / name, max_batch_size, xla)
+    if memory is None:
+        memory = _estimated_gigabytes([folder / name for name in names])
+    files = _files(
+        names, max_batch_size, threads, xla, publish, image, memory, rest_threads
     )
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return names
+
+
+def _models(folder):
+    """Names of the folders that hold a SavedModel or a part of one."""
+    patterns = ("*/saved_model.pb", "*/*/saved_model.pb", "*/*/variables")
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    names = sorted({path.relative_to(folder).parts[0] for path in found})
     if not names:
         raise ValueError(
             f"folder={str(folder)!r} holds no exported model: no NAME/1/saved_model.pb."
         )
+    numbers = [name for name in names if version_number(name) is not None]
+    if numbers:
+        raise ValueError(
+            f"folder={str(folder)!r} holds versions of a model, {', '.join(numbers)}; "
+            f"give the folder of all models, such as {str(folder.absolute().parent)!r}."
+        )
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(
+                f"A model's name is part of its address, so it must be of letters, "
+                f"digits, '.', '_' and '-'; received {name!r}. Rename its folder."
+            )
+    return names
+
+
+def _check_model(path, max_batch_size, xla):
+    """Raises a ValueError if a server with these settings can't serve the model."""
+    folder, _ = find_version(path)
+    version = read_version(folder)[0] if folder else None
+    compiled = version.xla_signatures if version else []
+    if compiled and not xla:
+        raise ValueError(
+            f"{path} has signatures that XLA must compile, {', '.join(compiled)}, and "
+            "a server without XLA fails their requests. Give xla=True (--xla), or "
+            "export the model without xla_buckets (--xla-bucket)."
+        )
+    # With XLA, a warm-up may ask what it compiles.
+    stops = [
+        finding
+        for finding in diagnose(path)
+        if finding.severity == STOPS and not (xla and "XLA must compile" in finding)
+    ]
+    # Without its variables a model is loaded, and fails each request.
+    fails = check_variables(version) if version else ()
+    stops += [finding for finding in fails if finding.severity == FAILS]
+    if stops:
+        raise ValueError(f"A server can't serve {path}: {' '.join(stops)}")
+    for log in read_logs(version.path):
+        for value in log.predict_log.request.inputs.values():
+            rows = request_rows(value) or 0
+            if rows > max_batch_size:
+                raise ValueError(
+                    f"max_batch_size must be at least {rows}, the rows of a request in "
+                    f"the warm-up of {version.path}, which can't be loaded otherwise; "
+                    f"received max_batch_size={max_batch_size}."
+                )
+
+
+def _estimated_gigabytes(models):
+    """The server alone, and for each model its graph and copies of its weights.
+
+    One of them counts twice: a new version is loaded beside the old one.
+    """
+    sizes = []
+    for model in models:
+        version, _ = find_version(model)
+        files = (path for path in version.rglob("*") if path.is_file())
+        sizes.append(1.0 + 4 * sum(path.stat().st_size for path in files) / 2**30)
+    return round(1.0 + sum(sizes) + max(sizes), 1)
+
+
+def _files(names, max_batch_size, threads, xla, publish, image, memory, rest_threads):
     models = "".join(
         f"  config {{\n    name: '{name}'\n    base_path: '/models/{name}'\n"
         "    model_platform: 'tensorflow'\n  }\n"
         for name in names
     )
-    (folder / "models.config").write_text(f"model_config_list {{\n{models}}}\n")
-    (folder / "batching.config").write_text(
-        _BATCHING.format(max_batch_size=max_batch_size, threads=threads)
-    )
+    configs = {
+        "models.config": f"model_config_list {{\n{models}}}\n",
+        "batching.config": BATCHING.format(
+            max_batch_size=max_batch_size, threads=threads
+        ),
+        "monitoring.config": MONITORING,
+    }
     intra_op, flag = 1, ""
     reason = "Operations of a search are small: one thread each, several at a time."
     if xla:
-        intra_op, flag = threads, "\n      - --xla_cpu_compilation_enabled=true"
+        intra_op = threads
+        flag = "# For the _xla signatures.\n- --xla_cpu_compilation_enabled=true\n"
         reason = "Compiled searches run side by side if there is a thread for each."
-    (folder / "docker-compose.yml").write_text(
-        _COMPOSE.format(threads=threads, xla=flag, intra_op=intra_op, reason=reason)
+    values = {
+        "image": image,
+        "megabytes": int(memory * 1024),
+        "threads": threads,
+        "first": names[0],
+    }
+
+    def flags(indent, configured_in):
+        text = FLAGS.format(
+            configs=configured_in,
+            rest_threads=rest_threads,
+            reason=reason,
+            intra_op=intra_op,
+            threads=threads,
+        )
+        return textwrap.indent(text + flag, " " * indent).rstrip()
+
+    health = HEALTH.replace("MODELS", " ".join(names)).replace("$", "$$")
+    address = "" if publish else "127.0.0.1:"
+    compose = COMPOSE.format(
+        flags=flags(6, "/models"), health=json.dumps(health), address=address, **values
     )
-    return names
+    data = "".join(
+        f"  {name}: |\n{textwrap.indent(text, '    ')}"
+        for name, text in configs.items()
+    )
+    kubernetes = KUBERNETES.format(flags=flags(12, "/config"), data=data, **values)
+    return {**configs, "docker-compose.yml": compose, "kubernetes.yaml": kubernetes}

@@ -1,5 +1,6 @@
 """Parallel text -> batches of ids for `model.fit`."""
 
+import collections
 import dataclasses
 import itertools
 import warnings
@@ -7,6 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer import arguments
 from keras_transformer.text.corpus import read_pairs
 
 _CHUNK = 1024
@@ -56,12 +58,13 @@ def make_batches(
         target: Path of the target sentences, unless `source` has both.
         source_tokenizer: The `Tokenizer` of the source.
         target_tokenizer: That of the target; `source_tokenizer` if left out.
-        tokens_per_batch: Most tokens a batch holds on either side.
+        tokens_per_batch: Most tokens a batch holds on either side, 2 at least.
         max_length: Most tokens of a sentence, its end token included; pairs with a
             longer side are dropped, with a warning that counts them. By default 256, or
             `tokens_per_batch` if that is less.
         shuffle: Whether to shuffle, anew in each epoch.
-        repeat: Whether to go on for ever; then `fit` needs `steps_per_epoch`.
+        repeat: Whether to go on for ever; then `fit` needs `steps_per_epoch`. Otherwise
+            the batches end, and have a known number, as validation needs them.
         seed: Seed of the order.
         shuffle_buffer: Number of pairs to shuffle among.
         accumulation_steps: Number of batches that make one update, the optimizer's
@@ -83,9 +86,11 @@ def make_batches(
         updates.
 
     Raises:
+        TypeError: For a source that is no path, a tokenizer that is none, and a number
+            that is no integer.
         ValueError: For a corpus with an error in it (file and line are named) or
-            with no pair to train on, a `max_length` over `tokens_per_batch`, or
-            `accumulation_steps` without `repeat`.
+            with no pair to train on, a number that means nothing, a `max_length` over
+            `tokens_per_batch`, or `accumulation_steps` without `repeat`.
 
     Example:
 
@@ -93,15 +98,25 @@ def make_batches(
     ...     "train.en", "train.de", source_tokenizer=tokenizer)
     >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
     """
-    target_tokenizer = target_tokenizer or source_tokenizer
+    if target_tokenizer is None:
+        target_tokenizer = source_tokenizer
+    _check_tokenizer("source_tokenizer", source_tokenizer)
+    _check_tokenizer("target_tokenizer", target_tokenizer)
+    # A token and the end token.
+    tokens_per_batch = arguments.integer("tokens_per_batch", tokens_per_batch, 2)
     if max_length is None:
         max_length = min(256, tokens_per_batch)
-    if not 2 <= max_length <= tokens_per_batch:
+    max_length = arguments.integer("max_length", max_length, minimum=2)
+    if max_length > tokens_per_batch:
         raise ValueError(
-            "max_length must be at least 2 and at most tokens_per_batch; received "
+            "max_length must be at most tokens_per_batch; received "
             f"max_length={max_length}, tokens_per_batch={tokens_per_batch}."
         )
-
+    seed = arguments.integer("seed", seed, minimum=None)
+    shuffle_buffer = arguments.integer("shuffle_buffer", shuffle_buffer)
+    num_replicas = arguments.integer("num_replicas", num_replicas)
+    process = _checked_process(process)
+    accumulation_steps = arguments.integer("accumulation_steps", accumulation_steps)
     if accumulation_steps > 1 and not repeat:
         raise ValueError(
             "accumulation_steps is for training, on batches that repeat; received "
@@ -118,7 +133,7 @@ def make_batches(
         lambda: _chunks(source, target),
         output_signature=(tf.TensorSpec((None,), tf.string),) * 2,
     ).map(tokenize, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    report = _inspect(_chunks(source, target), tokenize, max_length)
+    report, lengths = _inspect(_chunks(source, target), tokenize, max_length)
     _warn_of_dropped(report, source, max_length)
     if not report.pairs:
         raise ValueError(
@@ -144,7 +159,8 @@ def make_batches(
     if report.pairs <= _IN_MEMORY_PAIRS:
         pairs = pairs.cache()
     buffer = min(shuffle_buffer, report.pairs)
-    boundaries = bucket_lengths(min(max_length, report.longest))
+    boundaries = bucket_lengths(min(max_length, report.longest), tokens_per_batch)
+    batch_sizes = [tokens_per_batch // length for length in boundaries]
 
     def build():
         ordered = _repeated(pairs, shuffle and buffer, seed) if repeat else pairs
@@ -158,10 +174,13 @@ def make_batches(
             ),
             # A boundary is the first length too long for its bucket.
             bucket_boundaries=[length + 1 for length in boundaries],
-            bucket_batch_sizes=[tokens_per_batch // length for length in boundaries]
-            + [1],
+            bucket_batch_sizes=[*batch_sizes, 1],
             pad_to_bucket_boundary=True,
         )
+        if not repeat:
+            # Keras warns of the end of data whose number it doesn't know.
+            count = _number_of_batches(lengths, boundaries, batch_sizes)
+            built = built.apply(tf.data.experimental.assert_cardinality(count))
         if accumulation_steps > 1:
             built = _weighted(built, accumulation_steps)
         if num_replicas > 1:
@@ -249,17 +268,57 @@ def _rows_of(batch, index, count):
     return tf.nest.map_structure(part, batch)
 
 
-def bucket_lengths(longest):
+def bucket_lengths(longest, tokens_per_batch):
     """The few lengths that sentences are padded to: each at most a fifth over another.
 
-    >>> bucket_lengths(30)
+    The last one is at least `longest`, and a sentence of that length fits a batch.
+
+    >>> bucket_lengths(30, tokens_per_batch=4096)
     [8, 10, 12, 14, 16, 20, 24, 28, 32]
+    >>> bucket_lengths(30, tokens_per_batch=30)
+    [8, 10, 12, 14, 16, 20, 24, 28, 30]
     """
     lengths = [8]
     while lengths[-1] < longest:
         step = max(1, round(lengths[-1] * 0.2 / 4)) * 4 if lengths[-1] >= 16 else 2
         lengths.append(lengths[-1] + step)
-    return lengths
+    return [*lengths[:-1], min(lengths[-1], tokens_per_batch)]
+
+
+def _number_of_batches(lengths, boundaries, batch_sizes):
+    """How many batches an epoch has, from the numbers of pairs of each length."""
+    buckets = np.searchsorted(boundaries, list(lengths))
+    pairs = np.bincount(buckets, list(lengths.values()), len(boundaries))
+    return int(np.ceil(pairs / batch_sizes).sum())
+
+
+def _check_tokenizer(name, tokenizer):
+    for part in ("tokenize", "start_id", "end_id"):
+        if not hasattr(tokenizer, part):
+            raise TypeError(
+                f"{name} must be a tokenizer, such as kt.text.train_tokenizer's; "
+                f"received {name}={tokenizer!r}, which has no {part}."
+            )
+    for part in ("start_id", "end_id"):
+        arguments.integer(f"{name}.{part}", getattr(tokenizer, part), minimum=0)
+
+
+def _checked_process(process):
+    try:
+        index, count = process
+    except (TypeError, ValueError):
+        raise ValueError(
+            "process must be a pair of this process's number and the number of "
+            f"processes; received process={process!r}."
+        ) from None
+    count = arguments.integer("process[1]", count)
+    index = arguments.integer("process[0]", index, minimum=0)
+    if index >= count:
+        raise ValueError(
+            "process must have a number, from 0 on, that is less than the number of "
+            f"processes; received process={process!r}."
+        )
+    return index, count
 
 
 def _chunks(source, target):
@@ -270,14 +329,18 @@ def _chunks(source, target):
 
 
 def _inspect(chunks, tokenize, max_length):
-    """Reads the whole corpus once; its errors are raised here, before training."""
+    """Reads the whole corpus once; its errors are raised here, before training.
+
+    Returns its `CorpusReport` and a `Counter` of the lengths of the pairs kept, each
+    that of its longer side.
+    """
     tokenize = tf.function(
         tokenize, input_signature=(tf.TensorSpec((None,), tf.string),) * 2
     )
     counts = dict.fromkeys(
         ("pairs", "dropped_empty", "dropped_long", "source_tokens", "target_tokens"), 0
     )
-    longest = 0
+    kept_lengths = collections.Counter()
     for sources, targets in chunks:
         # One more for the end token.
         lengths = np.stack(
@@ -291,8 +354,9 @@ def _inspect(chunks, tokenize, max_length):
         counts["pairs"] += kept.shape[1]
         counts["source_tokens"] += int(kept[0].sum())
         counts["target_tokens"] += int(kept[1].sum())
-        longest = max(longest, int(kept.max(initial=0)))
-    return CorpusReport(**counts, longest=longest)
+        kept_lengths.update(kept.max(axis=0).tolist())
+    longest = max(kept_lengths, default=0)
+    return CorpusReport(**counts, longest=longest), kept_lengths
 
 
 def _warn_of_dropped(report, source, max_length):

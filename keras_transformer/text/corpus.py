@@ -1,10 +1,63 @@
-"""Parallel text: two aligned files, one TSV, or a TensorFlow dataset."""
+"""Text from files: lines, and pairs of two aligned files, a TSV or a dataset."""
 
+import contextlib
+import gzip
 import itertools
-
-from keras_transformer.text.tokenizer import read_lines
+import os
+import zlib
 
 _END = object()
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+def read_lines(source):
+    """The lines of a UTF-8 text, without their line ends.
+
+    A byte order mark, which some editors write first, is no part of the text.
+
+    Args:
+        source: Path of a file, plain or `.gz`; or a stream that is open for reading
+            bytes, such as `sys.stdin.buffer`, which is left open.
+
+    Yields:
+        Strings.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: For a line that isn't UTF-8 and a `.gz` file that isn't whole; file
+            and line are named.
+
+    Example:
+
+    >>> import io
+    >>> list(read_lines(io.BytesIO(b"one line\\nand another")))
+    ['one line', 'and another']
+    """
+    if hasattr(source, "read"):
+        name, opened = getattr(source, "name", source), contextlib.nullcontext(source)
+    else:
+        opener = gzip.open if str(source).endswith(".gz") else open
+        name, opened = source, opener(source, "rb")
+    with opened as file:
+        for number, line in enumerate(_whole_lines(file, name), start=1):
+            try:
+                text = line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{name}, line {number}: not valid UTF-8 ({error.reason} at byte "
+                    f"{error.start + 1}). Convert the file to UTF-8."
+                ) from None
+            yield text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text
+
+
+def _whole_lines(file, name):
+    try:
+        yield from file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(
+            f"{name} is no whole gzip file: {error}. Copy it again, or, if it is plain "
+            "text, take .gz off its name."
+        ) from None
 
 
 def read_pairs(source, target=None):
@@ -22,14 +75,21 @@ def read_pairs(source, target=None):
         Tuples `(source, target)` of strings.
 
     Raises:
+        TypeError: For a source or a target that is no path.
+        FileNotFoundError: When reading begins, if there is no such file.
         ValueError: When reading gets there: a line that isn't UTF-8, a TSV row
-            without a tab, files of different lengths. It names file and line.
+            without a tab, files of different lengths, a `.gz` file that isn't whole.
+            It names file and line.
 
     Example:
 
     >>> for source, target in read_pairs("train.en", "train.de"):
     ...     print(source, "->", target)
     """
+    paths = {"source": source} | ({} if target is None else {"target": target})
+    for name, path in paths.items():
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"{name} must be a path; received {name}={path!r}.")
     if target is None and str(source).startswith("tfds:"):
         return _read_tfds(source)
     if target is None:

@@ -1,7 +1,6 @@
 """Text <-> ids inside the graph, by SentencePiece."""
 
 import functools
-import gzip
 import io
 import itertools
 import os
@@ -11,11 +10,15 @@ import sentencepiece
 import tensorflow as tf
 import tensorflow_text
 
+from keras_transformer.files import written_aside
+from keras_transformer.text.corpus import read_lines
+
 # What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:
 # SentencePiece writes a space as U+2581, so a U+2581 of the text itself would come
 # back as a space; and the version inside TF Text drops every space that a text
 # starts with, unless we put the customary one there and take it away ourselves.
 _ESCAPE, _SPACE = "\x1a", "\u2581"
+_LONGEST_PART = 1 << 14
 
 
 def _protect(text):
@@ -141,7 +144,8 @@ class Tokenizer:
 
     def save(self, path):
         """Writes the SentencePiece model to a file."""
-        pathlib.Path(path).write_bytes(self.model)
+        with written_aside(path) as aside:
+            aside.write_bytes(self.model)
 
     @classmethod
     def load(cls, path):
@@ -197,10 +201,11 @@ def train_tokenizer(
     if isinstance(files, (str, os.PathLike)):
         files = [files]
     lines = (
-        sentence
+        part
         for file in files
         for line in read_lines(file)
         for sentence in (line.split("\t") if _is_tsv(file) else [line])
+        for part in _parts(sentence)
     )
     preserve = normalization == "identity"
     lines = (line for line in lines if line)
@@ -247,19 +252,16 @@ def _is_tsv(path):
     return str(path).removesuffix(".gz").endswith(".tsv")
 
 
-def read_lines(path):
-    """The lines of a UTF-8 file, plain or `.gz`, without their line ends.
+def _parts(line):
+    """A line in parts that SentencePiece takes, cut at spaces where there are any.
 
-    Raises:
-        ValueError: For a line that isn't UTF-8; it names the file and the line.
+    It leaves out lines that are longer than `max_sentence_length`, in silence.
     """
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number}: not valid UTF-8 ({error.reason} at byte "
-                    f"{error.start + 1}). Convert the file to UTF-8."
-                ) from None
+    start = 0
+    while len(line) - start > _LONGEST_PART:
+        space = line.rfind(" ", start + 1, start + _LONGEST_PART)
+        end = space if space > 0 else start + _LONGEST_PART
+        yield line[start:end]
+        # Each part gets a space in front, as each line does.
+        start = end + (space > 0)
+    yield line[start:]

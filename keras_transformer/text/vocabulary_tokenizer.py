@@ -7,6 +7,7 @@ import pathlib
 import tensorflow as tf
 import tensorflow_text
 
+from keras_transformer.files import written_aside
 from keras_transformer.text.tokenizer import load_sentencepiece
 
 _MODEL, _VOCABULARY = "sentencepiece.model", "vocabulary.json"
@@ -126,11 +127,13 @@ class VocabularyTokenizer:
 
     def save(self, path):
         """Writes the model and the vocabulary to a folder."""
-        path = pathlib.Path(path)
-        path.mkdir(parents=True)
-        (path / _MODEL).write_bytes(self.model)
-        vocabulary = {"vocabulary": self.vocabulary, **self.special}
-        (path / _VOCABULARY).write_text(json.dumps(vocabulary, ensure_ascii=False))
+        vocabulary = json.dumps(
+            {"vocabulary": self.vocabulary, **self.special}, ensure_ascii=False
+        )
+        with written_aside(path) as aside:
+            aside.mkdir()
+            (aside / _MODEL).write_bytes(self.model)
+            (aside / _VOCABULARY).write_text(vocabulary, encoding="utf-8")
 
     @classmethod
     def load(cls, path):

@@ -1,12 +1,12 @@
 """Checkpoints of a run: the whole compiled model, written aside and renamed."""
 
-import os
 import pathlib
 import warnings
 import zipfile
 
 import keras
 
+from keras_transformer.files import written_aside
 from keras_transformer.training.strategy import alone
 
 
@@ -16,7 +16,8 @@ class Checkpoints(keras.callbacks.Callback):
     A checkpoint is a `.keras` file with weights, optimizer, step and random state:
     `keras.models.load_model` gives a model that `fit` goes on with. It is written
     aside, flushed to the disk and renamed, so that a process killed at any moment
-    leaves whole checkpoints only.
+    leaves whole checkpoints only. It comes before the epoch's validation, which may
+    take long.
 
     Args:
         folder: Where the files `step-00001000.keras` go; steps are updates.
@@ -25,6 +26,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Attributes:
         step: Number of updates so far, those that loss scaling dropped included.
+        saved_step: The step of the last checkpoint that it has written, or None.
 
     Raises:
         ValueError: If `keep` isn't positive.
@@ -45,36 +47,41 @@ class Checkpoints(keras.callbacks.Callback):
         self.keep = keep
         self.write = write
         self.step = None
+        self.saved_step = None
+        self._training = False
 
     def on_train_begin(self, logs=None):
         if self.step is None:
             # A variable of several replicas is no number for Python.
             self.step = int(self.model.optimizer.iterations + 0)
-        if self.write:
-            # What a process that was killed has left.
-            for path in self.folder.glob("writing-*.keras"):
-                path.unlink()
+        self.saved_step = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._training = True
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += (batch + 1) % accumulation_steps(self.model.optimizer) == 0
 
+    def on_test_begin(self, logs=None):
+        # The validation of `fit`, not an evaluation of its own.
+        if self._training:
+            self._save_epoch()
+
     def on_epoch_end(self, epoch, logs=None):
-        if self.write:
+        self._save_epoch()
+        self._training = False
+
+    def _save_epoch(self):
+        if self.write and self.saved_step != self.step:
             self.save()
 
     def save(self):
         """Writes a checkpoint of the model as it is now and returns its path."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{self.step:08d}.keras"
-        aside = self.folder / f"writing-{os.getpid()}.keras"
         try:
-            with alone():
+            with written_aside(path) as aside, alone():
                 self.model.save(aside)
-            _flush(aside)
-            os.replace(aside, path)
-            _flush(self.folder)
         except OSError as error:
-            aside.unlink(missing_ok=True)
             good = self.paths()
             raise OSError(
                 error.errno,
@@ -82,13 +89,15 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{self.folder}: {error.strerror or error}. The last good one is "
                 f"{good[-1] if good else 'none'}; make room and start again",
             ) from error
+        self.saved_step = self.step
         for old in self.paths()[: -self.keep]:
             old.unlink()
         return path
 
     def paths(self):
         """The checkpoints in the folder, oldest first."""
-        return sorted(self.folder.glob("step-*.keras"))
+        names = self.folder.glob("step-*.keras")
+        return sorted(p for p in names if p.stem.removeprefix("step-").isdecimal())
 
     @staticmethod
     def step_of(path):
@@ -127,12 +136,3 @@ def _damage(path):
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         return str(error)
     return part and f"the checksum of {part} doesn't agree"
-
-
-def _flush(path):
-    """Waits until a file, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

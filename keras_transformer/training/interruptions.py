@@ -4,12 +4,16 @@ import itertools
 import math
 import pathlib
 import signal
+import sys
 import threading
+import weakref
+from signal import SIGINT
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.files import written_aside
 from keras_transformer.training.checkpoints import accumulation_steps
 
 
@@ -17,13 +21,14 @@ class Interrupted(SystemExit):
     """Training was stopped from outside; started again, it goes on.
 
     It ends a program with code 75, which `sysexits.h` calls a temporary failure, so
-    that a scheduler can tell it from an error.
+    that a scheduler can tell it from an error. After Ctrl-C the code is 130, as shells
+    have it.
     """
 
     CODE = 75
 
-    def __init__(self, message):
-        super().__init__(self.CODE)
+    def __init__(self, message, code=CODE):
+        super().__init__(code)
         self.message = message
 
     def __str__(self):
@@ -59,7 +64,11 @@ class NonFiniteLoss(FloatingPointError):
 class SaveOnSignal(keras.callbacks.Callback):
     """Saves a checkpoint within an update of a signal, and ends the program.
 
-    Schedulers send SIGTERM some seconds before they take a machine away.
+    Schedulers send SIGTERM some seconds before they take a machine away. Ctrl-C is
+    SIGINT; a second Ctrl-C ends the program at once. In validation, and in callbacks
+    after the epoch's checkpoint, there is nothing to save: the program ends at once.
+
+    Once `fit` has ended, also by an exception, signals do what they did before it.
 
     Args:
         checkpoints: The run's `Checkpoints`, before it among the callbacks. A worker
@@ -68,6 +77,7 @@ class SaveOnSignal(keras.callbacks.Callback):
 
     Raises:
         Preempted: In training, at the end of the update in which the signal came.
+        KeyboardInterrupt: At a second Ctrl-C.
 
     Example:
 
@@ -76,36 +86,106 @@ class SaveOnSignal(keras.callbacks.Callback):
     >>> model.fit(batches, callbacks=callbacks)
     """
 
-    def __init__(self, checkpoints, signals=(signal.SIGTERM,)):
+    def __init__(self, checkpoints, signals=(signal.SIGTERM, SIGINT)):
         super().__init__()
         self.checkpoints = checkpoints
         self.signals = signals
         self._received = None
         self._before = {}
+        self._fit = lambda: None
+        # Whether the last update is in a checkpoint.
+        self._saved = False
 
     def on_train_begin(self, logs=None):
         self._received = None
+        self._saved = False
+        self.restore()
         # Python hands signals to the main thread alone.
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._note) for s in self.signals}
+            # Keras makes one list of callbacks for each `fit`, which goes with it.
+            callbacks = sys._getframe(1).f_locals.get("self", self)
+            self._fit = weakref.ref(callbacks, self.restore)
+            for number in self.signals:
+                # Shells have programs in the background ignore Ctrl-C.
+                if (number, signal.getsignal(number)) != (SIGINT, signal.SIG_IGN):
+                    self._before[number] = signal.signal(number, self._note)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._leave_if_saved()
+        self._saved = False
 
     def on_train_batch_end(self, batch, logs=None):
         if self._received is None or not self.checkpoints.write:
             return
         if (batch + 1) % accumulation_steps(self.model.optimizer):
             return
-        self.on_train_end()
-        name = signal.Signals(self._received).name
-        path = self.checkpoints.save()
-        raise Preempted(f"Stopped by {name}; {path} is where training goes on.")
+        if batch + 1 == self.params.get("steps"):
+            # The epoch's own checkpoint comes next.
+            return
+        self.checkpoints.save()
+        self._saved = True
+        self._leave_if_saved()
+
+    def on_test_begin(self, logs=None):
+        self._saved = self.checkpoints.saved_step == self.checkpoints.step
+        self._leave_if_saved()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._leave_if_saved()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.on_test_begin()
 
     def on_train_end(self, logs=None):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        self.restore()
+        self._leave_if_saved()
+
+    def restore(self, _=None):
+        """Gives signals back to whoever had them before training."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        before, self._before = self._before, {}
+        for number, handler in before.items():
+            # Otherwise somebody else has taken it since.
+            if signal.getsignal(number) == self._note:
+                # Python can't name a handler that isn't of its own.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number, frame):
+        if not self._is_fitting(frame):
+            self.restore()
+            signal.raise_signal(number)
+            return
+        if number == SIGINT and self._received is not None:
+            self.restore()
+            raise KeyboardInterrupt
         self._received = number
+        self._leave_if_saved()
+
+    def _is_fitting(self, frame):
+        """Whether this `fit` still runs: an exception may have ended it."""
+        callbacks = self._fit()
+        while callbacks is not None and frame is not None:
+            # A loop of one's own may have them as an attribute.
+            attributes = getattr(frame.f_locals.get("self"), "__dict__", {})
+            for values in (frame.f_locals.values(), attributes.values()):
+                if any(value is callbacks for value in values):
+                    return True
+            frame = frame.f_back
+        return False
+
+    def _leave_if_saved(self):
+        if self._received is None or not self._saved:
+            return
+        self.restore()
+        name = signal.Signals(self._received).name
+        code = 130 if self._received == SIGINT else Preempted.CODE
+        self._received = None
+        raise Preempted(
+            f"Stopped by {name}. Start it again to go on from "
+            f"{self.checkpoints.latest()}.",
+            code,
+        )
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
@@ -142,6 +222,11 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
             # The checkpoints haven't counted this update yet.
             self._stop(f"The loss is {loss}", self.checkpoints.step, part)
 
+    def on_test_begin(self, logs=None):
+        # Before the checkpoint, which comes before validation.
+        if self.checkpoints.step is not None:
+            self.on_epoch_end(None)
+
     def on_epoch_end(self, epoch, logs=None):
         for variable in self.model.trainable_variables:
             if not ops.all(ops.isfinite(variable)):
@@ -155,7 +240,8 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
             batches = iter(self.batches_from(update))
             inputs, labels, *_ = next(itertools.islice(batches, part, None))
             arrays = {name: np.asarray(values) for name, values in inputs.items()}
-            np.savez(path, labels=np.asarray(labels), **arrays)
+            with written_aside(path) as aside:
+                np.savez(aside, labels=np.asarray(labels), **arrays)
             where = f" Its batch is in {path}."
         raise NonFiniteLoss(
             f"{what} after step {update + 1}.{where} The last good checkpoint is "

@@ -1,11 +1,12 @@
 """Data parallelism on JAX, in the form of a `tf.distribute` strategy."""
 
 import contextlib
-import json
 import os
 import types
 
 import keras
+
+from keras_transformer.training.workers import NO_WORKERS, read_tf_config
 
 
 class JaxStrategy:
@@ -48,6 +49,11 @@ def jax_strategy(name):
     if name == "auto":
         gpus = devices[0].platform == "gpu" and len(devices) > 1
         name = "mirrored" if gpus else "one_device"
+    if name == "tpu" and devices[0].platform != "tpu":
+        raise ValueError(
+            'strategy="tpu" needs a TPU; JAX finds only devices of the platform '
+            f'{devices[0].platform!r}. For all of them use "mirrored".'
+        )
     if name == "one_device":
         return JaxStrategy()
     # Each process brings its own rows: see `make_batches`.
@@ -64,11 +70,10 @@ def _join_processes():
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     if "TF_CONFIG" not in os.environ:
         # Finds Slurm, Open MPI, Kubernetes and TPU pods.
-        jax.distributed.initialize()
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            raise ValueError(f"{NO_WORKERS} JAX says: {error}") from None
         return
-    config = json.loads(os.environ["TF_CONFIG"])
-    workers = config["cluster"].get("chief", []) + config["cluster"]["worker"]
-    index = config["task"]["index"]
-    if config["task"]["type"] == "worker":
-        index += len(config["cluster"].get("chief", []))
+    workers, index = read_tf_config()
     jax.distributed.initialize(workers[0], len(workers), index)

@@ -3,7 +3,13 @@
 import keras
 from keras import ops
 
-from keras_transformer.training.loss import MaskedCrossentropy
+from keras_transformer.training.crossentropy import smoothed_crossentropy
+from keras_transformer.training.labels import (
+    check_padding_id,
+    mean,
+    read_labels,
+    read_weights,
+)
 
 
 class _TokenMean(keras.metrics.Metric):
@@ -11,23 +17,23 @@ class _TokenMean(keras.metrics.Metric):
 
     def __init__(self, padding_id=0, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
-        self.padding_id = padding_id
-        self.total = self.add_variable((), "zeros", name="total")
-        self.count = self.add_variable((), "zeros", name="count")
+        self.padding_id = check_padding_id(padding_id)
+        self.total = self.add_variable((), "zeros", self.dtype, name="total")
+        self.count = self.add_variable((), "zeros", self.dtype, name="count")
 
-    def values(self, y_true, y_pred):
+    def values(self, labels, y_pred):
         raise NotImplementedError
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        weights = ops.cast(ops.not_equal(y_true, self.padding_id), self.dtype)
-        if sample_weight is not None:
-            weights *= ops.cast(sample_weight, self.dtype)
-        values = ops.cast(self.values(y_true, y_pred), self.dtype)
+        labels, counts, unknown = read_labels(y_true, y_pred, self.padding_id)
+        weights = read_weights(sample_weight, counts, self.dtype)
+        values = ops.cast(self.values(labels, y_pred), self.dtype)
+        values = ops.where(unknown, float("nan"), values)
         self.total.assign_add(ops.sum(values * weights))
         self.count.assign_add(ops.sum(weights))
 
     def result(self):
-        return ops.divide_no_nan(self.total, self.count)
+        return mean(self.total, self.count)
 
     def get_config(self):
         return {**super().get_config(), "padding_id": self.padding_id}
@@ -38,11 +44,20 @@ class MaskedAccuracy(_TokenMean):
     """Share of tokens whose most probable prediction is the label.
 
     Args:
-        padding_id: Label that doesn't count.
+        padding_id: Label that doesn't count, or None if each label is a class.
+        name: Name of the metric.
 
     Call arguments:
-        y_true: Integer labels `(B, T)`.
-        y_pred: Logits or probabilities `(B, T, V)`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
+            `padding_id`.
+        y_pred: Logits or probabilities `(B, T, V)`. Tokens that their Keras mask
+            excludes don't count.
+        sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
+            tokens.
+
+    Raises:
+        ValueError: For labels or weights of another shape, and for a label that is no
+            class. Under `jax.jit` and XLA the latter makes the metric NaN.
 
     Example:
 
@@ -52,8 +67,8 @@ class MaskedAccuracy(_TokenMean):
     def __init__(self, padding_id=0, name="accuracy", **kwargs):
         super().__init__(padding_id, name, **kwargs)
 
-    def values(self, y_true, y_pred):
-        return ops.equal(ops.cast(y_true, "int32"), ops.argmax(y_pred, axis=-1))
+    def values(self, labels, y_pred):
+        return ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -63,11 +78,19 @@ class MaskedPerplexity(_TokenMean):
     Comparable between runs that share a vocabulary only.
 
     Args:
-        padding_id: Label that doesn't count.
+        padding_id: Label that doesn't count, or None if each label is a class.
+        name: Name of the metric.
 
     Call arguments:
-        y_true: Integer labels `(B, T)`.
-        y_pred: Logits `(B, T, V)`.
+        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
+            `padding_id`.
+        y_pred: Logits `(B, T, V)`. Tokens that their Keras mask excludes don't count.
+        sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
+            tokens.
+
+    Raises:
+        ValueError: For labels or weights of another shape, and for a label that is no
+            class. Under `jax.jit` and XLA the latter makes the metric NaN.
 
     Example:
 
@@ -76,10 +99,9 @@ class MaskedPerplexity(_TokenMean):
 
     def __init__(self, padding_id=0, name="perplexity", **kwargs):
         super().__init__(padding_id, name, **kwargs)
-        self.crossentropy = MaskedCrossentropy(label_smoothing=0.0)
 
-    def values(self, y_true, y_pred):
-        return self.crossentropy.call(y_true, y_pred)
+    def values(self, labels, y_pred):
+        return smoothed_crossentropy(labels, y_pred, 0.0, dtype=self.dtype)
 
     def result(self):
         return ops.exp(super().result())

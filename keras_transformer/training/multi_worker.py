@@ -2,6 +2,8 @@
 
 import os
 
+from keras_transformer.training.workers import NO_WORKERS, read_tf_config
+
 
 def multi_worker_strategy():
     """A `tf.distribute.MultiWorkerMirroredStrategy` for `model.fit`.
@@ -16,7 +18,8 @@ def multi_worker_strategy():
     `kt.training.get_strategy("multi_worker")`.
 
     Raises:
-        ValueError: If neither TF_CONFIG nor Slurm describes the workers.
+        ValueError: If neither TF_CONFIG nor Slurm describes the workers, or TF_CONFIG
+            isn't whole.
     """
     import tensorflow as tf
 
@@ -32,13 +35,11 @@ def multi_worker_strategy():
             return super().reduce(reduce_op, value, axis)
 
     resolver = None
-    if "TF_CONFIG" not in os.environ:
-        if "SLURM_PROCID" not in os.environ:
-            raise ValueError(
-                'The strategy "multi_worker" needs the variable TF_CONFIG, which '
-                "names all workers and this one, or a start by Slurm's srun; for all "
-                'devices of one machine use "mirrored".'
-            )
+    if "TF_CONFIG" in os.environ:
+        read_tf_config()
+    elif "SLURM_PROCID" not in os.environ:
+        raise ValueError(NO_WORKERS)
+    else:
         # Slurm itself gives each task its GPUs: these numbers only keep TensorFlow from
         # asking nvidia-smi, which fails where there is none, and mean nothing else.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_transformer import arguments
 from keras_transformer.training.strategy import sum_over_replicas
 
 
@@ -24,6 +25,11 @@ class Adam(keras.optimizers.Adam):
         epsilon: What is added to the root of that mean.
         **kwargs: Other arguments of `keras.optimizers.Adam`: `global_clipnorm`,
             `clipnorm`, `clipvalue`, `gradient_accumulation_steps`, `weight_decay` ...
+            None leaves each of them out.
+
+    Raises:
+        TypeError: For a setting that is no number, or a count that is no integer.
+        ValueError: For a setting that means nothing, such as a norm of 0 to clip to.
 
     Example:
 
@@ -37,7 +43,17 @@ class Adam(keras.optimizers.Adam):
     def __init__(
         self, learning_rate=0.001, beta_1=0.9, beta_2=0.98, epsilon=1e-9, **kwargs
     ):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
+        kwargs = {name: _checked(name, value) for name, value in kwargs.items()}
+        if not callable(learning_rate):
+            learning_rate = arguments.number("learning_rate", learning_rate, minimum=0)
+            learning_rate = float(learning_rate)
+        super().__init__(
+            learning_rate,
+            arguments.number("beta_1", beta_1, minimum=0, below=1),
+            arguments.number("beta_2", beta_2, minimum=0, below=1),
+            arguments.number("epsilon", epsilon, above=0),
+            **kwargs,
+        )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         if keras.backend.backend() == "tensorflow":
@@ -83,3 +99,19 @@ class Adam(keras.optimizers.Adam):
     @property
     def _clips(self):
         return any((self.clipnorm, self.global_clipnorm, self.clipvalue))
+
+
+def _checked(name, value):
+    """An argument of Keras's Adam; Keras takes 0 and numbers below for None."""
+    if value is None:
+        return None
+    if name in ("clipnorm", "global_clipnorm", "clipvalue", "loss_scale_factor"):
+        return arguments.number(name, value, above=0)
+    if name == "weight_decay":
+        return arguments.number(name, value, minimum=0)
+    if name == "ema_overwrite_frequency":
+        return arguments.integer(name, value)
+    if name == "gradient_accumulation_steps":
+        # Of one batch each update is made anyway, and Keras refuses the number.
+        return None if arguments.integer(name, value) == 1 else int(value)
+    return value

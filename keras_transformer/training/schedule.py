@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_transformer import arguments
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
@@ -27,6 +29,7 @@ class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
         The learning rate, a float32 scalar.
 
     Raises:
+        TypeError: If an argument is no number, or a count no integer.
         ValueError: If an argument isn't positive.
 
     Example:
@@ -39,22 +42,19 @@ class WarmupInverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, hidden_dim, warmup_steps=4000, scale=1.0, accumulation_steps=1):
-        for name, value in (
-            ("hidden_dim", hidden_dim),
-            ("warmup_steps", warmup_steps),
-            ("scale", scale),
-            ("accumulation_steps", accumulation_steps),
-        ):
-            if value <= 0:
-                raise ValueError(f"{name} must be positive; received {name}={value}.")
-        self.hidden_dim = hidden_dim
-        self.warmup_steps = warmup_steps
-        self.scale = scale
-        self.accumulation_steps = accumulation_steps
+        self.hidden_dim = arguments.integer("hidden_dim", hidden_dim)
+        self.warmup_steps = arguments.number("warmup_steps", warmup_steps, above=0)
+        self.scale = arguments.number("scale", scale, above=0)
+        self.accumulation_steps = arguments.integer(
+            "accumulation_steps", accumulation_steps
+        )
 
     @classmethod
     def from_peak(cls, peak, hidden_dim, warmup_steps=4000, accumulation_steps=1):
-        """The schedule whose highest learning rate is `peak`."""
+        """The schedule whose highest learning rate is `peak`, at `warmup_steps`."""
+        peak = arguments.number("peak", peak, above=0)
+        hidden_dim = arguments.integer("hidden_dim", hidden_dim)
+        warmup_steps = arguments.number("warmup_steps", warmup_steps, above=0)
         scale = peak * (hidden_dim * warmup_steps) ** 0.5
         return cls(hidden_dim, warmup_steps, scale, accumulation_steps)
 

@@ -1,6 +1,8 @@
-"""Distribution strategies by name, on TensorFlow and on JAX."""
+"""Distribution strategies by name, on every backend."""
 
 import contextlib
+import difflib
+import types
 
 import keras
 
@@ -12,7 +14,7 @@ def get_strategy(name="auto"):
 
     On TensorFlow it is one of `tf.distribute`. On JAX it stands for
     `keras.distribution.DataParallel`, which entering its scope turns on for the whole
-    program. The script around it is the same.
+    program. On PyTorch there is one device. The script around it is the same.
 
     Args:
         name: `"one_device"`; `"mirrored"`, all devices of this machine;
@@ -22,11 +24,12 @@ def get_strategy(name="auto"):
             otherwise.
 
     Returns:
-        A `tf.distribute.Strategy`, or on JAX an object with its `scope()` and
-        `num_replicas_in_sync`.
+        A `tf.distribute.Strategy`, or on other backends an object with its `scope()`
+        and `num_replicas_in_sync`.
 
     Raises:
-        ValueError: For an unknown name, or `"multi_worker"` where nothing describes the
+        ValueError: For an unknown name, one that the backend doesn't have, `"tpu"`
+            where there is none, or `"multi_worker"` where nothing describes the
             processes.
 
     Example:
@@ -35,14 +38,14 @@ def get_strategy(name="auto"):
     ...     model = kt.Transformer.from_preset("base", 37_000)
     ...     model.compile("adam", kt.training.MaskedCrossentropy())
     """
-    if name not in STRATEGIES:
-        raise ValueError(
-            f"The strategy must be one of {STRATEGIES}; received {name!r}."
-        )
-    if keras.backend.backend() == "jax":
+    _check_name(name)
+    backend = keras.backend.backend()
+    if backend == "jax":
         from keras_transformer.training.jax_strategy import jax_strategy
 
         return jax_strategy(name)
+    if backend != "tensorflow":
+        return _one_device_of(backend, name)
     import tensorflow as tf
 
     if name == "auto":
@@ -57,11 +60,53 @@ def get_strategy(name="auto"):
 
         return multi_worker_strategy()
     if name == "tpu":
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
-        tf.config.experimental_connect_to_cluster(resolver)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
-        return tf.distribute.TPUStrategy(resolver)
+        return _tpu_strategy()
     return tf.distribute.get_strategy()
+
+
+class OneDeviceStrategy:
+    """What a script asks of a `tf.distribute.Strategy`, for one device."""
+
+    num_replicas_in_sync = 1
+    extended = types.SimpleNamespace(should_checkpoint=True)
+
+    def scope(self):
+        """A scope that changes nothing."""
+        return contextlib.nullcontext()
+
+
+def _check_name(name):
+    if name in STRATEGIES:
+        return
+    meant = difflib.get_close_matches(str(name).lower().replace("-", "_"), STRATEGIES)
+    hint = f' Did you mean "{meant[0]}"?' if meant else ""
+    names = ", ".join(f'"{known}"' for known in STRATEGIES)
+    raise ValueError(f"strategy must be one of {names}; received {name!r}.{hint}")
+
+
+def _one_device_of(backend, name):
+    if name not in ("auto", "one_device"):
+        raise ValueError(
+            f'On the backend {backend} strategy must be "auto" or "one_device"; '
+            f"received {name!r}. TensorFlow and JAX use several devices: set the "
+            "variable KERAS_BACKEND to one of them."
+        )
+    return OneDeviceStrategy()
+
+
+def _tpu_strategy():
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+    except ValueError as error:
+        raise ValueError(
+            f'strategy="tpu" needs a TPU, and TensorFlow finds none: {error} For all '
+            'devices of this machine use "mirrored".'
+        ) from None
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)
 
 
 def is_chief(strategy):

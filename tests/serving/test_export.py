@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_transformer.serving import export_saved_model
+from keras_transformer.serving import diagnose, export_saved_model
+from keras_transformer.serving.warmup import read_warmup
 
 TEXTS = ["the dog", "a small cat sees the old house", "", "woman \u00e9"]
 CLIENT = """
@@ -103,6 +104,53 @@ def test_versions_count_up_and_nothing_else_is_left(exported):
     translator, folder, _ = exported
     export_saved_model(translator, folder, beam_size=1, max_length=2)
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+
+
+@pytest.fixture
+def few():
+    """Options of an export that takes little time."""
+    return {
+        "beam_size": 1,
+        "max_length": 2,
+        "signatures": [],
+        "warmup_batch_sizes": [1],
+    }
+
+
+def test_old_versions_go_and_nothing_else_does(exported, few, tmp_path):
+    translator, _, _ = exported
+    for name in ("1", "3", "20", "v4", "5.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").write_bytes(b"")
+    # Named like versions, but none.
+    (tmp_path / "2").mkdir()
+    (tmp_path / "4").write_text("a file")
+    (tmp_path / "6").symlink_to(tmp_path / "20")
+    export_saved_model(translator, tmp_path, keep=2, **few)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"20", "21", "v4", "5.old", "2", "4", "6"}
+
+
+def test_the_number_of_versions_to_keep_is_positive(exported, tmp_path):
+    translator, _, _ = exported
+    for keep in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match=f"keep must be .*keep={keep}"):
+            export_saved_model(translator, tmp_path, keep=keep)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("xla_warmup", [False, True])
+def test_xla_is_warmed_up_only_if_asked_for(exported, few, tmp_path, xla_warmup):
+    """A server without XLA doesn't load a model whose warm-up needs it."""
+    translator, _, _ = exported
+    few["signatures"] = ["token_ids_xla"]
+    path = export_saved_model(
+        translator, tmp_path, xla_buckets=[(1, 4)], xla_warmup=xla_warmup, **few
+    )
+    names = {name for name, _ in read_warmup(path)}
+    assert names == {"serving_default", *(["token_ids_xla"] if xla_warmup else [])}
+    severities = {finding.severity for finding in diagnose(path)}
+    assert ("stops the load" in severities) == xla_warmup
 
 
 def test_graph_holds_what_the_stock_server_has_and_no_more(exported):

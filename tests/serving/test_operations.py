@@ -1,15 +1,11 @@
 """What lies around an export: warm-up, diagnosis, configuration, clients."""
 
-import pathlib
-import shutil
-
 import pytest
 import tensorflow as tf
 
 from keras_transformer.serving import (
     diagnose,
     loading_seconds,
-    write_server_config,
 )
 from keras_transformer.serving.warmup import read_warmup, write_warmup
 
@@ -86,33 +82,3 @@ def test_diagnosis_names_what_the_stock_server_lacks(tmp_path):
 def test_diagnosis_needs_a_model(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no saved_model\.pb"):
         diagnose(tmp_path)
-
-
-def test_server_config_parses_and_names_all_models(saved_path, tmp_path):
-    from google.protobuf import text_format
-    from tensorflow_serving.config import model_server_config_pb2
-
-    for name in ("en-de", "en-fr"):
-        shutil.copytree(pathlib.Path(saved_path).parent, tmp_path / name)
-    assert write_server_config(tmp_path, xla=True) == ["en-de", "en-fr"]
-    config = text_format.Parse(
-        (tmp_path / "models.config").read_text(),
-        model_server_config_pb2.ModelServerConfig(),
-    )
-    paths = [model.base_path for model in config.model_config_list.config]
-    assert paths == ["/models/en-de", "/models/en-fr"]
-
-
-@pytest.mark.parametrize("xla, intra_op", [(False, 1), (True, 3)])
-def test_server_config_gives_each_search_a_thread(saved_path, tmp_path, xla, intra_op):
-    shutil.copytree(pathlib.Path(saved_path).parent, tmp_path / "en-de")
-    write_server_config(tmp_path, threads=3, xla=xla)
-    compose = (tmp_path / "docker-compose.yml").read_text()
-    assert ("--xla_cpu_compilation_enabled=true\n" in compose) == xla
-    assert f"--tensorflow_intra_op_parallelism={intra_op}\n" in compose
-    assert "--tensorflow_inter_op_parallelism=3\n" in compose
-
-
-def test_server_config_needs_a_model(tmp_path):
-    with pytest.raises(ValueError, match="no exported model"):
-        write_server_config(tmp_path)

@@ -92,3 +92,15 @@ def test_the_first_word_is_a_word_like_any_other(tmp_path, model_type, byte_fall
     if model_type == "word" and not byte_fallback:
         first, second = ids.to_list()
         assert first[0] == second[1] and first[1] == second[0]
+
+
+@pytest.mark.parametrize("separator", [" ", ""])
+def test_a_line_of_any_length_is_trained_on(tmp_path, separator):
+    """SentencePiece itself leaves out lines of more than 1 MiB."""
+    path = tmp_path / "long.txt"
+    path.write_text(
+        "a b\n" * 10 + separator.join(["zebra"] * 250_000) + "\n", encoding="utf-8"
+    )
+    tokenizer = kt.text.train_tokenizer(path, 275)
+    tokens = "".join(tokenizer.tokens(range(tokenizer.vocabulary_size)))
+    assert "zebra" in tokens

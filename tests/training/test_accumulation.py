@@ -63,16 +63,6 @@ def test_four_batches_train_as_one_large_batch(corpus, tokenizer):
     assert four_loss == pytest.approx(one_loss, rel=0.05)
 
 
-def test_schedule_counts_updates():
-    plain, accumulated = WarmupInverseSqrt(8, 5), WarmupInverseSqrt(8, 5, 1.0, 3)
-    for step in range(12):
-        for part in range(3):
-            found = float(accumulated(3 * step + part))
-            assert found == pytest.approx(float(plain(step)))
-    again = WarmupInverseSqrt.from_config(accumulated.get_config())
-    assert again.accumulation_steps == 3
-
-
 def test_accumulation_is_for_batches_that_repeat(corpus, tokenizer):
     with pytest.raises(ValueError, match="accumulation_steps=2, repeat=False"):
         kt.text.make_batches(

@@ -49,3 +49,42 @@ def test_gradients_of_a_row_that_was_looked_up_twice_are_summed():
     dense = keras.Variable(np.ones((5, 3), "float32"))
     keras.optimizers.Adam(0.1, **PAPER).apply([tf.convert_to_tensor(slices)], [dense])
     np.testing.assert_allclose(table, dense, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("learning_rate", [-1.0, float("nan"), "0.1", None]),
+        ("beta_1", [1.0, -0.1, "0.9", None]),
+        ("beta_2", [1.0, 1.5, float("nan")]),
+        ("epsilon", [0, -1e-9, None]),
+        ("clipnorm", [0, -1, "1", float("inf")]),
+        ("global_clipnorm", [0, 0.0, -1.0, True]),
+        ("clipvalue", [0, -1]),
+        ("weight_decay", [-0.1, "0.1"]),
+        ("gradient_accumulation_steps", [0, -1, 2.5, "2"]),
+        ("ema_overwrite_frequency", [0, -1, 1.5]),
+        ("loss_scale_factor", [0, -2.0]),
+    ],
+)
+def test_settings_that_mean_nothing_are_named(name, values):
+    for value in values:
+        words = f"{name} must.*received {name}={value!r}"
+        with pytest.raises((TypeError, ValueError), match=words):
+            kt.training.Adam(**{name: value})
+
+
+def test_settings_may_be_numbers_of_numpy():
+    optimizer = kt.training.Adam(
+        np.float32(0.5),
+        global_clipnorm=np.float64(2.0),
+        gradient_accumulation_steps=np.int64(3),
+    )
+    again = kt.training.Adam.from_config(optimizer.get_config())
+    assert float(again.learning_rate) == 0.5
+    assert (again.global_clipnorm, again.gradient_accumulation_steps) == (2.0, 3)
+
+
+def test_one_step_to_accumulate_is_none():
+    optimizer = kt.training.Adam(gradient_accumulation_steps=1)
+    assert optimizer.gradient_accumulation_steps is None

@@ -1,0 +1,181 @@
+"""A server's answers: how many a second, how late, and whether they are right.
+
+    python benchmarks/serving.py http://localhost:8501 en-de --texts test.en
+    python benchmarks/serving.py localhost:8500 en-de --grpc --texts test.en
+    python benchmarks/serving.py http://localhost:8501 en-de --texts test.en \\
+        --translator runs/en-de --clients 1 --clients 64
+    python benchmarks/serving.py http://localhost:8501 en-de --texts test.en \\
+        --start "keras-transformer serve runs/en-de --port 8501"
+
+Each client sends one text at a time and waits for its answer, as users do, for
+`--seconds`. Whatever speaks TF Serving's protocols at the address is measured; with
+--start that is started first, and ended afterwards. With --translator each answer is
+compared with what that gives for the text alone.
+"""
+
+import argparse
+import contextlib
+import itertools
+import pathlib
+import shlex
+import subprocess
+import threading
+import time
+
+import numpy as np
+
+CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+# Before those that count, for each number of clients.
+WARM_UP_SECONDS = 2.0
+
+
+def measure(client, texts, clients, seconds, expected=None, options=None):
+    """Asks a server from many threads at a time.
+
+    Args:
+        client: A `RestClient` or `GrpcClient`.
+        texts: List of strings, sent in turn.
+        clients: Number of threads, each with one request under way.
+        seconds: How long.
+        expected: Dict of the right answers by text, or None.
+        options: Dict of `signature` and further inputs, one value each, or None.
+
+    Returns:
+        A dict: `rate`, answers a second; `p50`, `p95`, `p99`, seconds from question to
+        answer; `answers`, their number; `wrong`, of them others than expected;
+        `failed`, requests without an answer, by what was said.
+    """
+    options = dict(options or {})
+    signature = options.pop("signature", "serving_default")
+    options = {name: [value] for name, value in options.items()}
+    turns, lock = itertools.count(), threading.Lock()
+    times, wrong, failed = [], [], []
+    start = time.perf_counter()
+
+    def ask_on():
+        while time.perf_counter() < start + seconds:
+            text = texts[next(turns) % len(texts)]
+            before = time.perf_counter()
+            try:
+                found = client.ask(signature, text=[text], **options)
+            except Exception as error:
+                with lock:
+                    failed.append(f"{type(error).__name__}: {error}")
+                continue
+            after = time.perf_counter()
+            answer = _first_text(found)
+            with lock:
+                times.append(after - before)
+                if expected is not None and answer != expected[text]:
+                    wrong.append((text, answer, expected[text]))
+
+    threads = [threading.Thread(target=ask_on) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - start
+    late = np.percentile(times, [50, 95, 99]) if times else [float("nan")] * 3
+    return {
+        "rate": len(times) / took,
+        **dict(zip(("p50", "p95", "p99"), map(float, late))),
+        "answers": len(times),
+        "wrong": wrong,
+        "failed": failed,
+    }
+
+
+def _first_text(outputs):
+    """The answer among a signature's outputs: its first string, whatever its name."""
+    for name in ("translation", "translations", "generated", "output"):
+        if name in outputs:
+            first = outputs[name][0]
+            return first[0] if isinstance(first, list) else first
+    raise ValueError(f"No text among the outputs: {', '.join(sorted(outputs))}.")
+
+
+@contextlib.contextmanager
+def started(command, is_ready, patience=600):
+    """Runs a command until the block ends; waits first until `is_ready()`."""
+    if not command:
+        yield
+        return
+    process = subprocess.Popen(shlex.split(command))
+    try:
+        limit = time.monotonic() + patience
+        while not is_ready():
+            if process.poll() is not None or time.monotonic() > limit:
+                raise SystemExit(f"{command}: no answer; code {process.poll()}.")
+            time.sleep(1)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers_alone(folder, texts):
+    """Each text's answer from a translator, without neighbours."""
+    from keras_transformer.translator import Translator
+
+    inside = pathlib.Path(folder) / "translator"
+    translator = Translator.load(inside if inside.exists() else folder)
+    return {text: translator.translate([text])[0] for text in texts}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("address", help="http://localhost:8501, or localhost:8500")
+    parser.add_argument("model", help="the model's name")
+    parser.add_argument("--texts", required=True, help="a file, a text a line")
+    parser.add_argument("--most-texts", type=int, default=500, help="of that file")
+    parser.add_argument("--grpc", action="store_true")
+    parser.add_argument("--signature", default="serving_default")
+    parser.add_argument("--clients", type=int, action="append", help="may be repeated")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--timeout", type=float, default=60.0)
+    parser.add_argument("--translator", help="a run or a saved translator to compare")
+    parser.add_argument("--start", help="a command that starts the server")
+    options = parser.parse_args()
+    from keras_transformer.serving import GrpcClient, RestClient
+
+    with open(options.texts, encoding="utf-8") as file:
+        lines = (line.strip() for line in file)
+        texts = list(itertools.islice(filter(None, lines), options.most_texts))
+    kind = GrpcClient if options.grpc else RestClient
+    settings = {"timeout": options.timeout, "retries": 0}
+    client = kind(options.address, options.model, **settings)
+    expected = None
+    if options.translator:
+        expected = answers_alone(options.translator, texts)
+    asked = {"signature": options.signature}
+
+    def is_ready():
+        try:
+            client.ask(options.signature, text=texts[:1])
+        except Exception:
+            return False
+        return True
+
+    print("| clients | texts a second | p50 | p95 | p99 | wrong | failed |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    with started(options.start, is_ready):
+        for clients in options.clients or CLIENTS:
+            measure(client, texts, clients, WARM_UP_SECONDS, options=asked)
+            found = measure(client, texts, clients, options.seconds, expected, asked)
+            late = " | ".join(
+                f"{found[name] * 1000:.0f} ms" for name in ("p50", "p95", "p99")
+            )
+            wrong = "?" if expected is None else f"{len(found['wrong'])}"
+            wrong += f" of {found['answers']}"
+            failed = len(found["failed"])
+            print(f"| {clients} | {found['rate']:.1f} | {late} | {wrong} | {failed} |")
+            for text, answer, right in found["wrong"][:3]:
+                print(f"  {text!r}: {answer!r}, but alone {right!r}")
+            for words in sorted(set(found["failed"]))[:3]:
+                print(f"  {words}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""What is checked before a run is started."""
+
+from keras_transformer.models.transformer import Transformer
+from keras_transformer.text import read_pairs
+
+
+def check_start(config):
+    """Checks the texts and the model's arguments, before a run's first file is written.
+
+    Args:
+        config: A `RunConfig`.
+
+    Raises:
+        ValueError: If a text can't be read to its end or holds no pair, or an argument
+            of the model is out of range.
+        FileNotFoundError: If a text isn't there.
+    """
+    for source, target in (
+        ("source", "target"),
+        ("valid_source", "valid_target"),
+    ):
+        paths = getattr(config, source), getattr(config, target)
+        if paths[0] and not sum(1 for _ in read_pairs(*paths)):
+            raise ValueError(f"{source}={paths[0]!r} is empty: it holds no pair.")
+    # The vocabulary is still unknown, and nothing depends on its size.
+    sizes = [8] if config.joint_vocabulary else [8, 8]
+    Transformer.from_preset(config.preset, *sizes, **config.model)

@@ -1,0 +1,1 @@
+"""What `doctor` looks at, a file a subject: each check yields findings."""

@@ -1,0 +1,141 @@
+"""A run's settings are checked when they are given, each by its name."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from keras_transformer.run import RunConfig
+from keras_transformer.run.folder import read_config
+
+NOT_POSITIVE = (0, -1)
+NO_NUMBERS = ("4", None, True, [1], float("nan"))
+WHOLE = (
+    "vocabulary_size",
+    "tokens_per_batch",
+    "steps",
+    "steps_per_epoch",
+    "warmup_steps",
+    "average_last",
+    "accumulation_steps",
+)
+REAL = ("peak_learning_rate", "clip_norm", "label_smoothing")
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        *((name, value) for name in WHOLE for value in (*NOT_POSITIVE, 2.5)),
+        *((name, value) for name in WHOLE for value in NO_NUMBERS),
+        *((name, value) for name in REAL for value in (-1, float("inf"), "x", True)),
+        *((name, float("nan")) for name in REAL),
+        *((name, -1) for name in ("bleu_sentences", "skip_nonfinite", "seed")),
+        *((name, None) for name in ("bleu_sentences", "skip_nonfinite", "seed")),
+        *((name, "1") for name in ("bleu_sentences", "skip_nonfinite", "seed")),
+        ("seed", 2**32),
+        ("clip_norm", 0),
+        ("peak_learning_rate", 0.0),
+        ("label_smoothing", 1.0),
+        ("label_smoothing", None),
+        ("max_length", 1),
+        ("max_length", 0),
+        ("max_length", "9"),
+        ("max_length", 5000),
+        ("tokens_per_batch", 1),
+        ("steps", 255),
+        ("source", None),
+        ("source", ""),
+        ("target", 3),
+        ("target", ""),
+        ("valid_source", ["a"]),
+        ("valid_target", "without its source"),
+        ("preset", "tinny"),
+        ("preset", None),
+        ("preset", ["tiny"]),
+        ("strategy", "one-device"),
+        ("strategy", None),
+        ("joint_vocabulary", 1),
+        ("joint_vocabulary", "no"),
+        ("joint_vocabulary", None),
+        ("model", None),
+        ("model", [1]),
+        ("model", {"dropout": np.zeros(3)}),
+        ("model", {"num_layer": 2}),
+        ("model", {"source_vocabulary_size": 3}),
+        ("tokenizer", "bpe"),
+        ("tokenizer", {"bogus": 1}),
+        ("tokenizer", {"vocabulary_size": 1}),
+        ("tokenizer", {"symbols": {1}}),
+    ],
+)
+def test_a_wrong_value_is_named(name, value):
+    with pytest.raises((ValueError, TypeError), match=name) as error:
+        RunConfig(**{"source": "a", name: value})
+    words = str(error.value)
+    assert str(value) in words or repr(value) in words or name in ("model", "tokenizer")
+
+
+def test_the_nearest_name_of_a_model_s_argument_is_given():
+    with pytest.raises(ValueError, match="did you mean 'num_layers'"):
+        RunConfig("a", model={"num_layer": 2})
+    with pytest.raises(ValueError, match="did you mean 'normalization'"):
+        RunConfig("a", tokenizer={"normalisation": "nmt"})
+
+
+def test_settings_are_kept_as_json_has_them():
+    config = RunConfig(
+        pathlib.Path("a"),
+        steps=np.int64(500),
+        peak_learning_rate=1,
+        tokenizer={"symbols": ("<a>",)},
+        seed=np.uint8(3),
+    )
+    assert config.source == "a" and config.tokenizer == {"symbols": ["<a>"]}
+    assert [
+        type(x) for x in (config.steps, config.peak_learning_rate, config.seed)
+    ] == [
+        int,
+        float,
+        int,
+    ]
+
+
+GOOD = {"source": "a", "steps": 500}
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("", "no JSON"),
+        ("{", "no JSON"),
+        (json.dumps(GOOD)[:-9], "no JSON"),
+        ("\x00\x01", "no JSON"),
+        (b"\xff\xfe{}", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "must hold a dict"),
+        ("null", "must hold a dict"),
+        ("3", "must hold a dict"),
+        ("{}", "no source"),
+        (json.dumps({**GOOD, "stepz": 1}), "did you mean 'steps'"),
+        (json.dumps({**GOOD, "entirely other": 1}), "no argument 'entirely other'"),
+        (json.dumps({**GOOD, "steps": None}), "steps must be an int"),
+        (json.dumps({**GOOD, "steps": "500"}), "steps must be an int"),
+        (json.dumps({**GOOD, "model": []}), "model must be a dict"),
+        (json.dumps({**GOOD, "clip_norm": -1}), "clip_norm must be positive"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong_and_the_way_out(
+    content, words, tmp_path
+):
+    path = tmp_path / "config.json"
+    content = content if isinstance(content, bytes) else content.encode("utf-8")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=words) as error:
+        read_config(tmp_path)
+    assert str(path) in str(error.value) and "another folder" in str(error.value)
+
+
+def test_settings_that_came_later_have_their_defaults(tmp_path):
+    (tmp_path / "config.json").write_text('{"source": "a", "target": "b"}', "utf-8")
+    assert read_config(tmp_path) == RunConfig("a", "b")

@@ -1,0 +1,72 @@
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_transformer.serving.constants import merge_constants
+
+
+class Model(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def __call__(self, x):
+        for _ in range(5):
+            x = x * tf.constant(3.0) + tf.constant(3.0) - tf.constant(2.0)
+        # Of equal values, and of other dtypes or shapes.
+        others = tf.constant([3.0]), tf.cast(tf.constant(3), tf.float32)
+        steps = tf.while_loop(
+            lambda i, x: i < 2, lambda i, x: (i + 1, x * 3.0 - 3.0), (0, x)
+        )
+        return {"y": steps[1] + others[0] * others[1], "three": tf.constant([3.0])}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "whole"
+    model = Model()
+    signatures = {"serving_default": model.__call__}
+    tf.saved_model.save(model, str(path), signatures=signatures)
+    return model, path
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return str(shutil.copytree(saved[1], tmp_path / "copy"))
+
+
+def test_answers_stay_and_equal_constants_go(saved, copy, meta_graph):
+    model, path = saved[0], copy
+    x = np.array([0.5, -2.0], "float32")
+    merge_constants(path)
+    for function in meta_graph(path).graph_def.library.function:
+        values = [
+            (node.attr["dtype"].type, node.attr["value"].SerializeToString())
+            for node in function.node_def
+            if node.op == "Const" and not node.input
+        ]
+        assert len(values) == len(set(values)), function.signature.name
+    loaded = tf.saved_model.load(path).signatures["serving_default"](tf.constant(x))
+    for name, expected in model(x).items():
+        np.testing.assert_array_equal(loaded[name], expected)
+
+
+def test_the_fingerprint_is_the_new_graph_s(copy):
+    before = tf.saved_model.experimental.read_fingerprint(copy)
+    merge_constants(copy)
+    after = tf.saved_model.experimental.read_fingerprint(copy)
+    assert after.saved_model_checksum != before.saved_model_checksum
+    assert after.signature_def_hash == before.signature_def_hash
+    # What is merged stays as it is.
+    merge_constants(copy)
+    again = tf.saved_model.experimental.read_fingerprint(copy)
+    assert again.saved_model_checksum == after.saved_model_checksum
+
+
+def test_an_export_has_one_of_each_constant(saved_path, meta_graph):
+    for function in meta_graph(saved_path).graph_def.library.function:
+        keys = [
+            (node.device, str(sorted(node.attr.items(), key=lambda item: item[0])))
+            for node in function.node_def
+            if node.op == "Const" and not node.input
+        ]
+        assert len(keys) == len(set(keys)), function.signature.name

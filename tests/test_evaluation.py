@@ -1,0 +1,95 @@
+"""Scores are sacreBLEU's own."""
+
+import pytest
+import sacrebleu
+
+from keras_transformer.evaluation import bleu, exact_match, moses_bleu
+
+HYPOTHESES = [
+    "The dog runs across the wide green field.",
+    "two Men are talking in front of a shop, aren't they?",
+    "A woman (in red) sleeps.",
+    "",
+]
+REFERENCES = [
+    "A dog runs across the green field.",
+    "Two men are talking in front of the shop, aren't they?",
+    "A woman (in red) sleeps.",
+    "Nothing.",
+]
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_bleu_is_that_of_sacrebleu(lowercase):
+    score, signature = bleu(HYPOTHESES, REFERENCES, lowercase=lowercase)
+    expected = sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES], lowercase=lowercase)
+    assert score == expected.score and 20 < score < 80
+    case = "lc" if lowercase else "mixed"
+    assert f"case:{case}" in signature and "tok:13a" in signature
+    assert "nrefs:1" in signature
+
+
+def test_lowercase_counts_more_than_case():
+    assert bleu(HYPOTHESES, REFERENCES, True)[0] > bleu(HYPOTHESES, REFERENCES)[0]
+
+
+def test_bleu_is_the_formula_of_the_paper():
+    """4 of 5 unigrams, 3 of 4 bigrams, 2 of 3, 1 of 2, and the answer is shorter."""
+    score, _ = bleu(["a b c d x"], ["a b c d e f"])
+    precisions = 4 / 5 * 3 / 4 * 2 / 3 * 1 / 2
+    assert score == pytest.approx(100 * precisions**0.25 * 2.718281828 ** (1 - 6 / 5))
+
+
+def test_bleu_of_the_same_text_is_100_and_of_other_text_is_0():
+    assert bleu(REFERENCES, REFERENCES)[0] == pytest.approx(100)
+    assert bleu(["x y z v w"], ["a b c d e"])[0] == 0
+
+
+def test_moses_bleu_is_of_lower_case_and_moses_tokens():
+    pytest.importorskip("sacremoses")
+    score, signature = moses_bleu(HYPOTHESES, REFERENCES, "en")
+    expected = sacrebleu.corpus_bleu(
+        [
+            "the dog runs across the wide green field .",
+            "two men are talking in front of a shop , aren 't they ?",
+            "a woman ( in red ) sleeps .",
+            "",
+        ],
+        [
+            [
+                "a dog runs across the green field .",
+                "two men are talking in front of the shop , aren 't they ?",
+                "a woman ( in red ) sleeps .",
+                "nothing .",
+            ]
+        ],
+        tokenize="none",
+    )
+    assert score == pytest.approx(expected.score) and "tok:none" in signature
+
+
+def test_exact_match_is_a_share():
+    assert exact_match(HYPOTHESES, REFERENCES) == 0.25
+    assert exact_match(REFERENCES, REFERENCES) == 1
+
+
+@pytest.mark.parametrize("score", [bleu, exact_match, lambda *a: moses_bleu(*a, "en")])
+@pytest.mark.parametrize(
+    "hypotheses, references, error",
+    [
+        ([], [], ValueError),
+        (["a"], ["a", "b"], ValueError),
+        ("a cat", "a cat", TypeError),
+        (["a"], "a", TypeError),
+        ([None], ["a"], TypeError),
+        ([["a"]], [["a"]], TypeError),
+    ],
+)
+def test_what_can_t_be_scored_is_named(score, hypotheses, references, error):
+    with pytest.raises(error, match="hypotheses|references"):
+        score(hypotheses, references)
+
+
+def test_generators_are_taken():
+    assert exact_match(iter(REFERENCES), iter(REFERENCES)) == 1
+    assert bleu(iter(HYPOTHESES), iter(REFERENCES)) == bleu(HYPOTHESES, REFERENCES)
