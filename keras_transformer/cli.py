@@ -345,7 +345,7 @@ def _evaluate(options):
 
 
 def _export(options):
-    from keras_transformer.serving import export_saved_model
+    from keras_transformer.serving import export_saved_model, loading_seconds
 
     try:
         path = export_saved_model(
@@ -364,6 +364,8 @@ def _export(options):
         # A machine that can't multiply these weights, or other answers.
         raise SystemExit(f"keras-transformer: {error}") from None
     print(f"{path}: a process of its own gives the same answers")
+    model, warmup = loading_seconds(path)
+    print(f"Loading takes {model:.1f} s here, and the warm-up {warmup:.1f} s.")
 
 
 def _bucket(text):

@@ -89,5 +89,5 @@ class TextGenerator(TextToText):
             the beginning of the prompt was left out.
         """
         ids = self.source_tokenizer.tokenize(texts)
-        truncated = ids.row_lengths() > self.max_source_length
-        return ids[:, -self.max_source_length :], truncated
+        room = self.longest_source
+        return ids[:, -room:], ids.row_lengths() > room

@@ -85,11 +85,16 @@ class TextModel:
             and a bool tensor `(B,)`: whether the text was cut off.
         """
         ids = self.source_tokenizer.tokenize(texts)
-        room = self.max_source_length - 1
+        room = self.longest_source - 1
         truncated = ids.row_lengths() > room
         ids = ids[:, :room]
         end = tf.fill([ids.nrows(), 1], self.source_tokenizer.end_id)
         return tf.concat([ids, tf.cast(end, ids.dtype)], axis=1), truncated
+
+    @property
+    def longest_source(self):
+        """Most tokens of a source: `max_source_length`, unless fewer have positions."""
+        return min(self.max_source_length, self.model.max_length or 2**31)
 
     def _settings(self):
         """Constructor arguments beside the model and the tokenizers."""

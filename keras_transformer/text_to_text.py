@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.argument_names import check_names
@@ -80,10 +81,13 @@ class TextToText(TextModel):
         answers, scores = [None] * len(texts), [None] * len(texts)
         progress = keras.utils.Progbar(len(texts)) if verbose and texts else None
         count = options.num_hypotheses
+        options = self._with_banned(options)
+        of_texts = self._of_texts(options, len(texts))
         for rows, source_ids in self._batches(texts, tokens_per_batch):
             if prefixes is not None:
                 options = options.changed(target_prefix=prefixes[rows])
-            found = self.model.generate(source_ids, options)
+            own = {name: values[rows] for name, values in of_texts.items()}
+            found = self.model.generate(source_ids, options.changed(**own))
             ids = keras.ops.convert_to_numpy(found["ids"])
             flat = self.target_tokenizer.detokenize(ids.reshape(-1, ids.shape[-1]))
             flat = [text.decode("utf-8", "replace") for text in flat.numpy()]
@@ -131,6 +135,22 @@ class TextToText(TextModel):
         check_names(f"{method.__name__}()", options, known)
         return self.options(**given, **options)
 
+    def _of_texts(self, options, count):
+        """The options that have a value for each text, arrays `(count,)` by name."""
+        found = {}
+        for name, value in options.items():
+            if name in ("banned_ids", "target_prefix") or np.ndim(value) != 1:
+                continue
+            if len(value) != count or name == "num_hypotheses":
+                one_each = name != "num_hypotheses"
+                words = ", or have one value for each text" if one_each else ""
+                raise ValueError(
+                    f"{name} must be a number{words}; received {len(value)} values for "
+                    f"{count} texts."
+                )
+            found[name] = np.asarray(value)
+        return found
+
     def _prefixes(self, target_prefix, count):
         """The ids `(count, P)` that the answers begin with, padded; or None."""
         if target_prefix is None or count == 0:
@@ -157,7 +177,14 @@ class TextToText(TextModel):
             **changes: Options by name, over those of `options`.
         """
         options = self.options() if options is None else options
-        return generate(model or self.model, source_ids, options, **changes)
+        options = self._with_banned(options.changed(**changes))
+        return generate(model or self.model, source_ids, options)
+
+    def _with_banned(self, options):
+        """Options that also ban ids without a text: those past the tokenizer's."""
+        size = self.model.target_embedding.vocabulary_size
+        unknown = range(self.target_tokenizer.vocabulary_size, size)
+        return options.changed(banned_ids=(*options.banned_ids, *unknown))
 
     def _settings(self):
         if self.search_options.get("allowed_tokens") is not None:

@@ -95,6 +95,11 @@ def generate(model, source_ids, options=None, **changes):
         "length_penalty": ops.broadcast_to(penalty, (batch, 1)),
         "caches": caches,
     }
+    if options.sample:
+        sentences |= selection.options_of_sentences(batch)
+    if hasattr(options.min_length, "shape"):
+        min_lengths = ops.cast(options.min_length, "int32")
+        sentences["min_length"] = ops.broadcast_to(min_lengths, (batch,))
     if given is not None:
         given = ops.convert_to_tensor(given, "int32")
         sentences["given"] = ops.pad(given, ((0, 0), (0, 1)))
@@ -168,13 +173,17 @@ def generate(model, source_ids, options=None, **changes):
 
 def _selection(options, has_dead_ends):
     if options.sample:
+        width, count = options.num_hypotheses, None
+        if not isinstance(width, int):
+            width, count = options.beam_size, width
         return Sampling(
-            options.num_hypotheses,
+            width,
             options.temperature,
             options.top_k,
             options.top_p,
             options.seed,
             options.penalty_form,
+            count,
         )
     if options.beam_size == 1:
         return Sampling(temperature=0, penalty_form=options.penalty_form)

@@ -186,9 +186,12 @@ class SearchOptions:
     )
     num_hypotheses: int = _option(
         1,
-        _integer(1, _MOST_SAMPLES, tensor=0),
+        _integer(1, _MOST_SAMPLES, tensor=1),
         "Number of answers per sentence, at most `beam_size`, in a beam search also a "
-        "scalar tensor; with `sample`, number of answers drawn.",
+        "scalar tensor; with `sample`, number of answers drawn. Or with `sample` a "
+        "tensor, scalar or `(B,)`, whose values are at most `beam_size`: there are "
+        "`beam_size` answers then, and those past a sentence's number have the score "
+        "-1e9.",
     )
     length_penalty: float = _option(
         0.6,
@@ -209,8 +212,9 @@ class SearchOptions:
     )
     min_length: int | None = _option(
         None,
-        _integer(1, optional=True, tensor=0),
-        "Fewest tokens of an answer, its end token included.",
+        _integer(1, optional=True, tensor=1),
+        "Fewest tokens of an answer, its end token included: an integer, or an integer "
+        "tensor, scalar or `(B,)`.",
     )
     max_length: int | None = _option(
         None,
@@ -263,7 +267,8 @@ class SearchOptions:
     temperature: float = _option(
         1.0,
         _real(lambda value: value > 0, "a positive number", way_out=_GREEDY),
-        "With `sample`: what logits are divided by.",
+        "With `sample`: what logits are divided by, a number or a tensor, scalar or "
+        "`(B,)`. In a tensor 0 takes the most probable token.",
     )
     top_k: int | None = _option(
         None,
@@ -273,13 +278,14 @@ class SearchOptions:
     top_p: float = _option(
         1.0,
         _real(lambda value: 0 < value <= 1, "a number in (0, 1]"),
-        "With `sample`: draws from the fewest tokens that have this probability.",
+        "With `sample`: draws from the fewest tokens that have this probability, a "
+        "number or a tensor, scalar or `(B,)`.",
     )
     seed: int = _option(
         0,
         _integer(tensor=1, wraps=True),
-        "With `sample`: an integer or an integer tensor; the same seed gives the same "
-        "answers, on every backend.",
+        "With `sample`: an integer, or an integer tensor, scalar or `(B,)`; the same "
+        "seed gives a sentence the same answers, in any batch, on every backend.",
     )
     start_id: int = _option(2, _integer(1), "Token that starts an answer.")
     end_id: int = _option(

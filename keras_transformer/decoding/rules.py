@@ -53,12 +53,23 @@ def never(token_ids):
 
 
 def at_least(min_length, end_id):
-    """The end token doesn't come before an answer has `min_length` tokens with it."""
+    """The end token doesn't come before an answer has `min_length` tokens with it.
+
+    Where `sentences` has a `"min_length"`, int32 `(B,)`, each has its own.
+    """
 
     def rule(logits, scored, index, ids, sentences):
         is_end = ops.arange(logits.shape[-1]) == end_id
-        too_early = index + 1 < min_length
-        return ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, logits)
+        if "min_length" not in sentences:
+            too_early = index + 1 < min_length
+            return ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, logits)
+        too_early = (index + 1 < sentences["min_length"])[:, None, None]
+        # Mostly none is: a pass over all logits is saved then.
+        return ops.cond(
+            ops.any(too_early),
+            lambda: ops.where(ops.logical_and(too_early, is_end), IMPOSSIBLE, logits),
+            lambda: logits,
+        )
 
     return rule
 

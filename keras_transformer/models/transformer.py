@@ -271,7 +271,8 @@ class Transformer(TransformerModel):
 
         Returns:
             A dict of lists with one tensor a block: `"encoder"` `(B, H, S, S)`,
-            `"decoder"` `(B, H, T, T)` and `"cross"` `(B, H, T, S)`.
+            `"decoder"` `(B, H, T, T)` and `"cross"` `(B, H, T, S)`; and the model's
+            output, `"logits"` `(B, T, V)`.
         """
         memory, encoder_scores = self.encode(source_ids, return_attention_scores=True)
         x = self._embed_target(target_ids)
@@ -286,10 +287,12 @@ class Transformer(TransformerModel):
             )
             decoder_scores.append(block_scores)
             cross_scores.append(block_cross_scores)
+        x = self.decoder_norm(x) if self.decoder_norm else x
         return {
             "encoder": encoder_scores,
             "decoder": decoder_scores,
             "cross": cross_scores,
+            "logits": self.target_embedding(x, reverse=True),
         }
 
     def _embed_source(self, ids):

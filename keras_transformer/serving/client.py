@@ -1,24 +1,91 @@
 """Small clients of a TF Serving that serves an export, by REST and by gRPC."""
 
+import base64
 import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 
+import numpy as np
+
 from keras_transformer.layers.arguments import check_positive
+from keras_transformer.serving.requests import (
+    InvalidRequest,
+    ServingError,
+    complete_request,
+    rows_of,
+    without_padding,
+)
 
-
-class ServingError(RuntimeError):
-    """The server couldn't be reached, or refused the request; it says why."""
+__all__ = ["GrpcClient", "InvalidRequest", "RestClient", "ServingError"]
 
 
 class _Client:
-    """What both have: patience, and the shortest question."""
+    """What both have: patience, complete requests, and the shortest question."""
 
-    def __init__(self, timeout, retries):
+    def __init__(self, server, timeout, retries):
+        self._server = server
+        self._definitions = None
         self.timeout = timeout
         self.retries = retries
+
+    def ask(self, signature="serving_default", **inputs):
+        """Any signature's outputs for inputs by name.
+
+        Args:
+            signature: Name of the signature.
+            **inputs: Lists, tuples or arrays with a row for each text; a single value
+                is one row. Options that are left out get the export's defaults, which
+                the server's metadata has, and those of one row go to all rows.
+
+        Returns:
+            A dict of nested lists by output's name. Rows are as long as their own
+            answer: what pads them to the longest of the request is cut off.
+
+        Raises:
+            InvalidRequest: For inputs that no server can answer, such as no text at
+                all. It is a `ServingError` and a `ValueError`.
+            ServingError: If all tries fail, or the server refuses the request.
+        """
+        request, definition = rows_of(inputs), None
+        if signature != "serving_default":
+            definition = self._definition(signature)
+        request = complete_request(signature, request, definition)
+        outputs = self._try(lambda: self._predict(signature, request))
+        if not isinstance(outputs, dict):
+            # With one output the REST server sends it bare.
+            names = list(definition.outputs) if definition else []
+            outputs = {names[0] if len(names) == 1 else "output": outputs}
+        return without_padding(outputs)
+
+    def _definition(self, signature):
+        """The signature's `SignatureDef`, or None if the server doesn't tell."""
+        is_new = self._definitions and signature not in self._definitions
+        if self._definitions is None or is_new:
+            try:
+                self._definitions = self._try(self._read_definitions)
+            except ServingError as error:
+                if error.may_pass:
+                    raise
+                # Whatever is wrong, the request itself will tell.
+                self._definitions = {}
+        return self._definitions.get(signature)
+
+    def _try(self, send):
+        """Calls `send`, again after 0.2, 0.4, 0.8 ... seconds if that may help."""
+        for attempt in range(self.retries + 1):
+            try:
+                return send()
+            except Exception as error:
+                problem, may_pass = self._problem(error)
+                if not problem:
+                    raise
+                if not may_pass or attempt == self.retries:
+                    tries = f" after {attempt + 1} tries" if attempt else ""
+                    words = f"{self._server}{tries}: {problem}"
+                    raise ServingError(words, may_pass) from error
+            time.sleep(0.2 * 2**attempt)
 
     def translate(self, texts, batch_size=32):
         """Translates any number of texts, those of like length in one request.
@@ -68,26 +135,62 @@ class RestClient(_Client):
 
     def __init__(self, url, model, version=None, timeout=30.0, retries=3):
         place = f"/versions/{version}" if version else ""
-        self._url = f"{url.rstrip('/')}/v1/models/{model}{place}:predict"
-        super().__init__(timeout, retries)
+        self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
+        super().__init__(self._model, timeout, retries)
 
-    def ask(self, signature="serving_default", **inputs):
-        """Any signature's outputs, nested lists by name, for lists of inputs by name.
-
-        Raises:
-            ServingError: If all tries fail, or the server refuses the request.
-        """
+    def _predict(self, signature, request):
+        inputs = {name: _json_values(value) for name, value in request.items()}
         body = json.dumps({"signature_name": signature, "inputs": inputs}).encode()
+        answer = self._fetch(":predict", body)
+        if not isinstance(answer, dict) or "outputs" not in answer:
+            raise _Garbled(f"no outputs in {str(answer)[:200]!r}")
+        return answer["outputs"]
+
+    def _read_definitions(self):
+        from google.protobuf import json_format
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        answer = self._fetch("/metadata")
+        found = get_model_metadata_pb2.SignatureDefMap()
+        try:
+            signatures = answer["metadata"]["signature_def"]
+            json_format.ParseDict(signatures, found, ignore_unknown_fields=True)
+        except (KeyError, TypeError, json_format.ParseError) as error:
+            raise _Garbled(f"no metadata of signatures ({error})") from error
+        return dict(found.signature_def)
+
+    def _fetch(self, place, body=None):
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._url, body, headers)
+        request = urllib.request.Request(self._model + place, body, headers)
+        with urllib.request.urlopen(request, timeout=self.timeout) as response:
+            text = response.read()
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise _Garbled(f"what isn't JSON: {text[:200]!r}") from error
 
-        def send():
-            with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                return json.load(response)["outputs"]
+    def _problem(self, error):
+        """What went wrong, and whether another try may help; None for other errors."""
+        if isinstance(error, _Garbled):
+            return f"the server answers {error}", False
+        if isinstance(error, urllib.error.HTTPError):
+            text = error.read().decode("utf-8", "replace")
+            try:
+                text = json.loads(text)["error"]
+            except (ValueError, KeyError, TypeError):
+                pass
+            return f"HTTP {error.code}: {text}", error.code in (429, 502, 503, 504)
+        if isinstance(error, TimeoutError):
+            # It has the request: asked again, it would compute the answer once more.
+            return f"timed out: no answer in {self.timeout} seconds", False
+        if isinstance(error, (OSError, http.client.HTTPException)):
+            reason = getattr(error, "reason", error)
+            return f"can't be reached: {reason or type(error).__name__}", True
+        return None, False
 
-        outputs = _retry(send, self.retries, self._url, _rest_problem)
-        # With one output the server sends it bare.
-        return outputs if isinstance(outputs, dict) else {"output": outputs}
+
+class _Garbled(Exception):
+    """An answer that isn't one of TF Serving's."""
 
 
 class GrpcClient(_Client):
@@ -111,85 +214,79 @@ class GrpcClient(_Client):
         import grpc
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-        self._target = target
-        self._channel = grpc.insecure_channel(target)
+        # gRPC's own limit is 4 MiB, which n-best lists and explanations can exceed.
+        sizes = "grpc.max_send_message_length", "grpc.max_receive_message_length"
+        options = [(name, -1) for name in sizes]
+        self._channel = grpc.insecure_channel(target, options=options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self.model = model
         self.version = version
-        super().__init__(timeout, retries)
+        super().__init__(target, timeout, retries)
 
-    def ask(self, signature="serving_default", **inputs):
-        """Any signature's outputs, nested lists by name, for lists of inputs by name.
+    def _name_model(self, request):
+        request.model_spec.name = self.model
+        if self.version:
+            request.model_spec.version.value = int(self.version)
+        return request
 
-        Raises:
-            ServingError: If all tries fail, or the server refuses the request.
-        """
+    def _predict(self, signature, request):
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = self.model
-        request.model_spec.signature_name = signature
-        if self.version:
-            request.model_spec.version.value = self.version
-        for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-
-        def send():
-            return self._stub.Predict(request, self.timeout)
-
-        found = _retry(send, self.retries, self._target, _grpc_problem).outputs
+        message = self._name_model(predict_pb2.PredictRequest())
+        message.model_spec.signature_name = signature
+        for name, value in request.items():
+            message.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        found = self._stub.Predict(message, self.timeout).outputs
         return {
             name: _text(tf.make_ndarray(value).tolist())
             for name, value in found.items()
         }
 
+    def _read_definitions(self):
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = self._name_model(get_model_metadata_pb2.GetModelMetadataRequest())
+        request.metadata_field.append("signature_def")
+        answer = self._stub.GetModelMetadata(request, self.timeout)
+        found = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(found)
+        return dict(found.signature_def)
+
+    def _problem(self, error):
+        """What went wrong, and whether another try may help; None for other errors."""
+        import grpc
+
+        if not isinstance(error, grpc.RpcError):
+            return None, False
+        code, details = error.code(), error.details() or ""
+        # A message that is too large once is so again.
+        is_busy = code == grpc.StatusCode.RESOURCE_EXHAUSTED and (
+            "larger than max" not in details
+        )
+        may_pass = is_busy or code == grpc.StatusCode.UNAVAILABLE
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            details = f"timed out: no answer in {self.timeout} seconds"
+        return f"{code.name}: {details}", may_pass
+
+
+def _json_values(array):
+    """An array as JSON has it: nested lists, bytes that aren't UTF-8 in base64."""
+
+    def plain(value):
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        if not isinstance(value, bytes):
+            return value
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return {"b64": base64.b64encode(value).decode("ascii")}
+
+    return plain(np.asarray(array).tolist())
+
 
 def _text(value):
     if isinstance(value, list):
         return [_text(one) for one in value]
-    return value.decode("utf-8") if isinstance(value, bytes) else value
-
-
-def _retry(send, retries, server, problem_of):
-    """Calls `send`, again after 0.2, 0.4, 0.8 ... seconds if that may help."""
-    for attempt in range(retries + 1):
-        try:
-            return send()
-        except Exception as error:
-            problem, may_pass = problem_of(error)
-            if not problem:
-                raise
-            if not may_pass or attempt == retries:
-                tries = f" after {attempt + 1} tries" if attempt else ""
-                raise ServingError(f"{server}{tries}: {problem}") from error
-        time.sleep(0.2 * 2**attempt)
-
-
-def _rest_problem(error):
-    """What went wrong, and whether another try may help; None for other errors."""
-    if isinstance(error, urllib.error.HTTPError):
-        text = error.read().decode("utf-8", "replace")
-        try:
-            text = json.loads(text)["error"]
-        except (ValueError, KeyError, TypeError):
-            pass
-        return f"HTTP {error.code}: {text}", error.code in (429, 502, 503, 504)
-    if isinstance(error, (OSError, http.client.HTTPException)):
-        reason = getattr(error, "reason", error)
-        return f"can't be reached: {reason or type(error).__name__}", True
-    return None, False
-
-
-def _grpc_problem(error):
-    import grpc
-
-    if not isinstance(error, grpc.RpcError):
-        return None, False
-    code = error.code()
-    busy = (
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    )
-    return f"{code.name}: {error.details()}", code in busy
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -18,20 +18,16 @@ class EncodingSignatures(Signatures):
         classes = self._model.config["num_classes"]
         return ("serving_default", "embed", *(("classify",) if classes else ()))
 
-    def _ids(self, text):
-        source_ids, truncated = self._text_model.encode(text)
-        return source_ids.to_tensor(), truncated
-
     @graph(input_signature=[TEXT])
     def embed(self, text):
-        source_ids, truncated = self._ids(text)
+        source_ids, truncated = self._source(text)
         with self._model_in_use():
             vectors = self._text_model.vectors(source_ids, self._model)
         return {"embedding": vectors, "truncated": truncated}
 
     @graph(input_signature=[TEXT])
     def classify(self, text):
-        source_ids, truncated = self._ids(text)
+        source_ids, truncated = self._source(text)
         with self._model_in_use():
             scores = self._text_model.probabilities(source_ids, self._model)
         labels = self._text_model.labels

@@ -51,18 +51,28 @@ def export_saved_model(
     | --- | --- | --- |
     | `serving_default` | `text` string (B,) | `translation` string (B,), `score` float32 (B,), `truncated` bool (B,) |
     | `n_best` | `text` string (B,) | `translations` string (B, n), `scores` float32 (B, n), `truncated` bool (B,) |
-    | `translate` | `text`; optional `num_hypotheses` int32, `length_penalty` float32, `max_length` int32 (0: source + 50), `target_prefix` string, each (B,) or (1,) | as `n_best`; n is the largest asked for, other rows end in `""` with score -1e9 |
-    | `score` | `text`, `reference` string (B,) | `log_prob` float32 (B,), `num_tokens` int32 (B,) |
-    | `explain` | `text` string (B,) | `translation`, `tokens` string (B, T), `log_probs` float32 (B, T), `source_tokens` string (B, S), `aligned_source` int32 (B, T), `truncated` |
+    | `translate` | `text`, `num_hypotheses` int32, `length_penalty` float32, `max_length` int32 (0: source + `extra_length`), `target_prefix` string, each (B,) or (1,) | as `n_best`, and `num_hypotheses` int32 (B,), `bounded` bool (B,), `error` string (B,) |
+    | `with_options` | `text` string (B,), `options` string (B,) or (1,), such as `"num_hypotheses=3 max_length=20"` | as `translate` |
+    | `score` | `text`, `reference` string (B,) | `log_prob` float32 (B,), `num_tokens` int32 (B,), `truncated` bool (B,) |
+    | `explain` | `text` string (B,) | `translation`, `tokens` string (B, T), `log_probs` float32 (B, T), `aligned_source` int32 (B, T), `num_tokens` int32 (B,), `source_tokens` string (B, S), `num_source_tokens` int32 (B,), `truncated` |
     | `encode` | `text` string (B,) | `embedding` float32 (B, D), mean of the encoder's output, `truncated` |
-    | `token_ids` | `source_ids` int32 (B, S), `source_length` int32 (B,) | `output_ids` int32 (B, L), `score` float32 (B,) |
+    | `token_ids` | `source_ids` int32 (B, S), `source_length` int32 (B,) | `output_ids` int32 (B, L), `output_length` int32 (B,), `score` float32 (B,), `truncated` bool (B,), `error` string (B,) |
 
-    Those of a text generator: `serving_default`, and `generate`, which samples:
+    Each row is answered as if it were alone, whatever requests a server joins. Outputs
+    are as wide as the longest row needs. `num_hypotheses`, `num_tokens`,
+    `num_source_tokens` and `output_length` say how many columns are a row's own; the
+    others are `""`, 0, or a score of -1e9. A row that can't be answered has its reason
+    in `error`, no text and the score -1e9. `bounded` marks rows with an option outside
+    of the export's limits, which got the nearest value within them.
+
+    Those of a text generator: `serving_default`, `generate`, which samples, and
+    `with_options`:
 
     | name | inputs | outputs |
     | --- | --- | --- |
     | `serving_default` | `text` string (B,) | `generated` string (B,), `score` float32 (B,), `truncated` bool (B,) |
-    | `generate` | `text`; optional `max_new_tokens` int32, `temperature` float32, `top_p` float32, `seed` int32, each (1,) | the same |
+    | `generate` | `text`, `max_new_tokens` int32, `temperature` float32, `top_p` float32, `seed` int32, each (B,) or (1,) | the same, and `bounded` bool (B,), `error` string (B,) |
+    | `with_options` | `text` string (B,), `options` string (B,) or (1,), such as `"sample=1 seed=3"` | as `generate` |
 
     Those of a text encoder; `serving_default` is the last that there is:
 
@@ -164,7 +174,9 @@ def export_saved_model(
         buckets = xla_buckets if xla_warmup else ()
         requests = [
             (name, inputs)
-            for name, inputs in _warmup_requests(texts, warmup_batch_sizes, buckets)
+            for name, inputs in _warmup_requests(
+                graphs, texts, warmup_batch_sizes, buckets
+            )
             if name in functions
         ]
         if requests:
@@ -250,12 +262,11 @@ def _sample_text(text_model, length=20):
     )
 
 
-def _warmup_requests(texts, batch_sizes, xla_buckets):
+def _warmup_requests(graphs, texts, batch_sizes, xla_buckets):
+    """Requests to all signatures, in each of the batch sizes."""
     requests = []
     for size in batch_sizes:
-        batch = [texts[i % len(texts)] for i in range(size)]
-        for name in ("serving_default", "n_best"):
-            requests.append((name, {"text": batch}))
+        requests += graphs.requests([texts[i % len(texts)] for i in range(size)])
     for batch_size, source_length in sorted(xla_buckets):
         # Of full size, so that each bucket's program is compiled.
         ids = tf.fill([batch_size, source_length], tf.constant(4))

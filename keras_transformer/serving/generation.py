@@ -2,15 +2,12 @@
 
 import tensorflow as tf
 
-from keras_transformer.serving.signatures import TEXT, SearchSignatures, graph
+from keras_transformer.serving.request_options import Option, given_options
+from keras_transformer.serving.searching import SearchSignatures
+from keras_transformer.serving.signatures import TEXT, graph
 
-# One value for the request; the server fills in those that it doesn't give.
-_OPTIONS = (
-    ("max_new_tokens", tf.int32),
-    ("temperature", tf.float32),
-    ("top_p", tf.float32),
-    ("seed", tf.int32),
-)
+# Options that `generate` has an input for.
+_INPUTS = "max_new_tokens", "temperature", "top_p", "seed"
 
 
 class GenerationSignatures(SearchSignatures):
@@ -21,36 +18,47 @@ class GenerationSignatures(SearchSignatures):
         **options: See `SearchSignatures`.
     """
 
-    names = ("serving_default", "generate")
+    names = ("serving_default", "generate", "with_options")
 
     def __init__(self, generator, **options):
         super().__init__(generator, **options)
-        self.generate = self._with_options()
+        self._best = self._best_search()
+        self.generate = self._generate()
+        self.with_options = self._with_options()
 
-    def _answer(self, text, **options):
-        prompt_ids, truncated = self._text_model.encode(text)
-        found = self._best_search(**options)(prompt_ids.to_tensor())
+    def requests(self, texts):
+        requests = [("serving_default", {"text": texts})]
+        return requests + [*self._option_requests(texts, "generate", _INPUTS)]
+
+    @graph(input_signature=[TEXT])
+    def serving_default(self, text):
+        prompt_ids, truncated = self._source(text)
+        found = self._best(prompt_ids)
         return {
             "generated": self._texts(found["ids"])[:, 0],
             "score": found["scores"][:, 0],
             "truncated": truncated,
         }
 
-    @graph(input_signature=[TEXT])
-    def serving_default(self, text):
-        return self._answer(text)
-
-    def _with_options(self):
-        """The signature whose inputs have defaults, one value for the request."""
-        # A tensor as a default becomes the signature's, which the server fills in.
-        defaults = [
-            tf.constant([self._search.extra_length]),
-            tf.constant([self._search.temperature]),
-            tf.constant([self._search.top_p]),
-            tf.constant([0]),
+    def _row_options(self):
+        """What a row may ask for, with the export's own values as defaults."""
+        most = max(self._search.extra_length, self._text_model.longest_source)
+        return [
+            Option("max_new_tokens", self._search.extra_length, 1, most),
+            Option("min_new_tokens", 0, 0, most),
+            Option("sample", self._search.sample, 0, 1, tf.bool),
+            *self._sampling_options(),
         ]
-        specs = [TEXT]
-        specs += [tf.TensorSpec([None], kind, name=name) for name, kind in _OPTIONS]
+
+    def _generate(self):
+        """The signature that draws, with an input for each option."""
+        named = {option.name: option for option in self._options}
+        specs = [
+            TEXT,
+            *(tf.TensorSpec([None], named[name].dtype, name=name) for name in _INPUTS),
+        ]
+        # A tensor as a default becomes the signature's, which the server fills in.
+        defaults = [named[name].default_tensor() for name in _INPUTS]
 
         @graph(input_signature=specs)
         def generate(
@@ -60,13 +68,33 @@ class GenerationSignatures(SearchSignatures):
             top_p=defaults[2],
             seed=defaults[3],
         ):
-            return self._answer(
-                text,
-                sample=True,
-                extra_length=tf.maximum(max_new_tokens[0], 1),
-                temperature=tf.maximum(temperature[0], 1e-3),
-                top_p=tf.clip_by_value(top_p[0], 1e-6, 1.0),
-                seed=seed[0],
-            )
+            values = dict(zip(_INPUTS, (max_new_tokens, temperature, top_p, seed)))
+            given = given_options(self._options, values, tf.shape(text))
+            return self._answer_rows(text, given, True)
 
         return generate
+
+    def _answer_rows(self, text, given, sampled):
+        """Answers to prompts `(B,)` whose options are `RowOptions`."""
+        prompt_ids, truncated = self._source(text)
+        lengths = tf.math.count_nonzero(prompt_ids, axis=1, dtype=tf.int32)
+        values = {n: v for n, v in given.values.items() if not n.endswith("_tokens")}
+        del values["sample"]
+        values["num_hypotheses"] = tf.ones_like(lengths)
+        asked = lengths + given.values["max_new_tokens"]
+        longest = self._search.max_length or self._model.max_length
+        most = tf.minimum(asked, longest) if longest else asked
+        # What has no answer is over at once.
+        values["max_length"] = tf.where(given.answered, most, 1)
+        values["min_length"] = tf.maximum(
+            lengths + given.values["min_new_tokens"], self._search.min_length or 1
+        )
+        found = self._search_of_rows(prompt_ids, values, sampled)
+        texts, scores = self._columns(found, tf.cast(given.answered, tf.int32))
+        return {
+            "generated": texts[:, 0],
+            "score": scores[:, 0],
+            "truncated": truncated,
+            "bounded": given.bounded | (most < asked),
+            "error": given.error,
+        }

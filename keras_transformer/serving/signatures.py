@@ -1,4 +1,4 @@
-"""What all exports share: the weights as exported, and the search in its graph."""
+"""What all exports share: the weights as exported, in a graph."""
 
 import contextlib
 import functools
@@ -11,7 +11,6 @@ import tensorflow as tf
 from keras_transformer.layers.products import (
     TransposedKernel,
     kernels_held,
-    products_in_parts,
 )
 from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.serving.onednn import (
@@ -29,8 +28,9 @@ _INT8_WEIGHTS = 2**19
 # Nothing here needs Python's ifs and loops translated, which takes long.
 graph = functools.partial(tf.function, autograph=False)
 TEXT = tf.TensorSpec([None], tf.string, name="text")
-# Fewer sentences than this don't keep a thread busy enough to share them out.
-SENTENCES_PER_SEARCH = 16
+# The score of what isn't an answer: of columns past a row's own, and of rows that
+# can't be answered.
+NO_SCORE = -1e9
 
 
 class Signatures:
@@ -69,6 +69,18 @@ class Signatures:
         """The signatures by name."""
         return {name: getattr(self, name) for name in self.names}
 
+    def requests(self, texts):
+        """Requests about texts for the warm-up, so that no user's request is a first.
+
+        Args:
+            texts: List of B strings.
+
+        Returns:
+            List of pairs: a signature's name, and a dict of its inputs, all of them
+            and each with B rows, as a server that joins requests wants.
+        """
+        return [(name, {"text": texts}) for name in self.names]
+
     def answers(self, texts):
         """What `serving_default` answers to texts, to compare an export with."""
         return self.serving_default(tf.constant(texts))
@@ -86,6 +98,11 @@ class Signatures:
         }
         module.tables = [r for t in tokenizers for r in getattr(t, "resources", ())]
         return module
+
+    def _source(self, text):
+        """Texts `(B,)` -> ids `(B, S)`, and whether each text was cut off."""
+        source_ids, truncated = self._text_model.encode(text)
+        return source_ids.to_tensor(), truncated
 
     @contextlib.contextmanager
     def _model_in_use(self):
@@ -174,102 +191,6 @@ class Signatures:
         value = tf.cast(stored, dtype)
         value = value if scale is None else value * tf.cast(scale, dtype)
         return value[: variable.shape[0]] if value.shape != variable.shape else value
-
-
-class SearchSignatures(Signatures):
-    """Signatures that search: of a translator, and of a text generator.
-
-    Args:
-        text_model: A `kt.Translator` or `kt.TextGenerator`.
-        weights: See `Signatures`.
-        parallel_searches: Number of searches that a batch is shared out to.
-        search: A `kt.decoding.SearchOptions`; by default the text model's own.
-    """
-
-    def __init__(self, text_model, weights="float32", parallel_searches=1, search=None):
-        super().__init__(text_model, weights)
-        self._parallel_searches = parallel_searches
-        self._search = text_model.options() if search is None else search
-
-    def _find(self, source_ids, by_xla=False, **options):
-        options = self._search.changed(**options)
-        scope = self._model_by_xla() if by_xla else self._model_in_use()
-        with scope as model:
-            return self._text_model.search(source_ids, model, options)
-
-    def _best_search(self, **options):
-        """A function of source ids `(B, S)`: the search for one answer each.
-
-        It may be called several times; they share one copy of the search.
-        """
-
-        @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-        def of_many(source_ids):
-            return self._find(source_ids, num_hypotheses=1, **options)
-
-        @graph(input_signature=[tf.TensorSpec([1, None], tf.int32)])
-        def of_one(source_ids):
-            # Too little to be shared out, but what it reads isn't.
-            with products_in_parts(self._parallel_searches):
-                return self._find(source_ids, num_hypotheses=1, **options)
-
-        def best(source_ids):
-            # Attention has a faster way where there is one sentence only.
-            found = tf.cond(
-                tf.shape(source_ids)[0] == 1,
-                lambda: of_one(source_ids[:1]),
-                lambda: self._in_parts(of_many, source_ids),
-            )
-            return {
-                "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
-                "scores": tf.ensure_shape(found["scores"], [None, 1]),
-            }
-
-        return best
-
-    def _in_parts(self, search, *inputs):
-        """As many searches side by side as keep their threads busy."""
-        count = tf.shape(inputs[0])[0] // SENTENCES_PER_SEARCH
-        count = tf.clip_by_value(count, 1, self._parallel_searches)
-        return shared_out(search, inputs, count, self._parallel_searches)
-
-    def _texts(self, ids):
-        """Ids `(B, n, L)` -> strings `(B, n)`."""
-        flat = tf.reshape(ids, [-1, tf.shape(ids)[-1]])
-        texts = self._text_model.target_tokenizer.detokenize(flat)
-        # REST takes valid UTF-8 only; byte fallback can spell other bytes.
-        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-        return tf.reshape(texts, tf.shape(ids)[:2])
-
-
-def shared_out(search, inputs, count, most):
-    """The answers of `count` searches, each to a part of the batch.
-
-    Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
-    take turns, as neighbours are often of like length.
-
-    Args:
-        search: Function of a part of each input.
-        inputs: Tensors with a row for each sentence.
-        count: Number of parts, an integer or a scalar tensor.
-        most: Its maximum, an integer: the number of searches in the graph, of which
-            those past `count` get no sentence.
-    """
-    rows = tf.range(tf.shape(inputs[0])[0])
-    turns = rows % count, most
-    parts = zip(*(tf.dynamic_partition(each, *turns) for each in inputs))
-    found = [search(*part) for part in parts]
-    lengths = [tf.shape(part["ids"])[2] for part in found]
-    longest = tf.reduce_max(tf.stack(lengths))
-    ids = [
-        tf.pad(part["ids"], [[0, 0], [0, 0], [0, longest - length]])
-        for part, length in zip(found, lengths)
-    ]
-    places = tf.dynamic_partition(rows, *turns)
-    return {
-        "ids": tf.dynamic_stitch(places, ids),
-        "scores": tf.dynamic_stitch(places, [part["scores"] for part in found]),
-    }
 
 
 def _in_dtype(model, dtype):

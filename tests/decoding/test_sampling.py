@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_transformer.decoding import generate
 from keras_transformer.decoding.sampling import uniform
 from keras_transformer.decoding.vocabulary import draw
 from tests.decoding import reference
-from tests.decoding.test_beam_search import SOURCES, search, tiny
+from tests.decoding.test_beam_search import SOURCES, answers, search, tiny
 
 
 def test_the_one_most_probable_token_is_greedy_search():
@@ -116,3 +117,63 @@ def test_uniform_numbers_are_uniform_and_independent():
     centred = draws - 0.5
     for other in (centred[1:] * centred[:-1], centred[:, 1:] * centred[:, :-1]):
         assert abs(other.mean()) * 12 < 5 / np.sqrt(other.size)
+
+
+def test_each_sentence_may_have_options_of_its_own():
+    model, count = tiny(), len(SOURCES)
+    options = {
+        "temperature": np.resize([0.5, 1.0, 3.0], count).astype("float32"),
+        "top_p": np.resize([1.0, 0.9, 0.5, 0.7], count).astype("float32"),
+        "seed": np.arange(count) - 4,
+        "min_length": 1 + np.arange(count) % 4,
+    }
+    common = {"sample": True, "num_hypotheses": 2, "max_length": 8}
+    common |= {"start_id": reference.START, "end_id": reference.END}
+
+    def found(rows, **own):
+        return np.asarray(model.generate(SOURCES[rows], **common, **own)["ids"])
+
+    together = found(slice(None), **options)
+    for row in range(count):
+        rows = slice(row, row + 1)
+        alone = found(rows, **{name: value[rows] for name, value in options.items()})
+        number = {name: value[row].item() for name, value in options.items()}
+        np.testing.assert_array_equal(together[rows], alone)
+        np.testing.assert_array_equal(together[rows], found(rows, **number))
+        assert np.all((together[row] > 0).sum(-1) >= options["min_length"][row])
+
+
+def test_a_sentence_of_temperature_0_gets_the_most_probable_tokens():
+    model = tiny()
+    greedy = search(model, SOURCES, beam_size=1, max_length=8)
+    temperature = tf.constant([0.0, 2.0] * 4 + [0.0])
+
+    ids = tf.TensorSpec((None, None), tf.int32)
+
+    @tf.function(input_signature=[ids, tf.TensorSpec((None,), tf.float32)])
+    def draw_some(source_ids, temperature):
+        return generate(
+            model,
+            source_ids,
+            sample=True,
+            temperature=temperature,
+            seed=3,
+            max_length=8,
+            start_id=reference.START,
+            end_id=reference.END,
+        )
+
+    found = answers(draw_some(SOURCES, temperature))
+    same = [ours[0][0] == best[0][0] for ours, best in zip(found, greedy)]
+    assert all(same[::2]) and not all(same)
+
+
+def test_each_sentence_takes_as_many_answers_as_it_asks_for():
+    model, counts = tiny(), np.arange(len(SOURCES), dtype="int32") % 3 + 1
+    options = {"sample": True, "seed": 5, "max_length": 6, "beam_size": 3}
+    options |= {"start_id": reference.START, "end_id": reference.END}
+    found = model.generate(SOURCES, num_hypotheses=counts, **options)
+    for row, count in enumerate(counts.tolist()):
+        alone = model.generate(SOURCES[row : row + 1], num_hypotheses=count, **options)
+        np.testing.assert_array_equal(found["ids"][row, :count], alone["ids"][0])
+        np.testing.assert_array_equal(found["scores"][row, count:], -1e9)

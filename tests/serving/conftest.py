@@ -9,6 +9,8 @@ import keras_transformer as kt
 from keras_transformer.serving import export_saved_model
 from keras_transformer.serving.onednn import check_products
 
+SIZES = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32}
+
 
 @pytest.fixture(scope="package")
 def small_translator(tokenizer):
@@ -56,16 +58,62 @@ def skip_without(weights):
         pytest.skip(str(error))
 
 
+class Export:
+    """A loaded export, to be asked.
+
+    Args:
+        path: Folder of one version.
+    """
+
+    def __init__(self, path):
+        data = pathlib.Path(path, "saved_model.pb").read_bytes()
+        (graph,) = saved_model_pb2.SavedModel.FromString(data).meta_graphs
+        self.path = path
+        self.definitions = dict(graph.signature_def)
+        self.definitions.pop("__saved_model_init_op", None)
+        self._loaded = tf.saved_model.load(path)
+
+    def run(self, name, **inputs):
+        """A signature's outputs, arrays by name, for all of its inputs."""
+        wanted = self.definitions[name].inputs
+        inputs = {k: tf.constant(v, wanted[k].dtype) for k, v in inputs.items()}
+        found = self._loaded.signatures[name](**inputs)
+        return {key: value.numpy() for key, value in found.items()}
+
+    def __call__(self, name, **inputs):
+        """As `run`; as the server does, it fills in defaults of what is left out."""
+        defaults = self.definitions[name].defaults
+        return self.run(
+            name, **{k: tf.make_ndarray(v) for k, v in defaults.items()} | inputs
+        )
+
+
 @pytest.fixture(scope="package")
-def signatures(saved_path, meta_graph):
-    loaded = tf.saved_model.load(saved_path)
-    definitions = meta_graph(saved_path).signature_def
+def signatures(saved_path):
+    return Export(saved_path)
 
-    def ask(name, **inputs):
-        # The server fills in what is left out and has a default.
-        defaults = definitions[name].defaults
-        inputs = {k: tf.make_ndarray(v) for k, v in defaults.items()} | inputs
-        inputs = {k: tf.constant(v) for k, v in inputs.items()}
-        return {k: v.numpy() for k, v in loaded.signatures[name](**inputs).items()}
 
-    return ask
+@pytest.fixture(scope="package")
+def generator(tokenizer):
+    random.seed(0)
+    model = kt.LanguageModel(320, **SIZES)
+    options = {"extra_length": 5}
+    return kt.TextGenerator(model, tokenizer, 20, search_options=options)
+
+
+@pytest.fixture(scope="package")
+def encoder(tokenizer):
+    random.seed(0)
+    model = kt.EncoderModel(320, num_classes=2, **SIZES)
+    return kt.TextEncoder(model, tokenizer, labels=["bad", "good"])
+
+
+@pytest.fixture(scope="package")
+def exports(signatures, generator, encoder, tmp_path_factory):
+    """An export of each kind, by its kind."""
+    folder = tmp_path_factory.mktemp("kinds")
+    return {
+        "translator": signatures,
+        "generator": Export(export_saved_model(generator, folder / "generator")),
+        "encoder": Export(export_saved_model(encoder, folder / "encoder")),
+    }

@@ -1,33 +1,14 @@
 """Exports of a text generator and of a text encoder, asked in a clean process."""
 
-import random
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_transformer as kt
 from keras_transformer.serving import diagnose, export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.onednn import NEEDS
 
-SIZES = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32}
 TEXTS = ["the dog", "", "a small red cat"]
-
-
-@pytest.fixture(scope="module")
-def generator(tokenizer):
-    random.seed(0)
-    model = kt.LanguageModel(320, **SIZES)
-    options = {"extra_length": 5}
-    return kt.TextGenerator(model, tokenizer, search_options=options)
-
-
-@pytest.fixture(scope="module")
-def encoder(tokenizer):
-    random.seed(0)
-    model = kt.EncoderModel(320, num_classes=2, **SIZES)
-    return kt.TextEncoder(model, tokenizer, labels=["bad", "good"])
 
 
 def test_generator_answers_in_a_clean_process(generator, tmp_path):

@@ -1,0 +1,49 @@
+"""The rows of a batch, answered by several searches of one graph."""
+
+import tensorflow as tf
+
+
+def shared_out(search, inputs, count, most):
+    """The answers of `count` searches, each to a part of the batch.
+
+    Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
+    take turns, as neighbours are often of like length.
+
+    Args:
+        search: Function of a part of each input.
+        inputs: Tensors with a row for each sentence.
+        count: Number of parts, an integer or a scalar tensor.
+        most: Its maximum, an integer: the number of searches in the graph, of which
+            those past `count` get no sentence.
+    """
+    turns = tf.range(tf.shape(inputs[0])[0]) % count
+    return answered_by([search] * most, inputs, turns)
+
+
+def answered_by(searches, inputs, chosen):
+    """The answers of several searches, each to the rows that chose it.
+
+    Args:
+        searches: Functions of a part of each input, which return a dict of `"ids"`
+            `(B, n, L)` and `"scores"` `(B, n)`.
+        inputs: Tensors with a row for each sentence.
+        chosen: int32 `(B,)`, each row's index into `searches`.
+
+    Returns:
+        Such a dict of all rows, ids padded to the longest.
+    """
+    rows = tf.range(tf.shape(inputs[0])[0])
+    turns = chosen, len(searches)
+    parts = zip(*(tf.dynamic_partition(each, *turns) for each in inputs))
+    found = [search(*part) for search, part in zip(searches, parts)]
+    lengths = [tf.shape(part["ids"])[2] for part in found]
+    longest = tf.reduce_max(tf.stack(lengths))
+    ids = [
+        tf.pad(part["ids"], [[0, 0], [0, 0], [0, longest - length]])
+        for part, length in zip(found, lengths)
+    ]
+    indices = tf.dynamic_partition(rows, *turns)
+    return {
+        "ids": tf.dynamic_stitch(indices, ids),
+        "scores": tf.dynamic_stitch(indices, [part["scores"] for part in found]),
+    }
