@@ -115,7 +115,7 @@ def started(command, is_ready, patience=600):
 
 def answers_alone(folder, texts):
     """Each text's answer from a translator, without neighbours."""
-    from keras_transformer.translator import Translator
+    from keras_transformer.tasks.translator import Translator
 
     inside = pathlib.Path(folder) / "translator"
     translator = Translator.load(inside if inside.exists() else folder)

@@ -8,13 +8,13 @@ import os
 __version__ = "0.1.0"
 
 _NAMES = {
-    "Translator": "keras_transformer.translator",
-    "TextGenerator": "keras_transformer.text_generator",
-    "TextEncoder": "keras_transformer.text_encoder",
+    "Translator": "keras_transformer.tasks.translator",
+    "TextGenerator": "keras_transformer.tasks.text_generator",
+    "TextEncoder": "keras_transformer.tasks.text_encoder",
     "RunConfig": "keras_transformer.run",
     "train": "keras_transformer.run",
 }
-_MODULES = ("evaluation", "interop", "plotting", "serving", "text")
+_MODULES = ("data", "evaluation", "interop", "plotting", "serving", "tasks", "text")
 
 
 def _refuse_namesake():

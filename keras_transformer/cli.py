@@ -236,7 +236,7 @@ def _json_object(text):
 
 
 def _load(folder):
-    from keras_transformer.translator import Translator
+    from keras_transformer.tasks.translator import Translator
 
     inside = whole(pathlib.Path(folder) / "translator")
     if inside.exists():

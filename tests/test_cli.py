@@ -10,7 +10,7 @@ import pytest
 
 import keras_transformer as kt
 from keras_transformer.cli import main
-from keras_transformer.text_to_text import TextToText
+from keras_transformer.tasks.text_to_text import TextToText
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from keras_transformer.interop.names import assign_weights, check_sizes
 from keras_transformer.layers.position import PositionalEncoding
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.reading import field, naming, read_bytes, read_json
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
-from keras_transformer.translator import Translator
 
 CONFIG, ADDED = "config.json", "added_tokens.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"

@@ -12,6 +12,7 @@ from keras_transformer.run.held_out_loss import HeldOutLoss
 from keras_transformer.run.lock import locked
 from keras_transformer.run.metrics_file import MetricsFile
 from keras_transformer.run.start import check_start
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text import make_batches, read_pairs
 from keras_transformer.training import (
     Adam,
@@ -26,7 +27,6 @@ from keras_transformer.training import (
     get_strategy,
 )
 from keras_transformer.training.strategy import alone, is_chief, wait_for_all
-from keras_transformer.translator import Translator
 
 
 def train(config, folder, verbose=1):

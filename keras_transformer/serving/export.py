@@ -16,8 +16,8 @@ from keras_transformer.serving.generation import GenerationSignatures
 from keras_transformer.serving.signatures import WEIGHTS
 from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
-from keras_transformer.text_encoder import TextEncoder
-from keras_transformer.text_generator import TextGenerator
+from keras_transformer.tasks.text_encoder import TextEncoder
+from keras_transformer.tasks.text_generator import TextGenerator
 from keras_transformer.texts import as_texts
 
 

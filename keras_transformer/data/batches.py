@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer import arguments
-from keras_transformer.text.corpus import read_pairs
+from keras_transformer.data.corpus import read_pairs
 from keras_transformer.text.hub_tokenizer import as_tokenizer
 
 _CHUNK = 1024

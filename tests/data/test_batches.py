@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.data.batches import bucket_lengths
 from keras_transformer.text import make_batches, read_pairs
-from keras_transformer.text.batches import bucket_lengths
 
 
 def all_pairs(batches):

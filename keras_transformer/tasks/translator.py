@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.tasks.text_to_text import TextToText
 from keras_transformer.text.documents import is_blank, join_document, split_document
 from keras_transformer.text.sentences import as_strings
-from keras_transformer.text_to_text import TextToText
 from keras_transformer.texts import as_texts
 
 

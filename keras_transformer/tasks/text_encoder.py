@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_transformer.compilation import check_numbers, compiled
-from keras_transformer.text_model import TextModel
+from keras_transformer.tasks.text_model import TextModel
 from keras_transformer.texts import as_texts
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import keras_transformer as kt
 
-SAVED = pathlib.Path(__file__).parent / "fixtures/version_0_1/run/translator"
+SAVED = pathlib.Path(__file__).parents[1] / "fixtures/version_0_1/run/translator"
 TEXT = "a red dog"
 
 

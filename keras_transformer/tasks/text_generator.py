@@ -1,6 +1,6 @@
 """The TextGenerator: a language model and its tokenizer, prompts in and text out."""
 
-from keras_transformer.text_to_text import TextToText
+from keras_transformer.tasks.text_to_text import TextToText
 
 
 class TextGenerator(TextToText):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_transformer.argument_names import check_names
 from keras_transformer.decoding.generate import generate
 from keras_transformer.decoding.options import SearchOptions
-from keras_transformer.text_model import TextModel
+from keras_transformer.tasks.text_model import TextModel
 from keras_transformer.texts import as_texts
 
 # What the tokenizer decides, and what belongs to a call's texts.

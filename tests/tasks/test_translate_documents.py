@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_transformer.text_to_text import TextToText
+from keras_transformer.tasks.text_to_text import TextToText
 
 BLANK = ["", " ", "\n\t\n", "\u3000", "\u200b\ufeff", "\xad"]
 
