@@ -27,9 +27,9 @@ class Docstrings(griffe.Extension):
             cls.docstring.value = cls.docstring.value.replace(
                 "    {arguments}", "\n".join(_options(cls))
             )
-            for attribute in cls.attributes.values():
-                if isinstance(attribute.value, griffe.ExprCall):
-                    attribute.value = attribute.value.arguments[0]
+            for parameter in cls.parameters:
+                if isinstance(parameter.default, griffe.ExprCall):
+                    parameter.default = parameter.default.arguments[0]
 
     def on_object(self, *, obj, **kwargs):
         if obj.docstring:
