@@ -19,7 +19,9 @@ def on_page_markdown(markdown, page, config, files):
     folder = posixpath.join("docs", posixpath.dirname(page.file.src_uri))
     if included := _FILE.search(markdown):
         folder = posixpath.dirname(included[1])
-        markdown = _FILE.sub(lambda _: (root / included[1]).read_text("utf-8"), markdown)
+        markdown = _FILE.sub(
+            lambda _: (root / included[1]).read_text("utf-8"), markdown
+        )
 
     def followed(link):
         text, target, anchor = link[1], link[2], link[3] or ""
