@@ -19,14 +19,29 @@ def merge_constants(path):
     file = pathlib.Path(path) / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     for meta in saved.meta_graphs:
+        captured = _captured(meta.object_graph_def)
         for function in meta.graph_def.library.function:
-            _merge(function)
+            _merge(function, captured.get(function.signature.name, ()))
     file.write_bytes(saved.SerializeToString(deterministic=True))
     # It has a checksum of the graph.
     fingerprinting_utils.write_fingerprint(str(path))
 
 
-def _merge(function):
+def _captured(object_graph):
+    """Names of the operations that `tf.saved_model.load` looks up, by function.
+
+    Such are constants that a gradient of TensorFlow's own, as that of SiLU, needs.
+    """
+    names = {}
+    for node in object_graph.nodes:
+        if node.WhichOneof("kind") == "captured_tensor":
+            tensor = node.captured_tensor
+            operation = tensor.name.partition(":")[0]
+            names.setdefault(tensor.concrete_function, set()).add(operation)
+    return names
+
+
+def _merge(function, captured):
     first, instead = {}, {}
     for node in function.node_def:
         # One with inputs waits for other operations.
@@ -36,7 +51,7 @@ def _merge(function):
                 for name, value in node.attr.items()
             )
             same = first.setdefault((node.device, *attributes), node.name)
-            if same != node.name:
+            if same != node.name and node.name not in captured:
                 instead[node.name] = same
     if not instead:
         return

@@ -70,3 +70,20 @@ def test_an_export_has_one_of_each_constant(saved_path, meta_graph):
             if node.op == "Const" and not node.input
         ]
         assert len(keys) == len(set(keys)), function.signature.name
+
+
+class Activations(tf.Module):
+    """SiLU has a gradient of its own, which captures a constant for each."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def __call__(self, x):
+        return {"y": tf.nn.silu(tf.nn.silu(x))}
+
+
+def test_constants_that_python_looks_up_stay(tmp_path):
+    model, path = Activations(), str(tmp_path / "model")
+    tf.saved_model.save(model, path, signatures={"serving_default": model.__call__})
+    merge_constants(path)
+    x = tf.constant([0.5, -2.0])
+    loaded = tf.saved_model.load(path).signatures["serving_default"](x)
+    np.testing.assert_array_equal(loaded["y"], model(x)["y"])
