@@ -172,20 +172,12 @@ def test_sums_by_xla_are_as_exact_as_float32(size, dtype):
     other = keras.ops.cast(GENERATOR.normal(size=(3, size)), dtype)
     rounding = {"float32": 1e-5, "bfloat16": 2**-8}[dtype]
     for factors in [(one,), (one, other), (one, other, other)]:
-        with with_packed_weights([], compiled_by_xla=True):
-            found = sum_of_products(*factors)
-        assert found.dtype == sum_of_products(*factors).dtype
+        found = sum_of_products(*factors)
+        assert keras.backend.standardize_dtype(found.dtype) == dtype
         values = [np.asarray(keras.ops.cast(x, "float32"), "float64") for x in factors]
         expected = math.prod(values).sum(axis=-1)
         found = keras.ops.cast(found, "float32")
         np.testing.assert_allclose(found, expected, rtol=rounding, atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [1, 37, 1500])
-def test_sums_outside_of_xla_are_the_same(size):
-    factors = GENERATOR.normal(size=(2, 3, size)).astype("float32")
-    found = sum_of_products(*factors)
-    np.testing.assert_allclose(found, factors.prod(axis=0).sum(axis=-1), atol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"center": False}, {"dtype": "bfloat16"}])

@@ -93,12 +93,13 @@ def test_axes_in_another_order_are_those_of_transpose(width, dtype):
         return y, first, outer.gradient(first, x)
 
     unknown = tf.TensorSpec([None, None, 4, None, width], dtype)
-    graph = tf.function(
-        lambda x: kernels.reorder_axes(x, axes, training=True),
-        input_signature=[unknown],
-    )
+
+    def reorder(x):
+        return kernels.reorder_axes(x, axes, training=True)
+
+    graph = tf.function(reorder, input_signature=[unknown])
     expected = derivatives(lambda x: tf.transpose(x, axes))
-    for move in (lambda x: kernels.reorder_axes(x, axes, training=True), graph):
+    for move in (reorder, graph):
         for a, b in zip(derivatives(move), expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
