@@ -377,13 +377,7 @@ class MultiHeadAttention(CheckedLayer):
         if not grows or query.shape[1] != 1:
             mask = join_masks(mask, causal_mask(*positions))
         context, scores = self._attend(
-            queries,
-            cache["key"],
-            cache["value"],
-            mask,
-            positions,
-            return_scores,
-            training,
+            queries, *kv_cache.heads(cache), mask, positions, return_scores, training
         )
         output = self._join_heads(context, query)
         return (output, scores, cache) if return_scores else (output, cache)

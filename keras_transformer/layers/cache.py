@@ -63,13 +63,43 @@ def positions(cache, num_hypotheses=1):
     return slots // num_hypotheses
 
 
+def heads(cache):
+    """The keys and the values of an attention's cache, each `(B, H, L N, K)`."""
+    return cache["key"], cache["value"]
+
+
+def num_hypotheses(mask):
+    """The number N of hypotheses that a step's mask `(B, N, L N)` tells apart."""
+    return 1 if mask is None else mask.shape[1]
+
+
+def of_block(own, source=None):
+    """A block's cache: its self-attention's, and keys and values of the source."""
+    return {"self": own} if source is None else {"self": own, "cross": source}
+
+
+def is_of_block(cache):
+    """Whether it is what `of_block` gives."""
+    return isinstance(cache, dict) and "self" in cache
+
+
+def own(cache):
+    """The cache of a block's self-attention."""
+    return cache["self"]
+
+
+def source(cache):
+    """The keys and values of the source in a block's cache, or None."""
+    return cache.get("cross")
+
+
 def split(caches):
     """Blocks' caches in two lists: what steps change, and what they only read.
 
     Returns:
         A tuple of the caches of self-attention, and of dicts of the rest.
     """
-    changing = [cache["self"] for cache in caches]
+    changing = [own(cache) for cache in caches]
     read = [{n: part for n, part in cache.items() if n != "self"} for cache in caches]
     return changing, read
 
@@ -77,7 +107,7 @@ def split(caches):
 def join(changing, read=None):
     """Blocks' caches, of the two lists that `split` gave."""
     read = [{}] * len(changing) if read is None else read
-    return [{**rest, "self": own} for own, rest in zip(changing, read)]
+    return [{**rest, "self": each} for each, rest in zip(changing, read)]
 
 
 def emptied(caches, ids):
