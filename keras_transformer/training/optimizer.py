@@ -58,9 +58,9 @@ class Adam(keras.optimizers.Adam):
         rate = kernels.adam_rate(self, learning_rate)
         super()._backend_update_step(grads, trainable_variables, rate)
 
-    def update_step(self, gradient, variable, rate):
-        """One variable's step; `rate` is what all variables' steps share."""
-        kernels.adam_step(self, gradient, variable, rate)
+    def update_step(self, gradient, variable, learning_rate):
+        """One variable's step; all of them share what `adam_rate` made of the rate."""
+        kernels.adam_step(self, gradient, variable, learning_rate)
 
     def _clip_gradients(self, grads):
         if self._clips:
