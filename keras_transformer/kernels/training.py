@@ -8,6 +8,7 @@ import functools
 import keras
 from keras import ops
 
+from keras_transformer.kernels import plain
 from keras_transformer.kernels.plain import in_float32, standardized
 
 _NUMBERS_IN_8_BYTES = {"float32": 2, "bfloat16": 4, "float16": 4}
@@ -112,7 +113,7 @@ def adam_step(optimizer, gradient, variable, rate):
     """
     learning_rate, *powers = rate
     if optimizer.amsgrad or variable.dtype != "float32":
-        keras.optimizers.Adam.update_step(optimizer, gradient, variable, learning_rate)
+        plain.adam_step(optimizer, gradient, variable, learning_rate)
         return
     import tensorflow as tf
 
