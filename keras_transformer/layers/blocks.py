@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_transformer.layers import cache as kv_cache
 from keras_transformer.layers.arguments import (
     check_flag,
     check_number,
@@ -369,7 +370,8 @@ class DecoderBlock(_Block):
             "encoder_attention_mask", encoder_attention_mask, *forms, broadcasts=True
         )
         self._check_encoder_is_there(
-            encoder_sequence is not None or (cache is not None and "cross" in cache),
+            encoder_sequence is not None
+            or (cache is not None and kv_cache.source(cache) is not None),
             {
                 "encoder_sequence_mask": encoder_sequence_mask,
                 "encoder_attention_mask": encoder_attention_mask,
@@ -382,7 +384,7 @@ class DecoderBlock(_Block):
         return self.cross_attention.widths["value"] if has_encoder else None
 
     def _check_cache(self, cache, encoder_sequence, masks):
-        if not isinstance(cache, dict) or "self" not in cache:
+        if not kv_cache.is_of_block(cache):
             known = list(cache) if isinstance(cache, dict) else type(cache).__name__
             raise ValueError(
                 f"cache must be a dict from empty_cache; received cache={known}."
@@ -467,12 +469,13 @@ class DecoderBlock(_Block):
         check = CallCheck(De=self._encoder_width)
         check.floats("encoder_sequence", encoder_sequence, "B S De", optional=True)
         check.mask("encoder_sequence_mask", encoder_sequence_mask, "B S")
-        cache = {"self": self.self_attention.empty_cache(batch_size, max_length)}
+        source = None
         if self.cross_attention is not None:
-            cache["cross"] = self.cross_attention.project_value(
+            source = self.cross_attention.project_value(
                 encoder_sequence, value_mask=encoder_sequence_mask
             )
-        return cache
+        own = self.self_attention.empty_cache(batch_size, max_length)
+        return kv_cache.of_block(own, source)
 
     @property
     def step_kernels(self):
@@ -499,8 +502,8 @@ class DecoderBlock(_Block):
     ):
         mask = combined_mask(decoder_sequence, decoder_sequence_mask)
         num_hypotheses = 1
-        if cache is not None and decoder_attention_mask is not None:
-            num_hypotheses = decoder_attention_mask.shape[1]
+        if cache is not None:
+            num_hypotheses = kv_cache.num_hypotheses(decoder_attention_mask)
         common = {
             "return_attention_scores": return_attention_scores,
             "training": training,
@@ -511,7 +514,7 @@ class DecoderBlock(_Block):
                 step = {"query_mask": mask, "use_causal_mask": use_causal_mask}
             else:
                 step = {
-                    "cache": cache["self"],
+                    "cache": kv_cache.own(cache),
                     "cache_index": cache_index,
                     "num_hypotheses": num_hypotheses,
                 }
@@ -527,7 +530,7 @@ class DecoderBlock(_Block):
                 source = {"value": encoder_sequence, "value_mask": source_mask}
             else:
                 source = {
-                    "projected_value": cache["cross"],
+                    "projected_value": kv_cache.source(cache),
                     "num_hypotheses": num_hypotheses,
                 }
             return _as_tuple(
@@ -543,7 +546,7 @@ class DecoderBlock(_Block):
             decoder_sequence, attend_to_self, self.self_attention_norm, training
         )
         if cache is not None:
-            cache = {**cache, "self": extras.pop()}
+            cache = kv_cache.of_block(extras.pop(), kv_cache.source(cache))
         if self.cross_attention is not None:
             x, *cross_scores = self._residual(
                 x, attend_to_encoder, self.cross_attention_norm, training

@@ -25,7 +25,7 @@ def kernel(int8_products):
         scale = rng.uniform(0.001, 0.01, width).astype("float32")
         stored = tf.Variable(matrix.T if transposed else matrix)
         held = Int8Kernel(stored, scale, transposed)
-        held.product = tf.function(held.product, autograph=False)
+        held.linear = tf.function(held.linear, autograph=False)
         return held, matrix * scale.astype("float64")
 
     return make
@@ -41,38 +41,38 @@ def test_rows_are_quantized_one_by_one(kernel, count, size, width, transposed):
     rows *= 10.0 ** rng.integers(-6, 6, (count, 1))
     greatest = abs(rows).max(axis=1, keepdims=True)
     unit, whole = greatest / 127, np.round(rows * (np.float32(127) / greatest))
-    found = held.product(tf.constant(rows)).numpy()
+    found = held.linear(tf.constant(rows)).numpy()
     np.testing.assert_allclose(found / unit, whole @ floats, rtol=1e-5, atol=1e-4)
     # Each number of a row is at most half a unit away.
     assert np.all(abs(found - rows @ floats) <= unit * abs(floats).sum(0) * 0.501)
     for row, product in zip(rows, found):
-        alone = held.product(tf.constant(row[None])).numpy()
+        alone = held.linear(tf.constant(row[None])).numpy()
         np.testing.assert_array_equal(alone[0], product)
     bias = rng.normal(size=width).astype("float32")
-    both = held.product(tf.constant(rows), tf.constant(bias)).numpy()
+    both = held.linear(tf.constant(rows), tf.constant(bias)).numpy()
     np.testing.assert_array_equal(both, found + bias)
 
 
 def test_half_precision_comes_and_goes(kernel):
     held, _ = kernel(16, 24)
     rows = tf.constant(rng.normal(size=(3, 16)), tf.bfloat16)
-    found = held.product(rows)
+    found = held.linear(rows)
     assert found.dtype == tf.bfloat16
-    expected = held.product(tf.cast(rows, tf.float32))
+    expected = held.linear(tf.cast(rows, tf.float32))
     np.testing.assert_array_equal(found, tf.cast(expected, tf.bfloat16))
 
 
 def test_zeros_stay_zeros_and_no_rows_none(kernel):
     held, _ = kernel(8, 12)
-    assert not held.product(tf.zeros((2, 8))).numpy().any()
-    assert held.product(tf.zeros((0, 8))).shape == (0, 12)
+    assert not held.linear(tf.zeros((2, 8))).numpy().any()
+    assert held.linear(tf.zeros((0, 8))).shape == (0, 12)
 
 
 def test_what_is_no_number_stays_in_its_row(kernel):
     held, _ = kernel(8, 12)
     rows = np.ones((2, 8), "float32")
     rows[0, 3] = np.nan
-    found = held.product(tf.constant(rows)).numpy()
+    found = held.linear(tf.constant(rows)).numpy()
     assert np.isnan(found[0]).all() and np.isfinite(found[1]).all()
 
 
@@ -98,7 +98,7 @@ def packed(bfloat16_packed):
         stored = tf.Variable(values.T if transposed else values, dtype=tf.bfloat16)
         values = tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy()
         held = PackedKernel(stored, transposed=transposed)
-        held.product = tf.function(held.product, autograph=False)
+        held.linear = tf.function(held.linear, autograph=False)
         return held, values
 
     return make
@@ -113,9 +113,9 @@ def test_packed_products_are_those_of_bfloat16(packed, count, size, width, trans
     # Numbers that bfloat16 has.
     rows = rng.integers(-8, 9, size=(count, size)).astype("float32")
     bias = rng.integers(-8, 9, size=width).astype("float32")
-    found = held.product(tf.constant(rows)).numpy()
+    found = held.linear(tf.constant(rows)).numpy()
     np.testing.assert_allclose(found, rows @ values, rtol=2**-8, atol=1e-3)
-    found = held.product(tf.constant(rows), tf.constant(bias)).numpy()
+    found = held.linear(tf.constant(rows), tf.constant(bias)).numpy()
     np.testing.assert_allclose(found, rows @ values + bias, rtol=2**-8, atol=1e-3)
 
 
@@ -124,7 +124,7 @@ def test_the_first_batch_s_size_doesn_t_matter(packed):
     rows = rng.normal(size=(300, 64)).astype("float32")
     held, values = packed(64, 48)
     for count in (2, 300, 1, 33):
-        found = held.product(tf.constant(rows[:count])).numpy()
+        found = held.linear(tf.constant(rows[:count])).numpy()
         np.testing.assert_allclose(found, rows[:count] @ values, rtol=0.05, atol=0.15)
 
 
@@ -161,7 +161,7 @@ def test_operations_that_tensorflow_has_not_are_noticed(monkeypatch, weights):
 
 @pytest.mark.parametrize("kind", [PackedKernel, Int8Kernel])
 def test_wrong_products_are_noticed(int8_products, monkeypatch, kind):
-    product = kind.product
-    monkeypatch.setattr(kind, "product", lambda *inputs: product(*inputs) * 1.01)
+    linear = kind.linear
+    monkeypatch.setattr(kind, "linear", lambda *inputs: linear(*inputs) * 1.01)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         try_products("int8_products")
