@@ -246,6 +246,7 @@ class TransformerModel(Constructed):
         ]
 
     def get_config(self):
+        self.refuse_hdf5()
         position = self.config["position_encoding"]
         if isinstance(position, str) and position == "alibi":
             position = "alibi_asymmetric"
@@ -269,6 +270,8 @@ class TransformerModel(Constructed):
             # What version 0.1.0 wrote: its encoders had the symmetric form.
             dtype = keras.dtype_policies.get(config.get("dtype"))
             position = AlibiBias(symmetric=True, dtype=dtype)
+        elif isinstance(position, str) and position == "alibi_asymmetric":
+            position = "alibi"
         return cls(**{**config, "position_encoding": position})
 
 
