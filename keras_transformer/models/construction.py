@@ -32,6 +32,15 @@ def constructor(init):
     return checked
 
 
+def own_arguments(values):
+    """A model's arguments by name, of its constructor's `locals()` at the start.
+
+    Those that all Keras models have, `dtype`, `name` and `trainable`, are left out.
+    """
+    others = {"self", "__class__", "dtype", "name", "trainable"}
+    return {name: value for name, value in values.items() if name not in others}
+
+
 def _itself(operation):
     return operation
 
