@@ -422,9 +422,8 @@ class T5PositionBias(_DistanceBias):
         }
 
 
-# The mirrored head's slope over that of keys after the query. Powers of two would give
-# some heads of some models the same slope on both sides.
-_LESS_STEEP = 3.0
+# How many times steeper on the right than on the left a head is, or the other way round.
+_STEEPER = 4.0
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -439,9 +438,8 @@ class AlibiBias(_DistanceBias):
     The paper's decoder looks to the left only. An encoder sees both sides. With equal
     slopes it knows how far a key is, but not on which side, and a reversed source has
     the reversed states. Cross-attention sees a set and can't tell the two apart. So
-    keys after the query have other slopes here: head h has a third of the slope that
-    head H + 1 - h has on the left. Heads that see far to the left see little of the
-    right, and the other way round.
+    keys after the query have other slopes here: four times as steep in the first,
+    third, ... head, a quarter as steep in the others.
 
     Args:
         max_bias: Minus the base-2 logarithm of the last head's slope.
@@ -458,14 +456,14 @@ class AlibiBias(_DistanceBias):
         `scores + bias`, of the shape and dtype of `scores`.
 
     Raises:
-        ValueError: If `max_bias` isn't positive.
+        ValueError: If `max_bias` isn't a positive number.
 
     Example:
 
     >>> scores = np.zeros((1, 8, 3, 3), "float32")
-    >>> bias = ops.convert_to_numpy(AlibiBias(symmetric=True)(scores))
+    >>> bias = ops.convert_to_numpy(AlibiBias()(scores))
     >>> bias[0, 0, 1].tolist()
-    [-0.5, 0.0, -0.5]
+    [-0.5, 0.0, -2.0]
 
     Reference: [Train Short, Test Long](https://arxiv.org/abs/2108.12409), section 3;
     for both sides [the authors on encoders](https://github.com/ofirpress/attention_with_linear_biases/issues/5).
@@ -482,12 +480,13 @@ class AlibiBias(_DistanceBias):
         self._left = alibi_slopes(scores_shape[1], self.max_bias)
         self._right = self._left
         if not self.symmetric:
-            self._right = self._left[::-1] / _LESS_STEEP
+            is_odd = np.arange(len(self._left)) % 2
+            self._right = self._left * np.where(is_odd, 1 / _STEEPER, _STEEPER)
 
     def distance_bias(self, distances):
         lengths = ops.cast(ops.abs(distances), "float32")
         left, right = (
-            ops.convert_to_tensor(slopes[:, None, None])
+            ops.convert_to_tensor(slopes[:, None, None], "float32")
             for slopes in (self._left, self._right)
         )
         return -ops.where(distances > 0, right, left) * lengths
