@@ -11,8 +11,7 @@ from keras import ops
 
 from keras_transformer import EncoderModel, LanguageModel, Transformer, layers
 from keras_transformer.decoding import generate
-from keras_transformer.decoding.vocabulary import best_tokens, log_normalizer
-from keras_transformer.layers.products import TransposedKernel, product
+from keras_transformer.kernels import TransposedWeights, best_tokens, log_normalizer
 from keras_transformer.training import MaskedCrossentropy
 
 rng = np.random.default_rng(0)
@@ -64,10 +63,10 @@ def numbers():
         for part, value in answers.items():
             found[f"{name}_{part}"] = value
     matrix = np.random.default_rng(2).integers(-127, 128, (7, 24), dtype="int8")
-    kernel = TransposedKernel(matrix, np.arange(7, dtype="float32") / 1000)
-    found["row"] = product(tensor(1, 24), kernel)
-    half = TransposedKernel(keras.ops.cast(matrix, "bfloat16"))
-    found["row_of_bfloat16"] = product(tensor(1, 24), half)
+    kernel = TransposedWeights(matrix, np.arange(7, dtype="float32") / 1000)
+    found["row"] = kernel.linear(tensor(1, 24))
+    half = TransposedWeights(keras.ops.cast(matrix, "bfloat16"))
+    found["row_of_bfloat16"] = half.linear(tensor(1, 24))
     # A vocabulary of many pieces.
     logits, scores = tensor(3, 2, 2000), tensor(3, 2, 1)
     found["normalizer"] = log_normalizer(logits)

@@ -3,12 +3,8 @@
 from keras import ops
 
 from keras_transformer.decoding.search import write_token
-from keras_transformer.decoding.vocabulary import (
-    IMPOSSIBLE,
-    ban,
-    best_tokens,
-    take_rows,
-)
+from keras_transformer.kernels import ban, best_tokens, take_rows
+from keras_transformer.kernels.impossible import IMPOSSIBLE
 
 
 def length_penalty(length, alpha, form="gnmt"):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_transformer.decoding.vocabulary import IMPOSSIBLE
+from keras_transformer.kernels.impossible import IMPOSSIBLE
 
 
 def rules_of(

@@ -4,10 +4,10 @@ from keras import ops
 
 from keras_transformer.decoding.beam_search import length_penalty
 from keras_transformer.decoding.search import write_token
-from keras_transformer.decoding.vocabulary import IMPOSSIBLE, ban, best_tokens, draw
+from keras_transformer.kernels import ban, best_tokens, draw
+from keras_transformer.kernels.hashing import as_int32, mixed
+from keras_transformer.kernels.impossible import IMPOSSIBLE, NEVER
 
-# A logit whose probability is zero at any temperature.
-_NEVER = -1e30
 # Numbers of further attempts follow those of so many steps.
 _STEPS = 2**16
 
@@ -160,7 +160,7 @@ class Sampling:
     def _draw(self, logits, temperature, index, sentences):
         """An index into each row of logits `(B N, n)`, drawn by its probability."""
         possible = logits > IMPOSSIBLE / 2
-        logits = ops.where(possible, logits / temperature, _NEVER)
+        logits = ops.where(possible, logits / temperature, NEVER)
         top_p = self.top_p
         if "top_p" in sentences:
             top_p = self._of_rows(sentences["top_p"])
@@ -200,7 +200,7 @@ class Sampling:
 
 
 def uniform(seed, index, count):
-    """Numbers in [0, 1), the same on every backend: a hash of seed, step and place.
+    """Numbers in [0, 1), the same on every backend: a hash of seed, step and index.
 
     Keras's own generators draw differently on each backend, and take no tensor as seed.
 
@@ -212,22 +212,9 @@ def uniform(seed, index, count):
     Returns:
         A float32 tensor `(n,)`; with seeds `(B,)` a tensor `(B, n)`.
     """
-    bits = ops.cast(seed, "int32") * _signed(0x9E3779B1)
-    bits = _mix(bits + ops.cast(index, "int32"))
-    bits = ops.expand_dims(bits * _signed(0x85EBCA77), -1)
-    bits = _mix(bits + ops.arange(count, dtype="int32"))
+    bits = ops.cast(seed, "int32") * as_int32(0x9E3779B1)
+    bits = mixed(bits + ops.cast(index, "int32"))
+    bits = ops.expand_dims(bits * as_int32(0x85EBCA77), -1)
+    bits = mixed(bits + ops.arange(count, dtype="int32"))
     # The sign bit and the lowest ones are left out: 24 bits fit a float32.
     return ops.cast(ops.bitwise_and(bits, 0xFFFFFF), "float32") * 2.0**-24
-
-
-def _mix(bits):
-    """The finalizer of MurmurHash3, on int32."""
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
-        low = ops.bitwise_and(ops.right_shift(bits, shift), 2 ** (32 - shift) - 1)
-        bits = ops.bitwise_xor(bits, low) * _signed(factor)
-    return bits
-
-
-def _signed(value):
-    """A 32-bit constant as the int32 of the same bits."""
-    return int(value - (1 << 32) if value >= 1 << 31 else value)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_transformer.decoding.rules import given_tokens
-from keras_transformer.decoding.vocabulary import log_normalizer
+from keras_transformer.kernels import log_normalizer
 
 # Of four sentences, how many still live when the others leave the batch.
 _MOST_LIVE = 3

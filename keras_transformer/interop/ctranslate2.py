@@ -5,9 +5,9 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_transformer.decoding.vocabulary import IMPOSSIBLE
 from keras_transformer.files import written_aside
 from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
+from keras_transformer.kernels.impossible import IMPOSSIBLE
 from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 

@@ -126,14 +126,14 @@ def argument_names(function):
     return frozenset(p.name for p in parameters if p.kind not in several) - {"self"}
 
 
-def fresh(initializer):
+def clone_initializer(initializer):
     """A copy that draws values of its own: one Keras initializer always draws alike."""
     if isinstance(initializer, keras.initializers.Initializer):
         return initializer.clone()
     return initializer
 
 
-def stacked(initializer, parts):
+def fused_initializer(initializer, parts):
     """Initializer of a kernel whose columns are `parts` kernels side by side.
 
     Each part is drawn with its own fan-in and fan-out, as if it stood alone.
@@ -142,7 +142,11 @@ def stacked(initializer, parts):
     def initialize(shape, dtype=None):
         part_shape = (*shape[:-1], shape[-1] // parts)
         return keras.ops.concatenate(
-            [fresh(initializer)(part_shape, dtype=dtype) for _ in range(parts)], axis=-1
+            [
+                clone_initializer(initializer)(part_shape, dtype=dtype)
+                for _ in range(parts)
+            ],
+            axis=-1,
         )
 
     return initialize

@@ -3,14 +3,16 @@
 import keras
 from keras import ops
 
+from keras_transformer import kernels
+from keras_transformer.layers import cache as kv_cache
 from keras_transformer.layers.arguments import (
     check_flag,
     check_positive,
     check_rate,
     check_seed,
-    fresh,
+    clone_initializer,
+    fused_initializer,
     get_initializer,
-    stacked,
 )
 from keras_transformer.layers.attention_arguments import (
     check_attention_call,
@@ -22,17 +24,14 @@ from keras_transformer.layers.attention_position import (
     serialize_position,
 )
 from keras_transformer.layers.checked_layer import CheckedLayer
-from keras_transformer.layers.core import Dense, Dropout, reorder_axes
-from keras_transformer.layers.dtypes import at_least_float32, matmul
+from keras_transformer.layers.core import Dense, Dropout
 from keras_transformer.layers.masks import (
-    MASKED_SCORE,
     causal_mask,
     combined_mask,
     full_mask,
     join_masks,
     keys_mask,
 )
-from keras_transformer.layers.products import sum_of_products
 from keras_transformer.layers.shapes import CallCheck, check_shape, known_sizes
 
 
@@ -181,8 +180,8 @@ class MultiHeadAttention(CheckedLayer):
         self.output_projection = Dense(
             hidden_dim,
             use_bias=self.use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
-            bias_initializer=fresh(self.bias_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
+            bias_initializer=clone_initializer(self.bias_initializer),
             dtype=self.dtype_policy,
             name="output_projection",
         )
@@ -195,8 +194,8 @@ class MultiHeadAttention(CheckedLayer):
         dense = Dense(
             parts * self.num_heads * self._head_dim,
             use_bias=self.use_bias,
-            kernel_initializer=stacked(self.kernel_initializer, parts),
-            bias_initializer=fresh(self.bias_initializer),
+            kernel_initializer=fused_initializer(self.kernel_initializer, parts),
+            bias_initializer=clone_initializer(self.bias_initializer),
             dtype=self.dtype_policy,
             name=name,
         )
@@ -226,7 +225,9 @@ class MultiHeadAttention(CheckedLayer):
                 continue
             shape = (rows, length, len(parts), self.num_heads, self._head_dim)
             projected = ops.reshape(projected, shape)
-            projected = reorder_axes(projected, (2, 0, 3, 1, 4), training)
+            projected = kernels.reorder_axes(
+                projected, (2, 0, 3, 1, 4), training=training
+            )
             heads.update(zip(parts, ops.unstack(projected, len(parts), axis=0)))
         return [heads[role] for role in roles]
 
@@ -274,8 +275,9 @@ class MultiHeadAttention(CheckedLayer):
             of shape `(B, H, L, K)`, L = 0 if it grows.
         """
         check_cache_length(max_length)
-        shape = (batch_size, self.num_heads, max_length or 0, self._head_dim)
-        return {name: ops.zeros(shape, self.compute_dtype) for name in ("key", "value")}
+        return kv_cache.empty(
+            batch_size, self.num_heads, max_length, self._head_dim, self.compute_dtype
+        )
 
     def call(
         self,
@@ -328,8 +330,8 @@ class MultiHeadAttention(CheckedLayer):
             mask = join_masks(mask, causal_mask(*positions))
         if self.position_encoding is not None:
             queries, keys = (
-                self.position_encoding.rotate(heads, places)
-                for heads, places in zip((queries, keys), positions)
+                self.position_encoding.rotate(heads, indices)
+                for heads, indices in zip((queries, keys), positions)
             )
         context, scores = self._attend(queries, keys, values, mask, positions, *rest)
         if nonempty is not None:
@@ -361,26 +363,17 @@ class MultiHeadAttention(CheckedLayer):
         )
         grows = index is None
         if grows:
-            index = ops.shape(cache["key"])[2] // num_hypotheses
+            index = kv_cache.length(cache, num_hypotheses)
         query_positions = index + ops.arange(ops.shape(query)[1], dtype="int32")
         if self.position_encoding is not None:
             queries, keys = (
                 self.position_encoding.rotate(heads, query_positions)
                 for heads in (queries, keys)
             )
-        if grows:
-            cache = {
-                "key": ops.concatenate([cache["key"], keys], axis=2),
-                "value": ops.concatenate([cache["value"], values], axis=2),
-            }
-        else:
-            start = (0, 0, index * num_hypotheses, 0)
-            cache = {
-                "key": ops.slice_update(cache["key"], start, keys),
-                "value": ops.slice_update(cache["value"], start, values),
-            }
-        slots = ops.arange(ops.shape(cache["key"])[2], dtype="int32")
-        positions = query_positions, slots // num_hypotheses
+        cache = kv_cache.append(
+            cache, keys, values, None if grows else index, num_hypotheses
+        )
+        positions = query_positions, kv_cache.positions(cache, num_hypotheses)
         if not grows or query.shape[1] != 1:
             mask = join_masks(mask, causal_mask(*positions))
         context, scores = self._attend(
@@ -402,7 +395,7 @@ class MultiHeadAttention(CheckedLayer):
             shape = (known_sizes(query)[0], 1, width)
             return self.output_projection(ops.reshape(context, shape))
         shape = (*ops.shape(query)[:2], width)
-        context = reorder_axes(context, (0, 2, 1, 3), training)
+        context = kernels.reorder_axes(context, (0, 2, 1, 3), training=training)
         return self.output_projection(ops.reshape(context, shape))
 
     def _attend(self, queries, keys, values, mask, positions, return_scores, training):
@@ -410,60 +403,17 @@ class MultiHeadAttention(CheckedLayer):
         position = self.position_encoding
         queries = queries * self._scale
         bias = position and position.score_bias(queries, *positions)
-        drops = training and self.dropout > 0
         adds_to_context = position is not None and position.adds_to_context
-        needs_weights = return_scores or drops or adds_to_context
-        if not needs_weights and _has_fused_attention(self.compute_dtype):
-            return self._fused_attention(queries, keys, values, bias, mask), None
-        # A single query of a single sentence, as in a server's loop: products of
-        # matrices so small cost more to set up than to compute.
-        single = queries.shape[0] == 1 and queries.shape[2] == 1
-        if single:
-            scores = sum_of_products(queries, keys)[:, :, None]
-        else:
-            scores = matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
-        scores = ops.cast(scores, at_least_float32(scores.dtype))
-        if bias is not None:
-            scores = scores + ops.cast(bias, scores.dtype)
-        if mask is not None:
-            # Not the sum with a bias of -1e9: in loops, TensorFlow 2.21 on CPU fuses
-            # product and sum to an operation that gives nothing.
-            scores = ops.where(mask, scores, MASKED_SCORE)
-        if single:
-            scores = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
-            scores = scores / ops.sum(scores, axis=-1, keepdims=True)
-        else:
-            scores = ops.softmax(scores, axis=-1)
-        scores = ops.cast(scores, self.compute_dtype)
-        weights = self.attention_dropout(scores, training=training)
-        if single:
-            context = ops.sum(weights[:, :, 0, :, None] * values, axis=2, keepdims=True)
-        else:
-            context = matmul(weights, values)
+        drops = training and self.dropout > 0
+        if not (return_scores or drops or adds_to_context):
+            return kernels.attend(queries, keys, values, bias, mask), None
+        scores = kernels.masked(kernels.scores(queries, keys), bias, mask)
+        weights = kernels.softmax(scores, queries.dtype)
+        dropped = self.attention_dropout(weights, training=training)
+        context = kernels.weighted_sum(dropped, values)
         if adds_to_context:
-            context = context + position.context_bias(weights, *positions)
-        return context, scores
-
-    def _fused_attention(self, queries, keys, values, bias, mask):
-        """Keras's fused path: flash attention where the backend has it."""
-        queries, keys, values = (
-            ops.transpose(heads, (0, 2, 1, 3)) for heads in (queries, keys, values)
-        )
-        batch, length = ops.shape(queries)[:2]
-        shape = (batch, self.num_heads, length, ops.shape(keys)[1])
-        if bias is not None and mask is not None:
-            # Keras takes one of them on PyTorch. float16 ends at 65,504.
-            half = keras.backend.standardize_dtype(queries.dtype) == "float16"
-            bias = ops.where(mask, bias, -3e4 if half else MASKED_SCORE)
-            mask = None
-        if bias is not None:
-            bias = ops.broadcast_to(ops.cast(bias, queries.dtype), shape)
-        if mask is not None:
-            mask = ops.broadcast_to(mask, shape)
-        context = ops.dot_product_attention(
-            queries, keys, values, bias=bias, mask=mask, scale=1.0
-        )
-        return ops.transpose(context, (0, 2, 1, 3))
+            context = context + position.context_bias(dropped, *positions)
+        return context, weights
 
     def compute_output_spec(
         self,
@@ -513,18 +463,3 @@ class MultiHeadAttention(CheckedLayer):
     def from_config(cls, config):
         position = deserialize_position(config["position_encoding"])
         return cls(**{**config, "position_encoding": position})
-
-
-def _has_fused_attention(dtype):
-    """Whether Keras's attention is faster than the steps of equation 1, and as exact.
-
-    Flash attention is faster. Without it, on CPUs, JAX takes the same steps with
-    positions before heads, an order that its products are slower in. Float64 Keras
-    computes in float32 on PyTorch.
-    """
-    backend = keras.backend.backend()
-    if dtype == "float64":
-        return False
-    if backend == "jax":
-        return not keras.distribution.list_devices()[0].startswith("cpu")
-    return backend == "torch"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_transformer.layers import cache as kv_cache
 from keras_transformer.layers.arguments import check_flag, check_positive
 from keras_transformer.layers.shapes import CallCheck, check_start, shape_of
 
@@ -92,9 +93,8 @@ def _check_cached(check, query, mask, cache, index, num_hypotheses):
     rows.heads("cache", cache, form="B H L K")
     if index is not None:
         check_start("cache_index", index)
-    length, slots = query.shape[1], shape_of(cache["key"])[2]
+    length, slots = query.shape[1], kv_cache.known_length(cache, num_hypotheses)
     if index is not None and None not in (length, slots):
-        slots //= num_hypotheses
         is_number = isinstance(index, (int, np.integer))
         if is_number and not 0 <= index <= slots - length:
             raise ValueError(

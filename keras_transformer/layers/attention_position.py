@@ -7,15 +7,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.kernels.dtypes import at_least_float32, matmul
 from keras_transformer.layers.arguments import (
     check_flag,
     check_number,
     check_positive,
-    fresh,
+    clone_initializer,
     get_initializer,
 )
 from keras_transformer.layers.checked_layer import CheckedLayer
-from keras_transformer.layers.dtypes import at_least_float32, matmul
 from keras_transformer.layers.position import check_sinusoid, sinusoidal_encoding
 from keras_transformer.layers.shapes import CallCheck, check_shape, check_start
 
@@ -224,7 +224,7 @@ class RelativePositionEmbedding(AttentionPosition):
         self.value_embeddings = self.add_weight(
             name="value_embeddings",
             shape=shape,
-            initializer=fresh(self.embeddings_initializer),
+            initializer=clone_initializer(self.embeddings_initializer),
         )
 
     def call(self, queries, keys, start_index=0):

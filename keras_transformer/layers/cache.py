@@ -2,7 +2,7 @@
 
 An attention's cache is a dict of `"key"` and `"value"`, each `(B, H, L N, K)`: L
 positions, and at each position the keys of the N hypotheses of a sentence, side by
-side. Its length is fixed, where positions that aren't written yet are zeros, or it grows
+side. Its length is fixed, and positions that aren't written yet are zeros; or it grows
 with each step. A block's cache is a dict of `"self"`, the cache of its self-attention,
 and with cross-attention `"cross"`, the keys and values of the source, which no step
 changes.
@@ -49,6 +49,12 @@ def append(cache, keys, values, index=None, num_hypotheses=1):
 def length(cache, num_hypotheses=1):
     """The number L of positions, an integer or a scalar tensor."""
     return ops.shape(cache["key"])[_LENGTH_AXIS] // num_hypotheses
+
+
+def known_length(cache, num_hypotheses=1):
+    """The number L of positions where it is known while tracing, or None."""
+    slots = cache["key"].shape[_LENGTH_AXIS]
+    return slots // num_hypotheses if isinstance(slots, int) else None
 
 
 def positions(cache, num_hypotheses=1):

@@ -7,19 +7,19 @@ import typing
 import keras
 from keras import ops
 
+from keras_transformer import kernels
+from keras_transformer.kernels.dtypes import at_least_float32
+from keras_transformer.kernels.impossible import NO_LOGIT
 from keras_transformer.layers.arguments import (
     check_flag,
     check_positive,
     get_initializer,
 )
 from keras_transformer.layers.checked_layer import CheckedLayer
-from keras_transformer.layers.dtypes import at_least_float32
-from keras_transformer.layers.products import HeldKernel, held_kernel, plus, product
 from keras_transformer.layers.quantization import (
     LoadsInt8,
     check_mode,
     dequantized,
-    product_of_int8,
     quantized,
 )
 from keras_transformer.layers.shapes import CallCheck, check_ids, known_sizes
@@ -27,7 +27,6 @@ from keras_transformer.layers.shapes import CallCheck, check_ids, known_sizes
 # The output projection's columns are filled up to a multiple of this, so that rows
 # begin at multiples of 64 bytes, with columns whose logits are of no account.
 _COLUMNS = 64
-_NO_LOGIT = -2e9
 # Whether the call that is going on projects to logits.
 _reverses = contextvars.ContextVar("reverses", default=False)
 
@@ -37,7 +36,7 @@ class OutputProjection:
     """The output projection of a `TokenEmbedding`, to be used many times.
 
     Attributes:
-        kernel: Tensor `(D, V')` or a `HeldKernel`.
+        kernel: Tensor `(D, V')` or `kernels.PackedWeights`.
         bias: Tensor `(V',)` or None.
     """
 
@@ -50,21 +49,11 @@ class OutputProjection:
 
     def logits(self, rows):
         """Rows `(R, D)` -> `(R, V')`, in float32 or, from float64, in float64."""
-        logits = product(rows, self.kernel, self.bias)
+        if isinstance(self.kernel, kernels.PackedWeights):
+            logits = self.kernel.linear(rows, self.bias)
+        else:
+            logits = kernels.linear(rows, self.kernel, self.bias)
         return ops.cast(logits, at_least_float32(logits.dtype))
-
-
-class Int8Table(HeldKernel):
-    """The table of a quantized `TokenEmbedding`, as its output projection's kernel."""
-
-    def __init__(self, matrix, scale):
-        self.matrix = ops.convert_to_tensor(matrix)
-        # Keras's scales are divided by.
-        self.scale = 1 / ops.convert_to_tensor(scale)
-
-    def product(self, rows, bias=None):
-        products = product_of_int8(rows, ops.transpose(self.matrix), self.scale)
-        return plus(products, bias)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -213,23 +202,23 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         """The output projection, to be used many times.
 
         Returns:
-            An `OutputProjection`. Its kernel is the one that a scope of `kernels_held`
-            holds, if there is one. V' is V or a little more, a number of columns that
-            products are faster with; the logits past V are far below all others.
+            An `OutputProjection`. Its kernel are packed weights, where a scope has
+            them. V' is V or a little more, a number of columns that matmuls are faster
+            with; the logits past V are far below all others.
         """
-        kernel, dtype = held_kernel(self.embeddings), "float32"
+        kernel, dtype = kernels.packed_weights(self.embeddings), "float32"
         if kernel is None and self.quantization_mode is not None:
-            kernel = Int8Table(self.embeddings, self.embeddings_scale)
+            kernel = kernels.Int8Table(self.embeddings, self.embeddings_scale)
             dtype = self.compute_dtype
         elif kernel is None:
             kernel, dtype = ops.transpose(self._matrix()), self.compute_dtype
-            room = self.filled_vocabulary_size - self.vocabulary_size
-            kernel = ops.pad(kernel, ((0, 0), (0, room))) if room else kernel
+            extra = self.filled_vocabulary_size - self.vocabulary_size
+            kernel = ops.pad(kernel, ((0, 0), (0, extra))) if extra else kernel
         bias = ops.convert_to_tensor(self.bias, dtype) if self.use_bias else None
-        if room := kernel.shape[1] - self.vocabulary_size:
+        if extra := kernel.shape[1] - self.vocabulary_size:
             if bias is None:
                 bias = ops.zeros((self.vocabulary_size,), dtype)
-            bias = ops.pad(bias, ((0, room),), constant_values=_NO_LOGIT)
+            bias = ops.pad(bias, ((0, extra),), constant_values=NO_LOGIT)
         return OutputProjection(kernel, bias)
 
     @property
@@ -251,7 +240,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         return ops.reshape(logits, (*known_sizes(inputs)[:-1], logits.shape[-1]))
 
     def _look_up(self, ids):
-        if table := held_kernel(self.embeddings):
+        if table := kernels.packed_weights(self.embeddings):
             return table.columns(ids)
         vectors = ops.take(self.embeddings, ids, axis=0)
         if self.quantization_mode is None:
@@ -264,16 +253,17 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
 
     def _logits(self, rows, projection):
         """Rows `(R, D)` -> `(R, V)`, in float32 or, from float64, in float64."""
-        if held_kernel(self.embeddings) or self.quantization_mode is not None:
-            if self.quantization_mode is None:
+        is_int8 = self.quantization_mode is not None
+        if is_int8 or kernels.packed_weights(self.embeddings):
+            if not is_int8:
                 rows = ops.cast(rows, "float32")
             logits = (projection or self.output_projection()).logits(rows)
             return logits if projection else logits[:, : self.vocabulary_size]
         if projection:
             return projection.logits(rows)
-        logits = product(rows, ops.transpose(self._matrix()))
+        logits = kernels.linear(rows, ops.transpose(self._matrix()))
         logits = ops.cast(logits, at_least_float32(logits.dtype))
-        return plus(logits, self.bias if self.use_bias else None)
+        return kernels.add_bias(logits, self.bias if self.use_bias else None)
 
     def compute_mask(self, inputs, mask=None):
         # Of vectors (`reverse=True`) the mask passes through; of ids it is made.

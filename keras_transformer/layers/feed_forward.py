@@ -6,7 +6,7 @@ from keras_transformer.layers.arguments import (
     check_positive,
     check_rate,
     check_seed,
-    fresh,
+    clone_initializer,
     get_activation,
     get_initializer,
 )
@@ -89,8 +89,8 @@ class FeedForward(CheckedLayer):
         return Dense(
             units,
             activation=activation,
-            kernel_initializer=fresh(self.kernel_initializer),
-            bias_initializer=fresh(self.bias_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
+            bias_initializer=clone_initializer(self.bias_initializer),
             dtype=self.dtype_policy,
             name=name,
         )

@@ -2,10 +2,6 @@
 
 from keras import ops
 
-# The float32 score of a masked pair: its weight becomes exactly zero, and unlike -inf
-# it leaves a row with nothing to attend to finite.
-MASKED_SCORE = -1e9
-
 
 def combined_mask(tensor, mask=None):
     """The mask Keras carries on `tensor` and the explicit `mask`, joined by `and`."""

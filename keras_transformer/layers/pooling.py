@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_transformer.kernels.dtypes import at_least_float32
 from keras_transformer.layers.checked_layer import CheckedLayer
-from keras_transformer.layers.dtypes import at_least_float32
 from keras_transformer.layers.masks import combined_mask
 from keras_transformer.layers.shapes import CallCheck
 

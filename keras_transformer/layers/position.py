@@ -6,13 +6,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.kernels.dtypes import at_least_float32
 from keras_transformer.layers.arguments import (
     check_number,
     check_positive,
     get_initializer,
 )
 from keras_transformer.layers.checked_layer import CheckedLayer
-from keras_transformer.layers.dtypes import at_least_float32
 from keras_transformer.layers.shapes import (
     CallCheck,
     check_shape,

@@ -41,19 +41,6 @@ def dequantized(values, scale, dtype):
     return ops.divide(ops.cast(values, dtype), ops.cast(scale, dtype))
 
 
-def product_of_int8(rows, kernel, scale):
-    """`rows @ kernel` with rows quantized too, each with a scale of its own.
-
-    Args:
-        rows: Float tensor `(R, K)`.
-        kernel: int8 tensor `(K, N)`.
-        scale: Float tensor `(N,)`, which the kernel's columns are multiplied by.
-    """
-    values, row_scale = keras.quantizers.AbsMaxQuantizer(axis=-1)(rows)
-    products = ops.cast(ops.matmul(values, kernel), rows.dtype)
-    return products * ops.cast(scale, rows.dtype) / row_scale
-
-
 class LoadsInt8:
     """A layer that quantizes itself where the file it is loaded from is of int8.
 

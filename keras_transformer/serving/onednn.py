@@ -16,14 +16,14 @@ import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 from tensorflow.python.framework import op_def_library
 
-from keras_transformer.layers.products import HeldKernel, plus
+from keras_transformer.kernels import PackedWeights, add_bias
 
 _MOST = 127.0
 # Rows whose values are all smaller count as zeros.
 _LEAST = 1e-30
 
 
-class OneDnnKernel(HeldKernel):
+class OneDnnKernel(PackedWeights):
     """A kernel `(K, N)` whose products keep it in oneDNN's order.
 
     Args:
@@ -59,7 +59,7 @@ class OneDnnKernel(HeldKernel):
 class PackedKernel(OneDnnKernel):
     """A kernel of bfloat16."""
 
-    def product(self, rows, bias=None):
+    def linear(self, rows, bias=None):
         bias = tf.zeros(self.shape[1]) if bias is None else bias
         inputs = [tf.cast(each, tf.bfloat16) for each in (rows, self._stored, bias)]
         return tf.cast(_packed_product(*inputs, self._transposed), rows.dtype)
@@ -74,7 +74,7 @@ class Int8Kernel(OneDnnKernel):
     Reference: [Integer quantization](https://arxiv.org/abs/2004.09602), section 3.
     """
 
-    def product(self, rows, bias=None):
+    def linear(self, rows, bias=None):
         floats = tf.cast(rows, tf.float32)
         # Two reductions take less time than all absolute values.
         most = tf.reduce_max(floats, axis=1, keepdims=True)
@@ -84,7 +84,7 @@ class Int8Kernel(OneDnnKernel):
         products = _int8_product(whole, self._stored, self.scale, self._transposed)
         # The operation says nothing about its shape.
         products = tf.ensure_shape(products, [rows.shape[0], self.shape[1]])
-        return plus(tf.cast(products * (greatest / _MOST), rows.dtype), bias)
+        return add_bias(tf.cast(products * (greatest / _MOST), rows.dtype), bias)
 
 
 def _packed_product(rows, kernel, bias, transposed):
@@ -183,5 +183,5 @@ def try_products(weights):
     if weights == "int8_products":
         kernels.append(Int8Kernel(tf.constant(kernel), np.ones(16)))
     for held in kernels:
-        found = tf.function(held.product, autograph=False)(row)
+        found = tf.function(held.linear, autograph=False)(row)
         np.testing.assert_allclose(found, np.full((1, 16), 64 * 127 * 127), rtol=1e-3)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.layers.products import products_in_parts
+from keras_transformer.kernels import with_matmuls_in_parts
 from keras_transformer.serving.parts import answered_by, shared_out
 from keras_transformer.serving.request_options import Option, read_options
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, Signatures, graph
@@ -122,7 +122,7 @@ class SearchSignatures(Signatures):
         @graph(input_signature=[*specs[:scalars], *alone])
         def of_one(*inputs):
             # Too little to be shared out, but what it reads isn't.
-            with products_in_parts(self._parallel_searches):
+            with with_matmuls_in_parts(self._parallel_searches):
                 return find(*inputs)
 
         def search(*inputs):

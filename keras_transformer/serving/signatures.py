@@ -8,10 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.layers.products import (
-    TransposedKernel,
-    kernels_held,
-)
+from keras_transformer.kernels import TransposedWeights, with_packed_weights
+from keras_transformer.kernels.impossible import IMPOSSIBLE
 from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.serving.onednn import (
     NEEDS,
@@ -30,7 +28,7 @@ graph = functools.partial(tf.function, autograph=False)
 TEXT = tf.TensorSpec([None], tf.string, name="text")
 # The score of what isn't an answer: of columns past a row's own, and of rows that
 # can't be answered.
-NO_SCORE = -1e9
+NO_SCORE = IMPOSSIBLE
 
 
 class Signatures:
@@ -114,7 +112,7 @@ class Signatures:
         ]
         scope = keras.StatelessScope(values) if values else contextlib.nullcontext()
         kernels = [(variable, kernel.read()) for variable, kernel in self._held_kernels]
-        with scope, kernels_held(kernels):
+        with scope, with_packed_weights(kernels):
             yield self._model
 
     def _kernels_of_onednn(self):
@@ -168,10 +166,10 @@ class Signatures:
         tables = ((table, *self._exported[id(table)]) for table in self._tables)
         held = [*self._transposed, *tables]
         kernels = [
-            (twins[id(variable)], TransposedKernel(matrix, scale))
+            (twins[id(variable)], TransposedWeights(matrix, scale))
             for variable, matrix, scale in held
         ]
-        transposed = kernels_held(kernels, by_xla=True)
+        transposed = with_packed_weights(kernels, compiled_by_xla=True)
         with keras.StatelessScope(state_mapping=values), transposed:
             yield model
 

@@ -1,9 +1,8 @@
 """The optimizer of section 5.3: Adam, clipping exactly on several replicas."""
 
 import keras
-from keras import ops
 
-from keras_transformer import arguments
+from keras_transformer import arguments, kernels
 from keras_transformer.training.strategy import sum_over_replicas
 
 
@@ -56,35 +55,12 @@ class Adam(keras.optimizers.Adam):
         )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if keras.backend.backend() == "tensorflow":
-            # Computed once for all variables.
-            step = ops.cast(self.iterations + 1, "float32")
-            powers = ops.power(self.beta_1, step), ops.power(self.beta_2, step)
-            learning_rate = (ops.cast(learning_rate, "float32"), *powers)
-        super()._backend_update_step(grads, trainable_variables, learning_rate)
+        rate = kernels.adam_rate(self, learning_rate)
+        super()._backend_update_step(grads, trainable_variables, rate)
 
-    def update_step(self, gradient, variable, learning_rate):
-        """One variable's step, by TensorFlow's own operation where there is one."""
-        if keras.backend.backend() != "tensorflow":
-            return super().update_step(gradient, variable, learning_rate)
-        learning_rate, *powers = learning_rate
-        if self.amsgrad or variable.dtype != "float32":
-            return super().update_step(gradient, variable, learning_rate)
-        import tensorflow as tf
-
-        index = self._get_variable_index(variable)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=powers[0],
-            beta2_power=powers[1],
-            lr=learning_rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=ops.convert_to_tensor(gradient, "float32"),
-        )
+    def update_step(self, gradient, variable, rate):
+        """One variable's step; `rate` is what all variables' steps share."""
+        kernels.adam_step(self, gradient, variable, rate)
 
     def _clip_gradients(self, grads):
         if self._clips:

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_transformer.decoding import rules
-from keras_transformer.decoding.vocabulary import IMPOSSIBLE
+from keras_transformer.kernels.impossible import IMPOSSIBLE
 from tests.decoding import reference
 from tests.decoding.reference import END
 from tests.decoding.test_beam_search import (

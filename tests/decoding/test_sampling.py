@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_transformer.decoding import generate
 from keras_transformer.decoding.sampling import uniform
-from keras_transformer.decoding.vocabulary import draw
+from keras_transformer.kernels import draw
 from tests.decoding import reference
 from tests.decoding.test_beam_search import SOURCES, answers, search, tiny
 

@@ -9,12 +9,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_transformer import kernels
 from keras_transformer.layers.core import (
     Dense,
     Dropout,
     LayerNormalization,
     part_seed,
-    reorder_axes,
 )
 
 
@@ -93,11 +93,13 @@ def test_axes_in_another_order_are_those_of_transpose(width, dtype):
         return y, first, outer.gradient(first, x)
 
     unknown = tf.TensorSpec([None, None, 4, None, width], dtype)
-    graph = tf.function(
-        lambda x: reorder_axes(x, axes, True), input_signature=[unknown]
-    )
+
+    def reorder(x):
+        return kernels.reorder_axes(x, axes, training=True)
+
+    graph = tf.function(reorder, input_signature=[unknown])
     expected = derivatives(lambda x: tf.transpose(x, axes))
-    for move in (lambda x: reorder_axes(x, axes, True), graph):
+    for move in (reorder, graph):
         for a, b in zip(derivatives(move), expected, strict=True):
             np.testing.assert_array_equal(a, b)
 

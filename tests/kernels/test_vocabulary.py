@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_transformer.decoding.vocabulary import (
-    IMPOSSIBLE,
+from keras_transformer.kernels import (
     best_tokens,
     log_normalizer,
+    with_packed_weights,
 )
-from keras_transformer.layers.products import kernels_held
+from keras_transformer.kernels.impossible import IMPOSSIBLE
 
 
 def random(*shape, seed=0):
@@ -33,7 +33,7 @@ def plain_best(logits, k, scores=0.0, banned_ids=()):
 def all_ways(function, logits):
     """What a function gives for a fixed number of rows, by XLA, and for one unknown."""
     yield function(ops.convert_to_tensor(logits))
-    with kernels_held([], by_xla=True):
+    with with_packed_weights([], compiled_by_xla=True):
         yield function(ops.convert_to_tensor(logits))
     spec = tf.TensorSpec([None, *logits.shape[1:]])
     yield tf.function(function, input_signature=[spec])(logits)
