@@ -422,7 +422,7 @@ class T5PositionBias(_DistanceBias):
         }
 
 
-# How many times steeper on the right than on the left a head is, or the other way round.
+# How many times as steep a head is on the right as on the left, or the other way round.
 _STEEPER = 4.0
 
 

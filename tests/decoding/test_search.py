@@ -10,7 +10,7 @@ from keras import ops
 from keras_transformer.decoding import BeamSearch, Sampling, search
 from keras_transformer.decoding.rules import begin_with_given
 from keras_transformer.decoding.search import with_start, write_token
-from keras_transformer.decoding.vocabulary import IMPOSSIBLE
+from keras_transformer.kernels.impossible import IMPOSSIBLE
 
 START, END, SIZE, LONGEST = 2, 3, 7, 5
 # Logits of the next token, by the token before it.

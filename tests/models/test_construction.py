@@ -187,6 +187,21 @@ def test_every_encoding_tells_sources_in_another_order_apart(
     assert changes(position_encoding, model_class, order) > 1e-3
 
 
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("position_encoding", [Ramp, Turn])
+def test_padding_changes_nothing_with_positions_of_a_user_s_own(
+    position_encoding, model_class
+):
+    """A layer that loses Keras's mask loses no padding."""
+    options = {"pooling": "mean"} if model_class is kt.EncoderModel else {}
+    model = model_class(30, position_encoding=position_encoding(), **options, **SIZES)
+    padded = np.pad(ORDER, ((0, 0), (0, 3)))
+    found = ops.convert_to_numpy(model(inputs(model_class, padded, padded)))
+    alone = ops.convert_to_numpy(model(inputs(model_class, ORDER, ORDER)))
+    length = 5 if alone.ndim == 3 else None
+    np.testing.assert_allclose(found[:, :length], alone, atol=1e-5)
+
+
 @pytest.mark.parametrize("model_class", [kt.Transformer, kt.EncoderModel])
 def test_none_and_the_symmetric_form_of_alibi_are_blind_to_a_reversed_source(
     model_class,
