@@ -21,7 +21,7 @@ class CachedDecoder:
             longer. None leaves it to Keras's backend.
     """
 
-    def __init__(self, model, projection, num_hypotheses, fixed_shapes=None):
+    def __init__(self, model, projection, num_hypotheses, *, fixed_shapes=None):
         if fixed_shapes is None:
             fixed_shapes = wants_fixed_shapes()
         self.fixed_shapes = fixed_shapes

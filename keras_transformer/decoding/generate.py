@@ -64,7 +64,9 @@ def generate(model, source_ids, options=None, **changes):
         given_is_free=model.decoder_only,
     )
     selection = _selection(options, have_dead_ends)
-    decoder = CachedDecoder(model, projection, selection.width, options.fixed_shapes)
+    decoder = CachedDecoder(
+        model, projection, selection.width, fixed_shapes=options.fixed_shapes
+    )
     caches, source_caches, start_index, lengths = start_decoding(
         decoder, source_ids, max_lengths, longest, options.start_id
     )

@@ -13,6 +13,13 @@ from keras_transformer.layers.quantization import check_mode, check_not_quantize
 from keras_transformer.models.construction import Constructed
 from keras_transformer.models.presets import PRESETS
 
+_SYMMETRIC_ALIBI = (
+    "position_encoding='alibi' in a configuration is version 0.1.0's ALiBi, with the "
+    "same slopes on both sides: its encoder can't tell a source from the reversed one. "
+    "A new model's position_encoding='alibi' can; for its configuration write "
+    "'alibi_asymmetric'."
+)
+
 
 class TransformerModel(Constructed):
     """A functional model that is made anew from its constructor's arguments.
@@ -241,6 +248,8 @@ class TransformerModel(Constructed):
         )
         if isinstance(position, str) and position == "alibi":
             # What version 0.1.0 wrote: its encoders had the symmetric form.
+            if not cls.decoder_only:
+                warnings.warn(_SYMMETRIC_ALIBI, stacklevel=2)
             dtype = keras.dtype_policies.get(config.get("dtype"))
             position = AlibiBias(symmetric=True, dtype=dtype)
         elif isinstance(position, str) and position == "alibi_asymmetric":
