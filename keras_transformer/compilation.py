@@ -42,13 +42,14 @@ def check_numbers(values, model):
     """Raises an error if what a model answers isn't numbers, and says why.
 
     Args:
-        values: Array of scores, or whatever else the model computed.
+        values: Array of scores, or whatever else the model computed. A tensor of a
+            graph that is being traced has no values yet and passes.
         model: The model, whose weights are looked at then.
 
     Raises:
         FloatingPointError: If some of the values are NaN.
     """
-    if not np.isnan(keras.ops.convert_to_numpy(values)).any():
+    if not _are_known(values) or not np.isnan(keras.ops.convert_to_numpy(values)).any():
         return
     bad = [
         variable.path
@@ -64,6 +65,28 @@ def check_numbers(values, model):
         f"The model {model.name!r} gives no numbers (NaN): {reason}. Load weights from "
         "before they were lost, or compute in float32."
     )
+
+
+def _are_known(values):
+    """Whether there are values, and not a graph that is being traced."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return isinstance(values, np.ndarray) or hasattr(values, "numpy")
+    if backend == "jax":
+        import jax
+
+        return not isinstance(values, jax.core.Tracer)
+    return True
+
+
+def wants_fixed_shapes():
+    """Whether a search must have the same shapes at each step, to be compiled."""
+    return keras.backend.backend() != "tensorflow"
+
+
+def compiles_when_called():
+    """Whether callers wait for the compilation of each new program."""
+    return keras.backend.backend() == "jax"
 
 
 def _compiled_by_jax(function, model, specs):

@@ -52,13 +52,13 @@ def search(
         rules: Functions `(logits (B, N, V), (model_logits (B, N, V), normalizer
             (B, N, 1)), index, ids (B, N, L), sentences) -> logits` that lower what may
             not come next to `IMPOSSIBLE`.
-        banned_ids: Tokens that never come.
-        start_index: How many tokens that are given `state` is already that after, a
-            scalar integer less than any of `max_lengths`.
-        stages: Rising lengths, the last of them the maximum of `max_lengths` or more:
-            integers, or where the backend has dynamic shapes one scalar tensor. Up to
-            each a loop of its own goes, whose state has room for it alone.
-        grow: Function `(state, length) -> state` that makes the room of a next stage.
+        banned_ids: Tokens that are never generated.
+        start_index: Number of forced tokens that `state` already contains, a scalar
+            integer less than any of `max_lengths`.
+        stages: Rising lengths of the caches in `state`, the last of them the maximum of
+            `max_lengths` or more: integers, or where the backend has dynamic shapes one
+            scalar tensor. Each has a loop of its own.
+        grow: Function `(state, length) -> state` that makes caches longer.
         start_id: Token that every sequence starts with.
         end_id: Token that ends a sequence.
 

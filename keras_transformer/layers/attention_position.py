@@ -10,6 +10,7 @@ from keras import ops
 from keras_transformer.kernels.dtypes import at_least_float32, matmul
 from keras_transformer.layers.arguments import (
     check_flag,
+    check_number,
     check_positive,
     clone_initializer,
     get_initializer,
@@ -421,31 +422,30 @@ class T5PositionBias(_DistanceBias):
         }
 
 
-# How much steeper than on its own side a head's slope is on the other.
-_STEEPER = 8.0
+# How many times as steep a head is on the right as on the left, or the other way round.
+_STEEPER = 4.0
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class AlibiBias(_DistanceBias):
     """Lowers attention scores in proportion to the distance (ALiBi).
 
-    `score(i, j) - slope_h |i - j|`. The slopes of the heads are a geometric
-    progression, `2^(-max_bias h / H)` for h = 1 to H, where H is a power of two; other
-    numbers of heads take further slopes from the progression of twice as many. It has
-    no weights and no longest length.
+    `score(i, j) - slope_h |i - j|`. For keys before the query the slopes of the heads
+    are the paper's: a geometric progression, `2^(-max_bias h / H)` for h = 1 to H,
+    where H is a power of two. Other numbers of heads take further slopes from the
+    progression of twice as many. It has no weights and no longest length.
 
-    The paper's decoder looks to the left only. Where queries see both sides, equal
-    slopes tell how far a key is, but not on which side: an encoder gives a reversed
-    source the reversed states, and the decoder's cross-attention, which sees a set,
-    can't tell the two apart. With `symmetric=False`, what encoders have by the name
-    `"alibi"`, each head prefers a side, the first, third, ... the left and the others
-    the right: its slope is eight times as steep on the other.
+    The paper's decoder looks to the left only. An encoder sees both sides. With equal
+    slopes it knows how far a key is, but not on which side, and a reversed source has
+    the reversed states. Cross-attention sees a set and can't tell the two apart. So
+    keys after the query have other slopes here: four times as steep in the first,
+    third, ... head, a quarter as steep in the others.
 
     Args:
         max_bias: Minus the base-2 logarithm of the last head's slope.
-        symmetric: Whether slopes are the same on both sides. That is the paper's form,
-            right where queries see earlier keys only. In an encoder it loses the
-            direction of the source, see above.
+        symmetric: Whether keys after the query have the slopes of those before it. An
+            encoder loses the direction of its source then, see above. Files of version
+            0.1.0 have this form and keep it.
 
     Call arguments:
         scores: Float tensor `(B, H, T, S)`, before the softmax.
@@ -456,42 +456,39 @@ class AlibiBias(_DistanceBias):
         `scores + bias`, of the shape and dtype of `scores`.
 
     Raises:
-        ValueError: If `max_bias` isn't positive.
+        ValueError: If `max_bias` isn't a positive number.
 
     Example:
 
     >>> scores = np.zeros((1, 8, 3, 3), "float32")
-    >>> bias = AlibiBias(symmetric=False)(scores)
-    >>> ops.convert_to_numpy(bias)[0, 0, 1].tolist()
-    [-0.5, 0.0, -4.0]
+    >>> bias = ops.convert_to_numpy(AlibiBias()(scores))
+    >>> bias[0, 0, 1].tolist()
+    [-0.5, 0.0, -2.0]
 
     Reference: [Train Short, Test Long](https://arxiv.org/abs/2108.12409), section 3;
     for both sides [the authors on encoders](https://github.com/ofirpress/attention_with_linear_biases/issues/5).
     """
 
-    def __init__(self, max_bias=8.0, symmetric=True, **kwargs):
+    def __init__(self, max_bias=8.0, symmetric=False, **kwargs):
         super().__init__(**kwargs)
-        if max_bias <= 0:
-            raise ValueError(
-                f"max_bias must be positive; received max_bias={max_bias}."
-            )
-        self.max_bias = max_bias
-        self.symmetric = symmetric
+        self.max_bias = check_number(
+            "max_bias", max_bias, lambda bias: bias > 0, "a positive number"
+        )
+        self.symmetric = check_flag("symmetric", symmetric)
 
     def build(self, scores_shape):
-        slopes = alibi_slopes(scores_shape[1], self.max_bias)
-        self._left = self._right = slopes[:, None, None]
+        self._left = alibi_slopes(scores_shape[1], self.max_bias)
+        self._right = self._left
         if not self.symmetric:
-            prefers_left = (np.arange(len(slopes)) % 2 == 0)[:, None, None]
-            steep = _STEEPER * self._left
-            self._left, self._right = (
-                np.where(prefers_left, self._left, steep),
-                np.where(prefers_left, steep, self._right),
-            )
+            is_odd = np.arange(len(self._left)) % 2
+            self._right = self._left * np.where(is_odd, 1 / _STEEPER, _STEEPER)
 
     def distance_bias(self, distances):
         lengths = ops.cast(ops.abs(distances), "float32")
-        left, right = map(ops.convert_to_tensor, (self._left, self._right))
+        left, right = (
+            ops.convert_to_tensor(slopes[:, None, None], "float32")
+            for slopes in (self._left, self._right)
+        )
         return -ops.where(distances > 0, right, left) * lengths
 
     def get_config(self):
@@ -500,6 +497,11 @@ class AlibiBias(_DistanceBias):
             "max_bias": self.max_bias,
             "symmetric": self.symmetric,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        # Files of version 0.1.0 don't say: theirs is the symmetric form.
+        return cls(**{"symmetric": True, **config})
 
 
 def alibi_slopes(num_heads, max_bias=8.0):
@@ -515,7 +517,7 @@ BY_NAME = {
     "relative": RelativePositionEmbedding,
     "t5": T5PositionBias,
     "alibi": AlibiBias,
-    # What files call it since its two sides differ; their "alibi" is symmetric.
+    # The same in files of models, whose "alibi" is version 0.1.0's symmetric form.
     "alibi_asymmetric": AlibiBias,
 }
 
@@ -537,8 +539,6 @@ def attention_position(position_encoding, causal=False, dtype=None):
     if position_encoding == "t5":
         return T5PositionBias(bidirectional=not causal, dtype=dtype)
     if isinstance(position_encoding, str) and position_encoding in BY_NAME:
-        if BY_NAME[position_encoding] is AlibiBias:
-            return AlibiBias(symmetric=causal, dtype=dtype)
         return BY_NAME[position_encoding](dtype=dtype)
     raise ValueError(
         f"position_encoding of attention must be one of {sorted(BY_NAME)}, a layer of "

@@ -1,4 +1,4 @@
-"""What all models share: configuration, presets, parts, dropout's random states."""
+"""What all models share: configuration, presets, steps, dropout's random states."""
 
 import functools
 import warnings
@@ -7,33 +7,17 @@ import keras
 
 from keras_transformer.decoding.compiled_search import CompiledSearch
 from keras_transformer.decoding.options import as_options
-from keras_transformer.layers.arguments import check_positive, check_rate
-from keras_transformer.layers.attention_position import (
-    BY_NAME,
-    AlibiBias,
-    AttentionPosition,
-    attention_position,
-)
-from keras_transformer.layers.core import Dropout, LayerNormalization, part_seed
-from keras_transformer.layers.embedding import TokenEmbedding
-from keras_transformer.layers.position import (
-    LearnedPositionalEncoding,
-    PositionalEncoding,
-)
+from keras_transformer.layers.attention_position import AlibiBias
+from keras_transformer.layers.position import LearnedPositionalEncoding
 from keras_transformer.layers.quantization import check_mode, check_not_quantized
 from keras_transformer.models.construction import Constructed
 from keras_transformer.models.presets import PRESETS
 
-_BLOCK_ARGUMENTS = (
-    "num_heads",
-    "intermediate_dim",
-    "dropout",
-    "activation",
-    "norm_first",
-    "attention_dropout",
-    "intermediate_dropout",
-    "layer_norm_epsilon",
-    "use_bias",
+_SYMMETRIC_ALIBI = (
+    "position_encoding='alibi' in a configuration is version 0.1.0's ALiBi, with the "
+    "same slopes on both sides: its encoder can't tell a source from the reversed one. "
+    "A new model's position_encoding='alibi' can; for its configuration write "
+    "'alibi_asymmetric'."
 )
 
 
@@ -41,9 +25,8 @@ class TransformerModel(Constructed):
     """A functional model that is made anew from its constructor's arguments.
 
     Subclasses set `config`, their arguments by name, and `position`, the layer that is
-    added to embeddings, or None. Those with a decoder have `start_decoding`, which
-    gives the caches, and what `decode_step` uses: `decoder_blocks`, `decoder_norm`,
-    `target_embedding` and `_embed_target`.
+    added to embeddings, or None. Those with a decoder set `_decoder`, its stack, and
+    have `start_decoding`, which gives the caches for its steps.
     """
 
     # Whether answers go on from the source, instead of being another text.
@@ -152,10 +135,10 @@ class TransformerModel(Constructed):
         Returns:
             A tuple of the logits `(B N, T, V)` and the next caches.
         """
-        x, next_caches = self._decode(target_ids, index, caches, mask, fixed_shapes)
-        x = self.decoder_norm(x) if self.decoder_norm else x
-        logits = self.target_embedding(x, reverse=True, projection=output_projection)
-        return logits, next_caches
+        states, caches = self._step(target_ids, index, caches, mask, fixed_shapes)
+        embedding = self.target_embedding
+        logits = embedding(states, reverse=True, projection=output_projection)
+        return logits, caches
 
     def fill_caches(self, target_ids, caches, fixed_shapes=False):
         """The caches after the first tokens of a target, which are known.
@@ -175,21 +158,18 @@ class TransformerModel(Constructed):
         >>> caches = model.fill_caches(np.array([[2, 17]]), caches)
         >>> logits, caches = model.decode_step(np.array([[5]]), 2, caches)
         """
-        return self._decode(target_ids, 0, caches, None, fixed_shapes)[1]
+        return self._step(target_ids, 0, caches, None, fixed_shapes)[1]
 
-    def _decode(self, target_ids, index, caches, mask, fixed_shapes):
-        """The last block's states of some tokens, and the next caches."""
-        x = self._embed_target(target_ids, index)
-        next_caches = []
-        for block, cache in zip(self.decoder_blocks, caches):
-            x, cache = block(
-                x,
-                decoder_attention_mask=mask,
-                cache=cache,
-                cache_index=index if fixed_shapes else None,
-            )
-            next_caches.append(cache)
-        return x, next_caches
+    def _step(self, target_ids, index, caches, mask, fixed_shapes):
+        """The hidden states of some tokens, and the next caches."""
+        states, others = self._decoder.run(
+            target_ids,
+            start_index=index,
+            caches=caches,
+            decoder_attention_mask=mask,
+            cache_index=index if fixed_shapes else None,
+        )
+        return states, [cache for (cache,) in others]
 
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Turns kernels and embeddings into int8, to a quarter of their size.
@@ -246,6 +226,7 @@ class TransformerModel(Constructed):
         ]
 
     def get_config(self):
+        self.refuse_hdf5()
         position = self.config["position_encoding"]
         if isinstance(position, str) and position == "alibi":
             position = "alibi_asymmetric"
@@ -267,107 +248,10 @@ class TransformerModel(Constructed):
         )
         if isinstance(position, str) and position == "alibi":
             # What version 0.1.0 wrote: its encoders had the symmetric form.
+            if not cls.decoder_only:
+                warnings.warn(_SYMMETRIC_ALIBI, stacklevel=2)
             dtype = keras.dtype_policies.get(config.get("dtype"))
             position = AlibiBias(symmetric=True, dtype=dtype)
+        elif isinstance(position, str) and position == "alibi_asymmetric":
+            position = "alibi"
         return cls(**{**config, "position_encoding": position})
-
-
-def states_of(token_ids, embedding, position, dropout, blocks, norm):
-    """Ids `(B, S)` -> hidden states `(B, S, D)`, through one stack of blocks."""
-    x = embedding(token_ids)
-    x = position(x) if position else x
-    x = dropout(x)
-    for block in blocks:
-        x = block(x)
-    return norm(x) if norm else x
-
-
-class Parts:
-    """Makes the layers of a model from its configuration.
-
-    Args:
-        config: Dict of the arguments that all models have.
-        dtype: Dtype policy of all layers.
-
-    Raises:
-        ValueError: For a size that isn't a positive integer, a rate out of range, or
-            `num_heads` that doesn't divide `hidden_dim`.
-    """
-
-    def __init__(self, config, dtype):
-        self.config, self.dtype = config, dtype
-        for name in ("num_layers", "num_heads", "hidden_dim"):
-            check_positive(name, config[name])
-        for name in ("dropout", "attention_dropout", "intermediate_dropout"):
-            check_rate(name, config[name])
-        if config["hidden_dim"] % config["num_heads"]:
-            raise ValueError(
-                "num_heads must divide hidden_dim; received "
-                f"num_heads={config['num_heads']}, hidden_dim={config['hidden_dim']}."
-            )
-
-    def embedding(self, size, name, use_bias=False):
-        return TokenEmbedding(
-            size,
-            self.config["hidden_dim"],
-            scale=self.config["scale_embedding"],
-            use_bias=use_bias,
-            dtype=self.dtype,
-            name=name,
-        )
-
-    def dropout(self):
-        return Dropout(
-            self.config["dropout"],
-            seed=self.config["seed"],
-            dtype=self.dtype,
-            name="embedding_dropout",
-        )
-
-    def norm(self, name):
-        return LayerNormalization(
-            epsilon=self.config["layer_norm_epsilon"], dtype=self.dtype, name=name
-        )
-
-    def blocks(self, block_class, count, prefix, position):
-        arguments = {name: self.config[name] for name in _BLOCK_ARGUMENTS}
-        return [
-            block_class(
-                **arguments,
-                position_encoding=position,
-                seed=part_seed(self.config["seed"], name),
-                dtype=self.dtype,
-                name=name,
-            )
-            for name in (f"{prefix}_{i}" for i in range(count))
-        ]
-
-    def positions(self):
-        """What is added to embeddings; what encoder and decoder blocks are given."""
-        return _positions(self.config["position_encoding"], self.dtype)
-
-
-def _positions(position_encoding, dtype):
-    """What is added to embeddings, and what encoder and decoder blocks are given."""
-    if position_encoding is None:
-        return None, None, None
-    if position_encoding == "sinusoidal":
-        return PositionalEncoding(dtype=dtype, name="position"), None, None
-    if position_encoding == "learned":
-        return LearnedPositionalEncoding(dtype=dtype, name="position"), None, None
-    if position_encoding == "t5":
-        # T5 shares one table among the blocks of a stack.
-        return None, *(
-            attention_position("t5", causal, dtype) for causal in (False, True)
-        )
-    if isinstance(position_encoding, AttentionPosition):
-        return None, position_encoding, position_encoding
-    if isinstance(position_encoding, keras.Layer):
-        return position_encoding, None, None
-    if position_encoding in BY_NAME:
-        return None, position_encoding, position_encoding
-    raise ValueError(
-        "position_encoding must be one of "
-        f"{sorted(['sinusoidal', 'learned', *BY_NAME])}, a Keras layer or None; "
-        f"received position_encoding={position_encoding!r}."
-    )

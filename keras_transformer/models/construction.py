@@ -4,6 +4,7 @@ import functools
 import inspect
 
 import keras
+from keras.src.backend.common import global_state
 
 from keras_transformer.argument_names import check_names
 
@@ -29,6 +30,15 @@ def constructor(init):
         init(self, *args, **kwargs)
 
     return checked
+
+
+def own_arguments(values):
+    """A model's arguments by name, of its constructor's `locals()` at the start.
+
+    Those that all Keras models have, `dtype`, `name` and `trainable`, are left out.
+    """
+    others = {"self", "__class__", "dtype", "name", "trainable"}
+    return {name: value for name, value in values.items() if name not in others}
 
 
 def _itself(operation):
@@ -57,12 +67,23 @@ class Constructed(keras.Model):
             ValueError: For a file in HDF5, which Keras 3 can't load again.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                "The file's name must end in .keras: Keras can't load a "
-                f"{type(self).__name__} from HDF5; received filepath="
-                f"{str(filepath)!r}. For weights alone use save_weights."
-            )
+            raise self._hdf5_error(f"; received filepath={str(filepath)!r}")
         return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def refuse_hdf5(self):
+        """Raises a ValueError while `keras.saving.save_model` writes HDF5.
+
+        It asks for a model's configuration, and for nothing else, before it writes.
+        """
+        if global_state.get_global_attribute("use_legacy_config"):
+            raise self._hdf5_error()
+
+    def _hdf5_error(self, received=""):
+        return ValueError(
+            "The file's name must end in .keras: Keras can't load a "
+            f"{type(self).__name__} from HDF5{received}. For weights alone use "
+            "save_weights."
+        )
 
     def __new__(cls, *args, **kwargs):
         return _cloned(args) or super().__new__(cls, *args, **kwargs)

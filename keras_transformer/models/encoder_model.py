@@ -6,7 +6,10 @@ from keras import ops
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.blocks import EncoderBlock
 from keras_transformer.layers.pooling import POOLINGS, MaskedPooling
-from keras_transformer.models.base import Parts, TransformerModel, states_of
+from keras_transformer.models.base import TransformerModel
+from keras_transformer.models.construction import own_arguments
+from keras_transformer.models.layer_factory import LayerFactory
+from keras_transformer.models.stack import padding_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -85,53 +88,41 @@ class EncoderModel(TransformerModel):
         if num_classes is not None:
             check_positive("num_classes", num_classes)
             pooling = pooling or "mean"
+        config = own_arguments(locals())
         if pooling not in (None, *POOLINGS):
             raise ValueError(
                 f"pooling must be one of {POOLINGS} or None; received {pooling!r}."
             )
         check_positive("vocabulary_size", vocabulary_size)
         dtype = keras.dtype_policies.get(dtype)
-        config = {
-            "vocabulary_size": vocabulary_size,
-            "num_layers": num_layers,
-            "hidden_dim": hidden_dim,
-            "num_heads": num_heads,
-            "intermediate_dim": intermediate_dim,
-            "dropout": dropout,
-            "position_encoding": position_encoding,
-            "norm_first": norm_first,
-            "activation": activation,
-            "attention_dropout": attention_dropout,
-            "intermediate_dropout": intermediate_dropout,
-            "layer_norm_epsilon": layer_norm_epsilon,
-            "use_bias": use_bias,
-            "scale_embedding": scale_embedding,
-            "pooling": pooling,
-            "num_classes": num_classes,
-            "seed": seed,
-        }
-        parts = Parts(config, dtype)
-        position, block_position, _ = parts.positions()
-        embedding = parts.embedding(vocabulary_size, "embedding")
-        embedding_dropout = parts.dropout()
-        blocks = parts.blocks(EncoderBlock, num_layers, "encoder", block_position)
-        norm = parts.norm("encoder_norm") if norm_first else None
+        make = LayerFactory(config, dtype)
+        position, _ = make.positions()
+        encoder = make.stack(
+            "encoder",
+            EncoderBlock,
+            num_layers,
+            embedding=make.embedding(vocabulary_size, "embedding"),
+            position=position,
+            dropout=make.dropout(),
+        )
 
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        x = states_of(token_ids, embedding, position, embedding_dropout, blocks, norm)
+        mask = padding_mask(token_ids)
+        x = encoder.states(token_ids, mask=mask)
         if pooling:
-            x = MaskedPooling(pooling, dtype=dtype, name="pooling")(x)
+            x = MaskedPooling(pooling, dtype=dtype, name="pooling")(x, mask=mask)
         if num_classes:
             # In float32, so that a softmax has all its digits.
             x = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
         super().__init__(inputs=token_ids, outputs=x, name=name, trainable=trainable)
         self.config = config
         self.dtype_policy = dtype
-        self.embedding = embedding
-        self.position = position
-        self.embedding_dropout = embedding_dropout
-        self.encoder_blocks = blocks
-        self.encoder_norm = norm
+        self.embedding = encoder.embedding
+        self.position = encoder.position
+        self.embedding_dropout = encoder.dropout
+        self.encoder_blocks = encoder.blocks
+        self.encoder_norm = encoder.norm
+        self._encoder = encoder
 
     @property
     def source_embedding(self):
@@ -154,13 +145,6 @@ class EncoderModel(TransformerModel):
         pooling = pooling or self.config["pooling"] or "mean"
         pool = MaskedPooling(pooling, dtype="float32")
         token_ids = ops.convert_to_tensor(token_ids, "int32")
-        states = states_of(
-            token_ids,
-            self.embedding,
-            self.position,
-            self.embedding_dropout,
-            self.encoder_blocks,
-            self.encoder_norm,
-        )
-        states = ops.cast(states, "float32")
-        return pool(states, mask=ops.not_equal(token_ids, 0))
+        mask = padding_mask(token_ids)
+        states = self._encoder.states(token_ids, mask=mask)
+        return pool(ops.cast(states, "float32"), mask=mask)

@@ -5,7 +5,10 @@ from keras import ops
 
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.blocks import DecoderBlock
-from keras_transformer.models.base import Parts, TransformerModel, states_of
+from keras_transformer.models.base import TransformerModel
+from keras_transformer.models.construction import own_arguments
+from keras_transformer.models.layer_factory import LayerFactory
+from keras_transformer.models.stack import padding_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -78,45 +81,36 @@ class LanguageModel(TransformerModel):
         name=None,
         trainable=True,
     ):
+        config = own_arguments(locals())
         check_positive("vocabulary_size", vocabulary_size)
         dtype = keras.dtype_policies.get(dtype)
-        config = {
-            "vocabulary_size": vocabulary_size,
-            "num_layers": num_layers,
-            "hidden_dim": hidden_dim,
-            "num_heads": num_heads,
-            "intermediate_dim": intermediate_dim,
-            "dropout": dropout,
-            "position_encoding": position_encoding,
-            "norm_first": norm_first,
-            "activation": activation,
-            "attention_dropout": attention_dropout,
-            "intermediate_dropout": intermediate_dropout,
-            "layer_norm_epsilon": layer_norm_epsilon,
-            "use_bias": use_bias,
-            "scale_embedding": scale_embedding,
-            "logits_bias": logits_bias,
-            "seed": seed,
-        }
-        parts = Parts(config, dtype)
-        position, _, block_position = parts.positions()
-        embedding = parts.embedding(vocabulary_size, "embedding", logits_bias)
-        embedding_dropout = parts.dropout()
-        blocks = parts.blocks(DecoderBlock, num_layers, "decoder", block_position)
-        norm = parts.norm("decoder_norm") if norm_first else None
+        make = LayerFactory(config, dtype)
+        _, position = make.positions()
+        decoder = make.stack(
+            "decoder",
+            DecoderBlock,
+            num_layers,
+            embedding=make.embedding(vocabulary_size, "embedding", logits_bias),
+            position=position,
+            dropout=make.dropout(),
+        )
 
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        x = states_of(token_ids, embedding, position, embedding_dropout, blocks, norm)
-        logits = embedding(x, reverse=True)
+        mask = padding_mask(token_ids)
+        states = decoder.states(token_ids, decoder_sequence_mask=mask)
         super().__init__(
-            inputs=token_ids, outputs=logits, name=name, trainable=trainable
+            inputs=token_ids,
+            outputs=decoder.embedding(states, reverse=True),
+            name=name,
+            trainable=trainable,
         )
         self.config = config
         self.dtype_policy = dtype
-        self.embedding = embedding
-        self.position = position
-        self.decoder_blocks = blocks
-        self.decoder_norm = norm
+        self.embedding = decoder.embedding
+        self.position = decoder.position
+        self.decoder_blocks = decoder.blocks
+        self.decoder_norm = decoder.norm
+        self._decoder = decoder
 
     def generate(self, prompt_ids, options=None, **changes):
         """Continues prompts, token by token, by the search of all models.
@@ -159,7 +153,3 @@ class LanguageModel(TransformerModel):
         return [
             block.empty_cache(batch_size, max_length) for block in self.decoder_blocks
         ]
-
-    def _embed_target(self, ids, start_index=0):
-        x = self.embedding(ids)
-        return self.position(x, start_index=start_index) if self.position else x

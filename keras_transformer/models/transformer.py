@@ -5,7 +5,10 @@ from keras import ops
 
 from keras_transformer.layers.arguments import check_positive
 from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
-from keras_transformer.models.base import Parts, TransformerModel
+from keras_transformer.models.base import TransformerModel
+from keras_transformer.models.construction import own_arguments
+from keras_transformer.models.layer_factory import LayerFactory
+from keras_transformer.models.stack import padding_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -97,81 +100,57 @@ class Transformer(TransformerModel):
         name=None,
         trainable=True,
     ):
+        config = own_arguments(locals())
         check_positive("source_vocabulary_size", source_vocabulary_size)
         if target_vocabulary_size is not None:
             check_positive("target_vocabulary_size", target_vocabulary_size)
         if num_decoder_layers is not None:
             check_positive("num_decoder_layers", num_decoder_layers)
         dtype = keras.dtype_policies.get(dtype)
-        config = {
-            "source_vocabulary_size": source_vocabulary_size,
-            "target_vocabulary_size": target_vocabulary_size,
-            "num_layers": num_layers,
-            "hidden_dim": hidden_dim,
-            "num_heads": num_heads,
-            "intermediate_dim": intermediate_dim,
-            "dropout": dropout,
-            "position_encoding": position_encoding,
-            "norm_first": norm_first,
-            "activation": activation,
-            "attention_dropout": attention_dropout,
-            "intermediate_dropout": intermediate_dropout,
-            "layer_norm_epsilon": layer_norm_epsilon,
-            "use_bias": use_bias,
-            "num_decoder_layers": num_decoder_layers,
-            "scale_embedding": scale_embedding,
-            "norm_embedding": norm_embedding,
-            "logits_bias": logits_bias,
-            "seed": seed,
-        }
-        parts = Parts(config, dtype)
-        position, encoder_position, decoder_position = parts.positions()
+        make = LayerFactory(config, dtype)
+        encoder_position, decoder_position = make.positions()
         if target_vocabulary_size is None:
-            source_embedding = target_embedding = parts.embedding(
+            source_embedding = target_embedding = make.embedding(
                 source_vocabulary_size, "embedding", logits_bias
             )
         else:
-            source_embedding = parts.embedding(
+            source_embedding = make.embedding(
                 source_vocabulary_size, "source_embedding"
             )
-            target_embedding = parts.embedding(
+            target_embedding = make.embedding(
                 target_vocabulary_size, "target_embedding", logits_bias
             )
-        embedding_dropout = parts.dropout()
-        encoder_blocks = parts.blocks(
-            EncoderBlock, num_layers, "encoder", encoder_position
+        dropout = make.dropout()
+        encoder = make.stack(
+            "encoder",
+            EncoderBlock,
+            num_layers,
+            embedding=source_embedding,
+            position=encoder_position,
+            dropout=dropout,
         )
-        decoder_blocks = parts.blocks(
-            DecoderBlock, num_decoder_layers or num_layers, "decoder", decoder_position
+        decoder = make.stack(
+            "decoder",
+            DecoderBlock,
+            num_decoder_layers or num_layers,
+            embedding=target_embedding,
+            position=decoder_position,
+            dropout=dropout,
         )
-        encoder_norm = parts.norm("encoder_norm") if norm_first else None
-        decoder_norm = parts.norm("decoder_norm") if norm_first else None
-        encoder_embedding_norm = decoder_embedding_norm = None
-        if norm_embedding:
-            encoder_embedding_norm = parts.norm("encoder_embedding_norm")
-            decoder_embedding_norm = parts.norm("decoder_embedding_norm")
 
         source_ids = keras.Input((None,), dtype="int32", name="source_ids")
         target_ids = keras.Input((None,), dtype="int32", name="target_ids")
-        memory = source_embedding(source_ids)
-        memory = position(memory) if position else memory
-        memory = encoder_embedding_norm(memory) if norm_embedding else memory
-        memory = embedding_dropout(memory)
-        for block in encoder_blocks:
-            memory = block(memory)
-        memory = encoder_norm(memory) if encoder_norm else memory
-        x = target_embedding(target_ids)
-        x = position(x) if position else x
-        x = decoder_embedding_norm(x) if norm_embedding else x
-        x = embedding_dropout(x)
-        for block in decoder_blocks:
-            x = block(x, memory)
-        x = decoder_norm(x) if decoder_norm else x
-        logits = target_embedding(x, reverse=True)
-
+        source_mask = padding_mask(source_ids)
+        memory = encoder.states(source_ids, mask=source_mask)
+        states = decoder.states(
+            target_ids,
+            memory,
+            decoder_sequence_mask=padding_mask(target_ids),
+            encoder_sequence_mask=source_mask,
+        )
         super().__init__(
             inputs={"source_ids": source_ids, "target_ids": target_ids},
-            outputs=logits,
+            outputs=target_embedding(states, reverse=True),
             name=name,
             trainable=trainable,
         )
@@ -179,14 +158,15 @@ class Transformer(TransformerModel):
         self.dtype_policy = dtype
         self.source_embedding = source_embedding
         self.target_embedding = target_embedding
-        self.position = position
-        self.embedding_dropout = embedding_dropout
-        self.encoder_blocks = encoder_blocks
-        self.decoder_blocks = decoder_blocks
-        self.encoder_norm = encoder_norm
-        self.decoder_norm = decoder_norm
-        self.encoder_embedding_norm = encoder_embedding_norm
-        self.decoder_embedding_norm = decoder_embedding_norm
+        self.position = encoder.position
+        self.embedding_dropout = dropout
+        self.encoder_blocks = encoder.blocks
+        self.decoder_blocks = decoder.blocks
+        self.encoder_norm = encoder.norm
+        self.decoder_norm = decoder.norm
+        self.encoder_embedding_norm = encoder.embedding_norm
+        self.decoder_embedding_norm = decoder.embedding_norm
+        self._encoder, self._decoder = encoder, decoder
 
     def encode(self, source_ids, return_attention_scores=False):
         """The encoder alone.
@@ -199,16 +179,14 @@ class Transformer(TransformerModel):
             Hidden states `(B, S, D)`; or a tuple of them and a list with the weights
             `(B, H, S, S)` of each block.
         """
-        mask = ops.not_equal(source_ids, 0)
-        x = self._embed_source(source_ids)
-        scores = []
-        for block in self.encoder_blocks:
-            x = block(x, mask=mask, return_attention_scores=return_attention_scores)
-            if return_attention_scores:
-                x, block_scores = x
-                scores.append(block_scores)
-        x = self.encoder_norm(x) if self.encoder_norm else x
-        return (x, scores) if return_attention_scores else x
+        memory, others = self._encoder.run(
+            source_ids,
+            mask=padding_mask(source_ids),
+            return_attention_scores=return_attention_scores,
+        )
+        if not return_attention_scores:
+            return memory
+        return memory, [scores for (scores,) in others]
 
     def generate(self, source_ids, options=None, **changes):
         """Translates ids to ids.
@@ -255,7 +233,7 @@ class Transformer(TransformerModel):
             The caches for `decode_step`, a list with one for each block.
         """
         memory = self.encode(source_ids)
-        mask = ops.not_equal(source_ids, 0)
+        mask = padding_mask(source_ids)
         batch_size = ops.shape(source_ids)[0]
         return [
             block.empty_cache(batch_size, max_length, memory, mask)
@@ -275,32 +253,16 @@ class Transformer(TransformerModel):
             output, `"logits"` `(B, T, V)`.
         """
         memory, encoder_scores = self.encode(source_ids, return_attention_scores=True)
-        x = self._embed_target(target_ids)
-        decoder_scores, cross_scores = [], []
-        for block in self.decoder_blocks:
-            x, block_scores, block_cross_scores = block(
-                x,
-                memory,
-                decoder_sequence_mask=ops.not_equal(target_ids, 0),
-                encoder_sequence_mask=ops.not_equal(source_ids, 0),
-                return_attention_scores=True,
-            )
-            decoder_scores.append(block_scores)
-            cross_scores.append(block_cross_scores)
-        x = self.decoder_norm(x) if self.decoder_norm else x
+        states, others = self._decoder.run(
+            target_ids,
+            memory,
+            decoder_sequence_mask=padding_mask(target_ids),
+            encoder_sequence_mask=padding_mask(source_ids),
+            return_attention_scores=True,
+        )
         return {
             "encoder": encoder_scores,
-            "decoder": decoder_scores,
-            "cross": cross_scores,
-            "logits": self.target_embedding(x, reverse=True),
+            "decoder": [scores for scores, _ in others],
+            "cross": [scores for _, scores in others],
+            "logits": self.target_embedding(states, reverse=True),
         }
-
-    def _embed_source(self, ids):
-        x = self.source_embedding(ids)
-        x = self.position(x) if self.position else x
-        return self.encoder_embedding_norm(x) if self.encoder_embedding_norm else x
-
-    def _embed_target(self, ids, start_index=0):
-        x = self.target_embedding(ids)
-        x = self.position(x, start_index=start_index) if self.position else x
-        return self.decoder_embedding_norm(x) if self.decoder_embedding_norm else x

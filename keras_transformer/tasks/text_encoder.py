@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_transformer.compilation import check_numbers, compiled
+from keras_transformer.models.encoder_model import EncoderModel
 from keras_transformer.tasks.text_model import TextModel
 from keras_transformer.texts import as_texts
 
@@ -20,8 +21,10 @@ class TextEncoder(TextModel):
             cut off, with a warning.
 
     Raises:
-        ValueError: If the tokenizer has more ids than the model's embedding, or there
-            is another number of labels than of classes.
+        ValueError: If the tokenizer has more ids than the model's embedding, there is
+            another number of labels than of classes, or `max_source_length` isn't
+            positive.
+        TypeError: For an argument of another type.
 
     Example:
 
@@ -30,13 +33,12 @@ class TextEncoder(TextModel):
     ['good']
     """
 
+    model_class = EncoderModel
     settings_file = "text_encoder.json"
 
     def __init__(self, model, tokenizer, labels=None, max_source_length=256):
         super().__init__(model, tokenizer, None, max_source_length)
-        if isinstance(labels, str):
-            labels = [labels]
-        self.labels = None if labels is None else list(labels)
+        self.labels = None if labels is None else as_texts(labels, "labels")[0]
         classes = model.config["num_classes"]
         if self.labels is not None and len(self.labels) != classes:
             raise ValueError(
@@ -57,6 +59,7 @@ class TextEncoder(TextModel):
 
         Raises:
             TypeError: If `texts` isn't made of strings.
+            FloatingPointError: If the model gives no numbers (NaN).
         """
         texts, is_one = as_texts(texts)
         vectors = self._run("vectors", texts, tokens_per_batch)

@@ -1,5 +1,6 @@
 """The TextGenerator: a language model and its tokenizer, prompts in and text out."""
 
+from keras_transformer.models.language_model import LanguageModel
 from keras_transformer.tasks.text_to_text import TextToText
 
 
@@ -14,8 +15,9 @@ class TextGenerator(TextToText):
             a call doesn't give its own, such as `{"sample": True, "top_p": 0.9}`.
 
     Raises:
-        ValueError: If the tokenizer has more ids than the model's embedding, or an
-            option is out of range.
+        ValueError: If the tokenizer has more ids than the model's embedding, or a
+            number or option is out of range.
+        TypeError: For an argument of another type.
 
     Example:
 
@@ -24,6 +26,7 @@ class TextGenerator(TextToText):
     'Once upon a time there was a dog.'
     """
 
+    model_class = LanguageModel
     settings_file = "text_generator.json"
     input_name = "prompts"
     defaults = {"beam_size": 1, "length_penalty": 0.0}
@@ -66,6 +69,7 @@ class TextGenerator(TextToText):
         Raises:
             ValueError: For options out of range.
             TypeError: If `prompts` isn't made of strings, or for an unknown option.
+            FloatingPointError: If the model gives no numbers (NaN).
         """
         options = {"extra_length": max_new_tokens, **options}
         given = {"num_hypotheses": num_hypotheses, "seed": seed}

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.arguments import integer
 from keras_transformer.files import whole, written_aside
 from keras_transformer.reading import existing, field, naming, read_json
 from keras_transformer.text.hub_tokenizer import (
@@ -30,19 +31,25 @@ _HAS_TARGET = "target_tokenizer"
 class TextModel:
     """A model that reads text, in a folder of its own when saved.
 
-    Subclasses name the file of their settings, and give and take these as keyword
-    arguments.
+    Subclasses name the class of their model and the file of their settings, and give
+    and take these as keyword arguments.
     """
 
+    model_class = None
     settings_file = None
 
     def __init__(self, model, source_tokenizer, target_tokenizer, max_source_length):
+        if not isinstance(model, self.model_class):
+            raise TypeError(
+                f"model must be a kt.{self.model_class.__name__}; received "
+                f"model={model!r}."
+            )
         self.model = model
         self.source_tokenizer = as_tokenizer(source_tokenizer)
         self.target_tokenizer = self.source_tokenizer
         if target_tokenizer not in (None, source_tokenizer):
             self.target_tokenizer = as_tokenizer(target_tokenizer)
-        self.max_source_length = max_source_length
+        self.max_source_length = integer("max_source_length", max_source_length)
         for side in ("source", "target"):
             tokenizer = getattr(self, f"{side}_tokenizer")
             embedding = getattr(model, f"{side}_embedding")
@@ -53,7 +60,8 @@ class TextModel:
                 )
 
     def _batches(self, texts, tokens_per_batch):
-        """Yields the places in `texts` and the ids of sentences of like length."""
+        """Yields the indices and the ids of sentences of like length."""
+        integer("tokens_per_batch", tokens_per_batch)
         if not texts:
             return
         # Python's strings may hold lone surrogates, which no UTF-8 has.

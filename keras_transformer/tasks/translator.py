@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.models.transformer import Transformer
 from keras_transformer.tasks.text_to_text import TextToText
 from keras_transformer.text.documents import is_blank, join_document, split_document
 from keras_transformer.text.sentences import as_strings
@@ -23,8 +24,9 @@ class Translator(TextToText):
             a call doesn't give its own, such as `{"beam_size": 6}`.
 
     Raises:
-        ValueError: If a tokenizer has more ids than the model's embedding, or an option
-            is out of range.
+        ValueError: If a tokenizer has more ids than the model's embedding, or a number
+            or option is out of range.
+        TypeError: For an argument of another type.
 
     Example:
 
@@ -33,6 +35,7 @@ class Translator(TextToText):
     ['Ein Hund läuft.', 'Zwei Personen unterhalten sich.']
     """
 
+    model_class = Transformer
     settings_file = "translator.json"
     # The paper's, section 6.1.
     defaults = {"beam_size": 4, "length_penalty": 0.6}
@@ -87,6 +90,7 @@ class Translator(TextToText):
             ValueError: For options out of range, or for scores or several hypotheses
                 with `split`: sentences have them, whole texts don't.
             TypeError: If `texts` isn't made of strings, or for an unknown option.
+            FloatingPointError: If the model gives no numbers (NaN).
         """
         given = {
             "beam_size": beam_size,

@@ -22,11 +22,11 @@ for _i, _row in enumerate(SOURCES):
 
 
 @functools.cache
-def tiny(vocabulary_size=12, **options):
+def tiny(vocabulary_size=12, num_layers=2, **options):
     keras.utils.set_random_seed(3)
     model = kt.Transformer(
         vocabulary_size,
-        num_layers=2,
+        num_layers=num_layers,
         hidden_dim=8,
         num_heads=2,
         intermediate_dim=16,

@@ -159,12 +159,37 @@ def test_alibi_equals_keras_hub_s(num_heads):
         np.testing.assert_allclose(row, other, atol=1e-5)
 
 
+def alibi(num_heads, length=4, **options):
+    scores = np.zeros((1, num_heads, length, length), "float32")
+    return ops.convert_to_numpy(layers.AlibiBias(**options)(scores))[0]
+
+
 def test_alibi_slopes_are_the_paper_s():
     np.testing.assert_allclose(alibi_slopes(8), 2.0 ** -np.arange(1, 9))
     assert len(set(alibi_slopes(12))) == 12
-    bias = layers.AlibiBias()(np.zeros((1, 8, 3, 3), "float32"))
-    expected = -0.25 * np.abs(np.arange(3)[:, None] - np.arange(3))
-    np.testing.assert_allclose(bias[0, 1], expected, atol=1e-7)
+    distances = np.arange(4)[:, None] - np.arange(4)
+    np.testing.assert_allclose(
+        alibi(8, symmetric=True)[1], -0.25 * np.abs(distances), atol=1e-7
+    )
+    np.testing.assert_allclose(
+        np.tril(alibi(8)[1]), np.tril(-0.25 * distances), atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("num_heads", range(1, 33))
+def test_alibi_has_a_slope_of_its_own_for_later_keys_in_every_head(num_heads):
+    left, right = -alibi(num_heads)[:, 3, 0] / 3, -alibi(num_heads)[:, 0, 3] / 3
+    np.testing.assert_allclose(left, alibi_slopes(num_heads), rtol=1e-5)
+    steeper = [4.0 if head % 2 == 0 else 0.25 for head in range(num_heads)]
+    np.testing.assert_allclose(right, left * steeper, rtol=1e-5)
+
+
+def test_alibi_of_files_that_know_one_form_is_the_symmetric_one():
+    for symmetric in (False, True):
+        config = layers.AlibiBias(symmetric=symmetric).get_config()
+        assert layers.AlibiBias.from_config(config).symmetric is symmetric
+        del config["symmetric"]
+        assert layers.AlibiBias.from_config(config).symmetric is True
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -244,6 +269,8 @@ def test_file_gives_blocks_back_in_which_two_share_a_layer(name, tmp_path):
         (lambda: layers.T5PositionBias(2), "num_buckets=2"),
         (lambda: layers.T5PositionBias(32, 16), "max_distance=16"),
         (lambda: layers.AlibiBias(0), "max_bias=0"),
+        (lambda: layers.AlibiBias("8"), "max_bias='8'"),
+        (lambda: layers.AlibiBias(symmetric=None), "symmetric=None"),
     ],
 )
 def test_bad_arguments_are_named_with_their_value(make, words):

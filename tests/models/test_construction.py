@@ -2,6 +2,7 @@
 
 import functools
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from keras import ops
 
 import keras_transformer as kt
+from keras_transformer.layers.attention_position import AttentionPosition
 
 SIZES = {"num_layers": 2, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 16}
 IDS = np.array([[5, 6, 7], [8, 9, 0]])
@@ -89,6 +91,8 @@ def test_files_that_could_not_be_loaded_are_not_written(tmp_path):
         with pytest.raises(ValueError, match=r"name must end in \.keras"):
             model.save(tmp_path / name)
         assert not (tmp_path / name).exists()
+        with pytest.raises(ValueError, match=r"name must end in \.keras"):
+            keras.saving.save_model(model, tmp_path / name)
 
 
 def test_files_of_weights_are_loaded(tmp_path):
@@ -142,8 +146,17 @@ class Ramp(keras.layers.Layer):
         return x + ops.cast(positions, x.dtype)[:, None] * ops.cast([1, 0] * 8, x.dtype)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Turn(AttentionPosition):
+    """A position of a user's own inside of attention: later keys score higher."""
+
+    def score_bias(self, queries, query_positions, key_positions):
+        distances = key_positions[None, :] - query_positions[:, None]
+        return ops.cast(distances, "float32")[None, None]
+
+
 ENCODINGS = ["sinusoidal", "learned", "rotary", "relative", "t5", "alibi"]
-ENCODINGS += [functools.partial(kt.layers.AlibiBias, symmetric=False), Ramp]
+ENCODINGS += [kt.layers.AlibiBias, kt.layers.RelativePositionEmbedding, Ramp, Turn]
 ORDER = np.array([[5, 6, 7, 8, 9]])
 OTHERS = {
     "reversed": ORDER[:, ::-1],
@@ -175,26 +188,52 @@ def test_every_encoding_tells_sources_in_another_order_apart(
     assert changes(position_encoding, model_class, order) > 1e-3
 
 
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("position_encoding", [Ramp, Turn])
+def test_padding_changes_nothing_with_positions_of_a_user_s_own(
+    position_encoding, model_class
+):
+    """A layer that loses Keras's mask loses no padding."""
+    options = {"pooling": "mean"} if model_class is kt.EncoderModel else {}
+    model = model_class(30, position_encoding=position_encoding(), **options, **SIZES)
+    padded = np.pad(ORDER, ((0, 0), (0, 3)))
+    found = ops.convert_to_numpy(model(inputs(model_class, padded, padded)))
+    alone = ops.convert_to_numpy(model(inputs(model_class, ORDER, ORDER)))
+    length = 5 if alone.ndim == 3 else None
+    np.testing.assert_allclose(found[:, :length], alone, atol=1e-5)
+
+
 @pytest.mark.parametrize("model_class", [kt.Transformer, kt.EncoderModel])
 def test_none_and_the_symmetric_form_of_alibi_are_blind_to_a_reversed_source(
     model_class,
 ):
     assert changes(None, model_class, "swapped") < 1e-5
-    symmetric = kt.layers.AlibiBias
+    symmetric = functools.partial(kt.layers.AlibiBias, symmetric=True)
     assert changes(symmetric, model_class, "reversed") < 1e-5
 
 
-def test_alibi_without_its_new_argument_is_the_symmetric_form():
-    config = kt.layers.AlibiBias(symmetric=False).get_config()
-    assert not kt.layers.AlibiBias.from_config(config).symmetric
-    del config["symmetric"]
-    assert kt.layers.AlibiBias.from_config(config).symmetric is True
-    config = kt.EncoderModel(30, position_encoding="alibi", **SIZES).get_config()
+@pytest.mark.parametrize("model_class", MODELS)
+def test_alibi_of_version_0_1_is_the_symmetric_form(model_class):
+    model = model_class(30, position_encoding="alibi", **SIZES)
+    config = model.get_config()
     json.dumps(config)
-    assert (
-        not kt.EncoderModel.from_config(config)
-        .encoder_blocks[0]
-        .position_encoding.symmetric
-    )
-    old = kt.EncoderModel.from_config({**config, "position_encoding": "alibi"})
-    assert old.encoder_blocks[0].position_encoding.symmetric
+
+    def is_symmetric(config):
+        found = model_class.from_config(config)
+        blocks = [
+            *getattr(found, "encoder_blocks", ()),
+            *getattr(found, "decoder_blocks", ()),
+        ]
+        return {block.position_encoding.symmetric for block in blocks}
+
+    assert is_symmetric(config) == {False}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert is_symmetric({**config, "position_encoding": "alibi"}) == {True}
+    # A causal decoder loses nothing.
+    said = any("reversed" in str(each.message) for each in caught)
+    assert said is (model_class is not kt.LanguageModel)
+    # What is read back is written again as it was.
+    loaded = model_class.from_config(config)
+    assert loaded.config["position_encoding"] == "alibi"
+    assert loaded.get_config() == config

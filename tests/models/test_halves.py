@@ -123,8 +123,8 @@ def test_a_prompt_at_once_is_what_it_is_step_by_step(
         )
 
     found = generate()
-    module = sys.modules["keras_transformer.decoding.generate"]
-    monkeypatch.setattr(module, "_shared_length", lambda *_: 0)
+    module = sys.modules["keras_transformer.decoding.prefill"]
+    monkeypatch.setattr(module, "shared_length", lambda *_: 0)
     expected = generate()
     np.testing.assert_array_equal(numpy(found["ids"]), numpy(expected["ids"]))
     np.testing.assert_allclose(
