@@ -134,7 +134,7 @@ class RestClient(_Client):
     """
 
     def __init__(self, url, model, version=None, timeout=30.0, retries=3):
-        place = f"/versions/{version}" if version else ""
+        place = "" if version is None else f"/versions/{version}"
         self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
         super().__init__(self._model, timeout, retries)
 
@@ -225,7 +225,7 @@ class GrpcClient(_Client):
 
     def _name_model(self, request):
         request.model_spec.name = self.model
-        if self.version:
+        if self.version is not None:
             request.model_spec.version.value = int(self.version)
         return request
 
