@@ -9,6 +9,7 @@ import sys
 
 from keras_transformer.files import whole
 from keras_transformer.models.presets import PRESETS
+from keras_transformer.serving.weights import in_short
 from keras_transformer.training import Interrupted
 from keras_transformer.training.strategy import STRATEGIES
 
@@ -135,7 +136,7 @@ def _parser():
     export.add_argument(
         "--weights",
         default="float32",
-        help="or bfloat16, int8; with AVX-512 bfloat16_packed, int8_products",
+        help=f"one of: {in_short()}",
     )
     export.add_argument(
         "--signature",

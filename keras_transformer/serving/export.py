@@ -13,9 +13,9 @@ from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.constants import merge_constants
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.generation import GenerationSignatures
-from keras_transformer.serving.signatures import WEIGHTS
 from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
+from keras_transformer.serving.weights import check_weights
 from keras_transformer.tasks.text_encoder import TextEncoder
 from keras_transformer.tasks.text_generator import TextGenerator
 from keras_transformer.texts import as_texts
@@ -136,8 +136,7 @@ def export_saved_model(
     >>> kt.serving.export_saved_model(translator, "saved_models/en-de")
     'saved_models/en-de/1'
     """  # noqa: E501
-    if weights not in WEIGHTS:
-        raise ValueError(f"weights must be one of {WEIGHTS}; received {weights!r}.")
+    check_weights(weights)
     if parallel_searches < 1:
         raise ValueError(
             f"parallel_searches must be positive; received {parallel_searches!r}."

@@ -541,7 +541,6 @@ BAD = {
     "named by another digit": (renamed("\u0661"), STOPS, "looks for versions"),
     "named by a number too large": (renamed("9" * 20), STOPS, "looks for versions"),
     "named -1": (renamed("-1"), ADVICE, "no request by REST can ask for it"),
-    "named -1": (renamed("-1"), ADVICE, "can't ask for less"),
     "no version": (flat, STOPS, "move the model to"),
     "next one empty": (added("2"), STOPS, "the newest"),
     "next one half copied": (
