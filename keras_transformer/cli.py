@@ -165,6 +165,11 @@ def _parser():
         help="warm these up too: a server without XLA won't load the model then",
     )
     export.add_argument(
+        "--time-loading",
+        action="store_true",
+        help="load the export once more, with its warm-up, and print how long it takes",
+    )
+    export.add_argument(
         "--keep", type=int, help="delete all versions but the newest so many"
     )
     _search_options(export)
@@ -365,8 +370,9 @@ def _export(options):
         # A machine that can't multiply these weights, or other answers.
         raise SystemExit(f"keras-transformer: {error}") from None
     print(f"{path}: a process of its own gives the same answers")
-    model, warmup = loading_seconds(path)
-    print(f"Loading takes {model:.1f} s here, and the warm-up {warmup:.1f} s.")
+    if options.time_loading:
+        model, warmup = loading_seconds(path)
+        print(f"Loading takes {model:.1f} s here, and the warm-up {warmup:.1f} s.")
 
 
 def _bucket(text):

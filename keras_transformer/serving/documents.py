@@ -40,6 +40,16 @@ class DocumentSignatures(TranslatorSearches):
             text, translator.source_tokenizer, translator.longest_source
         )
 
+    @graph(input_signature=[TEXT])
+    def split(self, text):
+        sentences, pieces = self._split(text)
+        return {
+            "pieces": valid_utf8(pieces.to_tensor()),
+            "num_pieces": tf.cast(pieces.row_lengths(), tf.int32),
+            "sentences": valid_utf8(sentences.to_tensor()),
+            "num_sentences": tf.cast(sentences.row_lengths(), tf.int32),
+        }
+
     def _document(self, known):
         """The signature with an input for each option."""
         named = {option.name: option for option in known}

@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from keras_transformer.serving.documents import DocumentSignatures
 from keras_transformer.serving.parts import answers_to_some
 from keras_transformer.serving.request_options import given_options
 from keras_transformer.serving.scoring import ScoringSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
 from keras_transformer.serving.sources import read_sources, valid_utf8
+from keras_transformer.serving.streaming import StreamingSignatures
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
@@ -15,7 +15,7 @@ _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
 _INPUTS = "num_hypotheses", "length_penalty", "max_length"
 
 
-class TranslationSignatures(ScoringSignatures, DocumentSignatures):
+class TranslationSignatures(ScoringSignatures, StreamingSignatures):
     """All signatures of a translator; arguments as of `TranslatorSearches`."""
 
     names = (
@@ -25,6 +25,8 @@ class TranslationSignatures(ScoringSignatures, DocumentSignatures):
         "with_options",
         "document",
         "document_with_options",
+        "split",
+        "stream",
         "score",
         "explain",
         "encode",
