@@ -15,7 +15,7 @@ from keras_transformer.text.documents import (
 # Most source tokens of a search, padding included: it bounds the memory of a long text.
 _TOKENS_PER_SEARCH = 4096
 # Options that `document` has an input for, beside the prefix.
-_INPUTS = "length_penalty", "max_length"
+INPUTS_OF_DOCUMENTS = "length_penalty", "max_length"
 _STRING = tf.TensorSpec([None], tf.string)
 
 
@@ -55,10 +55,13 @@ class DocumentSignatures(TranslatorSearches):
         named = {option.name: option for option in known}
         specs = [
             TEXT,
-            *(tf.TensorSpec([None], named[name].dtype, name=name) for name in _INPUTS),
+            *(
+                tf.TensorSpec([None], named[name].dtype, name=name)
+                for name in INPUTS_OF_DOCUMENTS
+            ),
             tf.TensorSpec([None], tf.string, name="target_prefix"),
         ]
-        defaults = [*(named[name].default_tensor() for name in _INPUTS)]
+        defaults = [*(named[name].default_tensor() for name in INPUTS_OF_DOCUMENTS)]
         defaults.append(tf.constant([""]))
 
         @graph(input_signature=specs)
@@ -69,7 +72,7 @@ class DocumentSignatures(TranslatorSearches):
             target_prefix=defaults[2],
         ):
             rows = tf.shape(text)
-            values = dict(zip(_INPUTS, (length_penalty, max_length)))
+            values = dict(zip(INPUTS_OF_DOCUMENTS, (length_penalty, max_length)))
             given = given_options(known, values, rows)
             given.prefix = tf.broadcast_to(target_prefix, rows)
             return self._answer_documents(text, given, self._search.sample)

@@ -116,6 +116,7 @@ def export_saved_model(
             one search alone leaves threads idle between its small operations. Large
             products in float32 of a single sentence are computed in as many parts.
         warmup_batch_sizes: Batch sizes of the warm-up requests; none for no warm-up.
+            All signatures are asked in the first, `serving_default` in all of them.
         warmup_texts: Texts of the warm-up requests, used in turn; by default some
             pieces of the vocabulary.
         xla_warmup: Whether the warm-up asks the signatures that XLA compiles too, so
@@ -267,10 +268,19 @@ def _sample_text(text_model, length=20):
 
 
 def _warmup_requests(graphs, texts, batch_sizes, xla_buckets):
-    """Requests to all signatures, in each of the batch sizes."""
+    """Requests to all signatures in the first batch size, to the main ones in all.
+
+    Another batch size makes a signature prepare hardly anything anew, but for those
+    that have a graph of their own for a single text.
+    """
     requests = []
-    for size in batch_sizes:
-        requests += graphs.requests([texts[i % len(texts)] for i in range(size)])
+    for number, size in enumerate(batch_sizes):
+        found = graphs.requests([texts[i % len(texts)] for i in range(size)])
+        requests += [
+            (name, inputs)
+            for name, inputs in found
+            if number == 0 or name in graphs.main_names
+        ]
     for batch_size, source_length in sorted(xla_buckets):
         # Of full size, so that each bucket's program is compiled.
         ids = tf.fill([batch_size, source_length], tf.constant(4))

@@ -19,6 +19,7 @@ class GenerationSignatures(SearchSignatures):
     """
 
     names = ("serving_default", "generate", "with_options")
+    main_names = ("serving_default", "generate")
 
     def __init__(self, generator, **options):
         super().__init__(generator, **options)

@@ -24,6 +24,8 @@ class Signatures:
     """
 
     names = ()
+    # Those that the warm-up asks in every batch size.
+    main_names = ("serving_default",)
 
     def __init__(self, text_model, weights="float32"):
         check_not_quantized(text_model.model, "An export, which has weights='int8',")

@@ -1,7 +1,9 @@
 """The signatures of a translator's export: text in, text out."""
 
+import numpy as np
 import tensorflow as tf
 
+from keras_transformer.serving.documents import INPUTS_OF_DOCUMENTS
 from keras_transformer.serving.parts import answers_to_some
 from keras_transformer.serving.request_options import given_options
 from keras_transformer.serving.scoring import ScoringSignatures
@@ -42,16 +44,24 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
         )
 
     def requests(self, texts):
-        ids, _ = self._source(tf.constant(texts))
-        lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
-        inputs = {name: {"text": texts} for name in self.names}
-        inputs["score"] = {"text": texts, "reference": texts}
-        ids = {"source_ids": ids.numpy(), "source_length": lengths.numpy()}
-        inputs["token_ids"] = ids
-        del inputs["with_options"]
-        [(_, given), *others] = self._option_requests(texts, "translate", _INPUTS)
-        inputs["translate"] = {**given, "target_prefix": [""] * len(texts)}
-        return [*inputs.items(), *others]
+        ids = read_sources(self._text_model, tf.constant(texts)).ids
+        lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32).numpy()
+        none = np.zeros(len(texts), "int32")
+        prefix = {"target_prefix": [""] * len(texts)}
+        (_, given), *with_options = self._option_requests(texts, "translate", _INPUTS)
+        of_documents = {name: given[name] for name in ("text", *INPUTS_OF_DOCUMENTS)}
+        so_far = {"output_ids": none[:, None], "output_length": none}
+        inputs = {
+            "translate": {**given, **prefix},
+            "document": {**of_documents, **prefix},
+            "document_with_options": {"text": texts, "options": [""] * len(texts)},
+            "stream": {"text": texts, **so_far, "num_tokens": none + 8},
+            "score": {"text": texts, "reference": texts},
+            "token_ids": {"source_ids": ids.numpy(), "source_length": lengths},
+        }
+        others = [name for name in self.names if name != "with_options"]
+        plain = [(name, inputs.get(name, {"text": texts})) for name in others]
+        return plain + with_options
 
     def functions(self):
         names = self.names + self.xla_names if self._best_compiled else self.names

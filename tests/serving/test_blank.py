@@ -19,7 +19,10 @@ ALL_BLANK = [b.encode() for b in BLANK]
 def compiled(tokenizer, tmp_path_factory):
     """An export of a greedy search with XLA's signatures."""
     translator = kt.Translator(
-        kt.Transformer(320, **SIZES), tokenizer, 8, {"extra_length": 2, "beam_size": 1}
+        kt.Transformer(320, **SIZES),
+        tokenizer,
+        max_source_length=8,
+        search_options={"extra_length": 2, "beam_size": 1},
     )
     return Export(
         export_saved_model(

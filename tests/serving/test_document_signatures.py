@@ -71,7 +71,10 @@ def test_many_sentences_are_searched_in_parts(
 ):
     monkeypatch.setattr(documents, "_TOKENS_PER_SEARCH", 100)
     translator = kt.Translator(
-        kt.Transformer(320, **SIZES), tokenizer, 32, {"extra_length": 3}
+        kt.Transformer(320, **SIZES),
+        tokenizer,
+        max_source_length=32,
+        search_options={"extra_length": 3},
     )
     path = export_saved_model(
         translator,
@@ -95,7 +98,10 @@ def test_many_sentences_are_searched_in_parts(
 
 def test_only_what_is_left_out_is_truncated(tokenizer, tmp_path):
     translator = kt.Translator(
-        kt.Transformer(320, **SIZES), tokenizer, 3, {"extra_length": 3}
+        kt.Transformer(320, **SIZES),
+        tokenizer,
+        max_source_length=3,
+        search_options={"extra_length": 3},
     )
     path = export_saved_model(
         translator, tmp_path, signatures=["document"], warmup_batch_sizes=()

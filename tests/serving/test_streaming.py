@@ -29,7 +29,12 @@ TEXTS = [
 def export(tokenizer, tmp_path_factory):
     """An export with greedy search, whose answers are of random tokens."""
     options = {"extra_length": 9, "beam_size": 1, "min_length": 3}
-    translator = kt.Translator(kt.Transformer(320, **SIZES), tokenizer, 32, options)
+    translator = kt.Translator(
+        kt.Transformer(320, **SIZES),
+        tokenizer,
+        max_source_length=32,
+        search_options=options,
+    )
     return Export(
         export_saved_model(
             translator,
