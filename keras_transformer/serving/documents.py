@@ -84,98 +84,100 @@ class DocumentSignatures(TranslatorSearches):
         sentences, pieces = self._split(text)
         row = sentences.value_rowids()
         ids, truncated = self._text_model.encode(sentences.flat_values)
-        values = {
-            name: tf.gather(value, row)
-            for name, value in given.values.items()
-            if name != "sample"
-        }
-        values["num_hypotheses"] = tf.ones_like(row, tf.int32)
-        if not isinstance(sampled, bool):
-            sampled = tf.gather(sampled, row)
         is_first = tf.concat([row[:1] >= 0, row[1:] != row[:-1]], 0)
-        prefix = tf.where(is_first, tf.gather(given.prefix, row), "")
-        chosen = tf.gather(given.answered, row)
-        as_exported = self._is_as_exported(given)
-
-        def search(source_ids, values, prefix, chosen, sampled):
-            def by_rows():
-                given = dict(values)
-                given["max_length"] = self._most_tokens(
-                    source_ids, values["max_length"]
-                )
-                given["target_prefix"] = self._prefix_ids(prefix)
-                return self._search_of_some(chosen, source_ids, given, sampled)
-
-            best = tf.cond(as_exported, lambda: self._best(source_ids), by_rows)
-            return self._texts(tf.ensure_shape(best["ids"], [None, 1, None]))[:, 0]
-
-        found = self._in_order(search, ids, values, prefix, chosen, sampled)
+        rows = {
+            **{name: tf.gather(value, row) for name, value in given.values.items()},
+            "num_hypotheses": tf.ones_like(row, tf.int32),
+            "answered": tf.gather(given.answered, row),
+            "prefix": tf.where(is_first, tf.gather(given.prefix, row), ""),
+        }
+        found = _in_order(self._sentence_search(given, sampled), ids, rows)
         documents = self._join(found, pieces)
-        has_sentences = sentences.row_lengths() > 0
         _, blank = split_language(text, self._text_model.source_tokenizer)
-        prefix = self._text_model.target_tokenizer.detokenize(
-            self._prefix_ids(given.prefix)
-        )
-        blank = tf.strings.join([prefix, blank])
-        documents = tf.where(has_sentences, documents, blank)
-        cut = tf.math.unsorted_segment_sum(
-            tf.cast(truncated, tf.int32), row, tf.shape(text)[0]
-        )
+        prefix = self._prefix_ids(given.prefix)
+        prefix = self._text_model.target_tokenizer.detokenize(prefix)
+        count = tf.cast(sentences.row_lengths(), tf.int32)
+        documents = tf.where(count > 0, documents, tf.strings.join([prefix, blank]))
+        cut = tf.cast(truncated, tf.int32)
         return {
             "translation": tf.where(given.answered, valid_utf8(documents), ""),
-            "num_sentences": tf.cast(sentences.row_lengths(), tf.int32),
-            "truncated": cut > 0,
+            "num_sentences": count,
+            "truncated": tf.math.unsorted_segment_sum(cut, row, tf.size(text)) > 0,
             "bounded": given.bounded,
             "error": given.error,
         }
 
+    def _sentence_search(self, given, sampled):
+        """The search of `_in_order`; `sampled` is whether all rows draw, or a tensor.
+
+        In `document` a text of one sentence costs as much as in `serving_default`, if
+        no row asks for anything of its own. `document_with_options` has one search
+        only, which loads faster.
+        """
+        is_fixed = isinstance(sampled, bool)
+
+        def by_rows(source_ids, rows):
+            rows = dict(rows)
+            chosen, drawn = rows.pop("answered"), rows.pop("sample")
+            rows["target_prefix"] = self._prefix_ids(rows.pop("prefix"))
+            rows["max_length"] = self._most_tokens(source_ids, rows["max_length"])
+            drawn = sampled if is_fixed else drawn
+            return self._search_of_some(chosen, source_ids, rows, drawn)
+
+        def search(source_ids, rows):
+            if is_fixed:
+                found = tf.cond(
+                    self._is_as_exported(given),
+                    lambda: self._best(source_ids),
+                    lambda: by_rows(source_ids, rows),
+                )
+            else:
+                found = by_rows(source_ids, rows)
+            return self._texts(tf.ensure_shape(found["ids"], [None, 1, None]))[:, 0]
+
+        return search
+
     def _is_as_exported(self, given):
         """Whether no row asks for anything of its own: a bool tensor."""
         same = [
-            tf.reduce_all(tf.equal(value, option.default_tensor()))
+            tf.reduce_all(tf.equal(given.values[option.name], option.default_tensor()))
             for option in self._options
-            if (value := given.values.get(option.name)) is not None
+            if option.name in given.values
         ]
-        same.append(tf.reduce_all(tf.equal(given.prefix, "")))
-        same.append(tf.reduce_all(given.answered))
+        same.append(tf.reduce_all(tf.equal(given.prefix, "") & given.answered))
         return tf.reduce_all(tf.stack(same))
 
-    def _in_order(self, search, ids, *options):
-        """Strings `(N,)`: the answers to sentences, the longest searched first.
 
-        Sentences of like length are searched together, as many as
-        `_TOKENS_PER_SEARCH` allows.
+def _in_order(search, ids, rows):
+    """Strings `(N,)`: the answers to sentences, the longest searched first.
 
-        Args:
-            search: Function of ids `(n, S)` and a part of each of `options`, that gives
-                strings `(n,)`.
-            ids: Ragged ids `(N, None)`.
-            *options: Tensors with a row for each sentence, dicts of them, or bools.
-        """
-        lengths = tf.cast(ids.row_lengths(), tf.int32)
-        order = tf.argsort(lengths, direction="DESCENDING", stable=True)
-        lengths = tf.gather(lengths, order)
-        count = tf.size(order)
+    Sentences of like length are searched together, as many as `_TOKENS_PER_SEARCH`
+    allows.
 
-        def part(value, rows):
-            if isinstance(value, bool):
-                return value
-            if isinstance(value, dict):
-                return {name: tf.gather(each, rows) for name, each in value.items()}
-            return tf.gather(value, rows)
+    Args:
+        search: Function of ids `(n, S)` and a part of `rows`: strings `(n,)`.
+        ids: Ragged ids `(N, None)`.
+        rows: Dict of tensors with a row for each sentence.
+    """
+    lengths = tf.cast(ids.row_lengths(), tf.int32)
+    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+    lengths = tf.gather(lengths, order)
+    count = tf.size(order)
 
-        def step(start, found):
-            most = tf.maximum(_TOKENS_PER_SEARCH // lengths[start], 1)
-            rows = order[start : start + most]
-            source_ids = tf.gather(ids, rows).to_tensor()
-            texts = search(source_ids, *(part(each, rows) for each in options))
-            found = tf.tensor_scatter_nd_update(found, rows[:, None], texts)
-            return start + tf.size(rows), found
-
-        _, found = tf.while_loop(
-            lambda start, found: start < count,
-            step,
-            (0, tf.fill([count], "")),
-            parallel_iterations=1,
+    def step(start, found):
+        most = tf.maximum(_TOKENS_PER_SEARCH // lengths[start], 1)
+        part = order[start : start + most]
+        texts = search(
+            tf.gather(ids, part).to_tensor(),
+            {name: tf.gather(value, part) for name, value in rows.items()},
         )
-        return found
+        found = tf.tensor_scatter_nd_update(found, part[:, None], texts)
+        return start + tf.size(part), found
+
+    _, found = tf.while_loop(
+        lambda start, found: start < count,
+        step,
+        (0, tf.fill([count], "")),
+        parallel_iterations=1,
+    )
+    return found
