@@ -54,7 +54,7 @@ def _merge(function, captured):
             if same != node.name and node.name not in captured:
                 instead[node.name] = same
     if not instead:
-        return instead
+        return
     kept = [node for node in function.node_def if node.name not in instead]
     for node in kept:
         node.input[:] = [_renamed(tensor, instead) for tensor in node.input]
@@ -65,7 +65,6 @@ def _merge(function, captured):
     kept = [node.__class__.FromString(node.SerializeToString()) for node in kept]
     del function.node_def[:]
     function.node_def.extend(kept)
-    return instead
 
 
 def _renamed(tensor, instead):

@@ -50,24 +50,6 @@ def test_answers_stay_and_equal_constants_go(saved, copy, meta_graph):
         np.testing.assert_array_equal(loaded[name], expected)
 
 
-def test_a_constant_that_an_inner_function_captures_may_go(tmp_path):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
-    def outer(x):
-        outside, same = tf.constant(3.0), tf.constant(3.0)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
-        def inner(x):
-            return x * same
-
-        return {"y": inner(x) + outside}
-
-    path = str(tmp_path / "model")
-    tf.saved_model.save(tf.Module(), path, signatures=outer.get_concrete_function())
-    merge_constants(path)
-    found = tf.saved_model.load(path).signatures["serving_default"](tf.constant([2.0]))
-    assert found["y"].numpy().tolist() == [9.0]
-
-
 def test_the_fingerprint_is_the_new_graph_s(copy):
     before = tf.saved_model.experimental.read_fingerprint(copy)
     merge_constants(copy)
