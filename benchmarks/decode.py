@@ -460,11 +460,12 @@ def prepared(folder, name, program, *arguments):
 EXPORT = """
 import json, pathlib, sys
 import keras_transformer as kt
-from keras_transformer.serving.onednn import NEEDS, check_products
+from keras_transformer.serving.onednn import check_products
+from keras_transformer.serving.weights import ONEDNN_FORMATS
 
 def can_be_multiplied(weights):
     try:
-        if weights in NEEDS:
+        if weights in ONEDNN_FORMATS:
             check_products(weights)
     except RuntimeError as error:
         print(f"\\n{weights} isn't measured: {error}")

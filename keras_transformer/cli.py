@@ -9,6 +9,7 @@ import sys
 
 from keras_transformer.files import whole
 from keras_transformer.models.presets import PRESETS
+from keras_transformer.serving.weights import in_short
 from keras_transformer.training import Interrupted
 from keras_transformer.training.strategy import STRATEGIES
 
@@ -135,7 +136,7 @@ def _parser():
     export.add_argument(
         "--weights",
         default="float32",
-        help="or bfloat16, int8; with AVX-512 bfloat16_packed, int8_products",
+        help=f"one of: {in_short()}",
     )
     export.add_argument(
         "--signature",
@@ -162,6 +163,11 @@ def _parser():
         "--xla-warmup",
         action="store_true",
         help="warm these up too: a server without XLA won't load the model then",
+    )
+    export.add_argument(
+        "--time-loading",
+        action="store_true",
+        help="load the export once more, with its warm-up, and print how long it takes",
     )
     export.add_argument(
         "--keep", type=int, help="delete all versions but the newest so many"
@@ -364,8 +370,9 @@ def _export(options):
         # A machine that can't multiply these weights, or other answers.
         raise SystemExit(f"keras-transformer: {error}") from None
     print(f"{path}: a process of its own gives the same answers")
-    model, warmup = loading_seconds(path)
-    print(f"Loading takes {model:.1f} s here, and the warm-up {warmup:.1f} s.")
+    if options.time_loading:
+        model, warmup = loading_seconds(path)
+        print(f"Loading takes {model:.1f} s here, and the warm-up {warmup:.1f} s.")
 
 
 def _bucket(text):

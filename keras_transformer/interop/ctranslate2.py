@@ -63,9 +63,9 @@ def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
     folder = pathlib.Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
-    check_tokenizers(translator)
     model = translator.model
     check_not_quantized(model, "save_ctranslate2")
+    check_tokenizers(translator)
     config = model.get_config()
     if model.position is None or config["activation"] not in _ACTIVATIONS:
         raise ValueError(

@@ -1,25 +1,28 @@
 """From a Translator to TF Serving, and from TF Serving to a client."""
 
-from keras_transformer.serving.client import (
-    GrpcClient,
-    InvalidRequest,
-    RestClient,
-    ServingError,
-)
-from keras_transformer.serving.doctor import diagnose
-from keras_transformer.serving.export import export_saved_model
-from keras_transformer.serving.loading_time import loading_seconds
-from keras_transformer.serving.server_config import write_server_config
-from keras_transformer.serving.warmup import write_warmup
+import importlib
 
-__all__ = [
-    "GrpcClient",
-    "InvalidRequest",
-    "RestClient",
-    "ServingError",
-    "diagnose",
-    "export_saved_model",
-    "loading_seconds",
-    "write_server_config",
-    "write_warmup",
-]
+_NAMES = {
+    "GrpcClient": "client",
+    "InvalidRequest": "client",
+    "RestClient": "client",
+    "ServingError": "client",
+    "diagnose": "doctor",
+    "export_saved_model": "export",
+    "loading_seconds": "loading_time",
+    "write_server_config": "server_config",
+    "write_warmup": "warmup",
+}
+__all__ = list(_NAMES)
+
+
+def __getattr__(name):
+    # On first use: the command line reads the table of weight formats alone.
+    if name in _NAMES:
+        module = importlib.import_module(f"keras_transformer.serving.{_NAMES[name]}")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

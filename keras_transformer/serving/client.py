@@ -17,6 +17,7 @@ from keras_transformer.serving.requests import (
     rows_of,
     without_padding,
 )
+from keras_transformer.serving.streamed import streamed
 
 __all__ = ["GrpcClient", "InvalidRequest", "RestClient", "ServingError"]
 
@@ -115,6 +116,40 @@ class _Client:
                 answers[i] = answer
         return answers
 
+    def stream(self, text, num_tokens=8):
+        """Translates a text, and yields the answer in pieces as they come.
+
+        Sentences are translated one after the other, each by requests for some more
+        tokens. The export must have the signatures `split` and `stream`.
+
+        With greedy search (an export with `beam_size=1`) the pieces joined are what
+        `document` answers. A beam search goes on from what was yielded: the pieces
+        joined may be another answer than that of one whole search, and a less probable
+        one.
+
+        Args:
+            text: A string of any number of sentences.
+            num_tokens: Number of tokens of a sentence's answer that one request adds.
+
+        Returns:
+            An iterator of strings, none of them empty.
+
+        Raises:
+            TypeError: If `text` isn't a string.
+            ValueError: If `num_tokens` isn't a positive integer.
+            ServingError: As `ask`, at the piece that can't be had.
+
+        Example:
+
+        >>> for piece in client.stream("A dog runs. Two people talk."):
+        ...     print(piece, end="", flush=True)
+        Ein Hund läuft. Zwei Personen unterhalten sich.
+        """
+        check_positive("num_tokens", num_tokens)
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a string; received text={text!r}.")
+        return streamed(self.ask, text, num_tokens)
+
 
 class RestClient(_Client):
     """Asks a server by REST, its port 8501.
@@ -134,7 +169,7 @@ class RestClient(_Client):
     """
 
     def __init__(self, url, model, version=None, timeout=30.0, retries=3):
-        place = f"/versions/{version}" if version else ""
+        place = "" if version is None else f"/versions/{version}"
         self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
         super().__init__(self._model, timeout, retries)
 
@@ -225,7 +260,7 @@ class GrpcClient(_Client):
 
     def _name_model(self, request):
         request.model_spec.name = self.model
-        if self.version:
+        if self.version is not None:
             request.model_spec.version.value = int(self.version)
         return request
 

@@ -21,14 +21,14 @@ class EncodingSignatures(Signatures):
     @graph(input_signature=[TEXT])
     def embed(self, text):
         source_ids, truncated = self._source(text)
-        with self._model_in_use():
+        with self._weights.in_use():
             vectors = self._text_model.vectors(source_ids, self._model)
         return {"embedding": vectors, "truncated": truncated}
 
     @graph(input_signature=[TEXT])
     def classify(self, text):
         source_ids, truncated = self._source(text)
-        with self._model_in_use():
+        with self._weights.in_use():
             scores = self._text_model.probabilities(source_ids, self._model)
         labels = self._text_model.labels
         if labels is None:

@@ -13,9 +13,9 @@ from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.constants import merge_constants
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.generation import GenerationSignatures
-from keras_transformer.serving.signatures import WEIGHTS
 from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
+from keras_transformer.serving.weights import check_weights
 from keras_transformer.tasks.text_encoder import TextEncoder
 from keras_transformer.tasks.text_generator import TextGenerator
 from keras_transformer.texts import as_texts
@@ -53,10 +53,18 @@ def export_saved_model(
     | `n_best` | `text` string (B,) | `translations` string (B, n), `scores` float32 (B, n), `truncated` bool (B,) |
     | `translate` | `text`, `num_hypotheses` int32, `length_penalty` float32, `max_length` int32 (0: source + `extra_length`), `target_prefix` string, each (B,) or (1,) | as `n_best`, and `num_hypotheses` int32 (B,), `bounded` bool (B,), `error` string (B,) |
     | `with_options` | `text` string (B,), `options` string (B,) or (1,), such as `"num_hypotheses=3 max_length=20"` | as `translate` |
+    | `document` | `text`, `length_penalty`, `max_length`, `target_prefix`, as `translate` | `translation` string (B,), `num_sentences` int32 (B,), `truncated`, `bounded` bool (B,), `error` string (B,) |
+    | `document_with_options` | `text` string (B,), `options` string (B,) or (1,) | as `document` |
+    | `split` | `text` string (B,) | `pieces` string (B, P), `num_pieces` int32 (B,), `sentences` string (B, N), `num_sentences` int32 (B,) |
+    | `stream` | `text` string (B,), `output_ids` int32 (B, T), `output_length`, `num_tokens` int32 (B,) | `translation` string (B,), `output_ids` int32 (B, L), `output_length` int32 (B,), `finished`, `truncated` bool (B,), `error` string (B,) |
     | `score` | `text`, `reference` string (B,) | `log_prob` float32 (B,), `num_tokens` int32 (B,), `truncated` bool (B,) |
     | `explain` | `text` string (B,) | `translation`, `tokens` string (B, T), `log_probs` float32 (B, T), `aligned_source` int32 (B, T), `num_tokens` int32 (B,), `source_tokens` string (B, S), `num_source_tokens` int32 (B,), `truncated` |
     | `encode` | `text` string (B,) | `embedding` float32 (B, D), mean of the encoder's output, `truncated` |
     | `token_ids` | `source_ids` int32 (B, S), `source_length` int32 (B,) | `output_ids` int32 (B, L), `output_length` int32 (B,), `score` float32 (B,), `truncated` bool (B,), `error` string (B,) |
+
+    A text without a visible character is its own answer, and no model sees it.
+    `document` translates texts of any number of sentences; `stream` goes on from the
+    tokens that an answer has so far (`kt.serving.RestClient.stream`).
 
     Each row is answered as if it were alone, whatever requests a server joins. Outputs
     are as wide as the longest row needs. `num_hypotheses`, `num_tokens`,
@@ -90,14 +98,11 @@ def export_saved_model(
         num_hypotheses: Number n of answers of `n_best`; by default `beam_size`.
         length_penalty: Exponent alpha of the length penalty; or 0.6.
         max_length: Most tokens of an answer; by default its source's plus 50.
-        weights: `"float32"`; `"bfloat16"`, half the size, arithmetic in bfloat16 too;
-            or `"int8"`, a quarter of it, with arithmetic in bfloat16. Two more are
-            faster, for servers whose TensorFlow has oneDNN and whose processor has
-            AVX-512: `"bfloat16_packed"`, as `"bfloat16"`, but each kernel is kept as
-            the processor multiplies fastest; and `"int8_products"`, which multiplies
-            int8 where that is faster still, with instructions that the processor must
-            have too (VNNI). Signatures that XLA compiles compute in float32 with any of
-            them, and answer alike, but for rounding.
+        weights: Name of a weight format: `"float32"`, `"bfloat16"`, `"int8"`,
+            `"bfloat16_packed"` or `"int8_products"`. docs/serving.md has a table of
+            their sizes, their arithmetic, and what a server needs. Signatures that XLA
+            compiles compute in float32 with any of them, and answer alike, but for
+            rounding.
         signatures: Names of the signatures to write beside `serving_default`; by
             default all of them. Fewer load faster.
         xla_buckets: Pairs `(batch_size, source_length)`. With some, the export has
@@ -111,6 +116,7 @@ def export_saved_model(
             one search alone leaves threads idle between its small operations. Large
             products in float32 of a single sentence are computed in as many parts.
         warmup_batch_sizes: Batch sizes of the warm-up requests; none for no warm-up.
+            All signatures are asked in the first, `serving_default` in all of them.
         warmup_texts: Texts of the warm-up requests, used in turn; by default some
             pieces of the vocabulary.
         xla_warmup: Whether the warm-up asks the signatures that XLA compiles too, so
@@ -136,8 +142,7 @@ def export_saved_model(
     >>> kt.serving.export_saved_model(translator, "saved_models/en-de")
     'saved_models/en-de/1'
     """  # noqa: E501
-    if weights not in WEIGHTS:
-        raise ValueError(f"weights must be one of {WEIGHTS}; received {weights!r}.")
+    check_weights(weights)
     if parallel_searches < 1:
         raise ValueError(
             f"parallel_searches must be positive; received {parallel_searches!r}."
@@ -263,10 +268,19 @@ def _sample_text(text_model, length=20):
 
 
 def _warmup_requests(graphs, texts, batch_sizes, xla_buckets):
-    """Requests to all signatures, in each of the batch sizes."""
+    """Requests to all signatures in the first batch size, to the main ones in all.
+
+    Another batch size makes a signature prepare hardly anything anew, but for those
+    that have a graph of their own for a single text.
+    """
     requests = []
-    for size in batch_sizes:
-        requests += graphs.requests([texts[i % len(texts)] for i in range(size)])
+    for number, size in enumerate(batch_sizes):
+        found = graphs.requests([texts[i % len(texts)] for i in range(size)])
+        requests += [
+            (name, inputs)
+            for name, inputs in found
+            if number == 0 or name in graphs.main_names
+        ]
     for batch_size, source_length in sorted(xla_buckets):
         # Of full size, so that each bucket's program is compiled.
         ids = tf.fill([batch_size, source_length], tf.constant(4))

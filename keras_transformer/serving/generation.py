@@ -19,12 +19,13 @@ class GenerationSignatures(SearchSignatures):
     """
 
     names = ("serving_default", "generate", "with_options")
+    main_names = ("serving_default", "generate")
 
     def __init__(self, generator, **options):
         super().__init__(generator, **options)
         self._best = self._best_search()
         self.generate = self._generate()
-        self.with_options = self._with_options()
+        self.with_options = self._with_options(self._answer_rows, self._options)
 
     def requests(self, texts):
         requests = [("serving_default", {"text": texts})]
@@ -84,13 +85,16 @@ class GenerationSignatures(SearchSignatures):
         asked = lengths + given.values["max_new_tokens"]
         longest = self._search.max_length or self._model.max_length
         most = tf.minimum(asked, longest) if longest else asked
-        # What has no answer is over at once.
-        values["max_length"] = tf.where(given.answered, most, 1)
+        values["max_length"] = most
         values["min_length"] = tf.maximum(
             lengths + given.values["min_new_tokens"], self._search.min_length or 1
         )
-        found = self._search_of_rows(prompt_ids, values, sampled)
-        texts, scores = self._columns(found, tf.cast(given.answered, tf.int32))
+        found = self._search_of_some(given.answered, prompt_ids, values, sampled)
+        texts, scores = self._columns(
+            self._texts(found["ids"]),
+            found["scores"],
+            tf.cast(given.answered, tf.int32),
+        )
         return {
             "generated": texts[:, 0],
             "score": scores[:, 0],

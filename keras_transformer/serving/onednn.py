@@ -17,6 +17,7 @@ from tensorflow.core.framework import attr_value_pb2
 from tensorflow.python.framework import op_def_library
 
 from keras_transformer.kernels import PackedWeights, add_bias
+from keras_transformer.serving.weights import FORMATS
 
 _MOST = 127.0
 # Rows whose values are all smaller count as zeros.
@@ -139,19 +140,12 @@ def _int8_product(whole, kernel, scale, transposed):
     return tf.nest.flatten(found)[0]
 
 
-# By weights what a processor must have, and those to choose where it hasn't.
-NEEDS = {
-    "bfloat16_packed": ("AVX-512", "bfloat16"),
-    "int8_products": ("AVX-512 that multiplies int8 (VNNI)", "int8"),
-}
-
-
 @functools.cache
 def check_products(weights):
     """Checks that this machine computes the products of an export.
 
     Args:
-        weights: Of those in `NEEDS`.
+        weights: Of those in `weights.ONEDNN_FORMATS`.
 
     Raises:
         RuntimeError: Where they fail, or int8's sums overflow.
@@ -165,10 +159,11 @@ def check_products(weights):
         text=True,
     )
     if done.returncode:
-        needed, instead = NEEDS[weights]
+        chosen = FORMATS[weights]
         raise RuntimeError(
             f"weights={weights!r} needs a TensorFlow with oneDNN, and a processor with "
-            f"{needed}. Choose weights={instead!r}, which runs everywhere."
+            f"{chosen.processor}. Choose weights={chosen.instead!r}, which runs "
+            "everywhere."
         ) from RuntimeError(done.stderr[-2000:])
 
 
@@ -180,7 +175,7 @@ def try_products(weights):
     """
     row, kernel = np.full((1, 64), 127.0, "float32"), np.full((64, 16), 127, "int8")
     kernels = [PackedKernel(tf.constant(kernel, tf.bfloat16))]
-    if weights == "int8_products":
+    if FORMATS[weights].in_int8:
         kernels.append(Int8Kernel(tf.constant(kernel), np.ones(16)))
     for held in kernels:
         found = tf.function(held.linear, autograph=False)(row)

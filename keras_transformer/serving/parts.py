@@ -47,3 +47,25 @@ def answered_by(searches, inputs, chosen):
         "ids": tf.dynamic_stitch(indices, ids),
         "scores": tf.dynamic_stitch(indices, [part["scores"] for part in found]),
     }
+
+
+def answers_to_some(search, chosen, inputs):
+    """A search's answers to the chosen rows, and zeros in the place of others.
+
+    Args:
+        search: Function of a part of each input, as those of `answered_by`.
+        chosen: bool `(B,)`.
+        inputs: Tensors with a row for each sentence.
+
+    Returns:
+        Such a dict of all rows.
+    """
+    indices = tf.where(chosen)
+    found = search(*(tf.gather(each, indices[:, 0]) for each in inputs))
+    count = tf.shape(chosen, tf.int64)
+
+    def spread(value):
+        shape = tf.concat([count, tf.shape(value, tf.int64)[1:]], 0)
+        return tf.scatter_nd(indices, value, shape)
+
+    return {name: spread(value) for name, value in found.items()}

@@ -19,6 +19,8 @@ _COLUMNS = {
     "num_hypotheses": ("translations", "scores"),
     "num_tokens": ("tokens", "log_probs", "aligned_source"),
     "num_source_tokens": ("source_tokens",),
+    "num_pieces": ("pieces",),
+    "num_sentences": ("sentences",),
     "output_length": ("output_ids",),
 }
 

@@ -4,7 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.kernels import with_matmuls_in_parts
-from keras_transformer.serving.parts import answered_by, shared_out
+from keras_transformer.serving.parts import (
+    answered_by,
+    answers_to_some,
+    shared_out,
+)
 from keras_transformer.serving.request_options import Option, read_options
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, Signatures, graph
 
@@ -38,10 +42,13 @@ class SearchSignatures(Signatures):
         """What a row of a request may ask for: a list of `Option`."""
         raise NotImplementedError
 
-    def _with_options(self, **reading):
-        """The signature whose options are one string a row.
+    def _with_options(self, answer, known, **reading):
+        """A signature whose options are one string a row.
 
         Args:
+            answer: Function of texts `(B,)`, their `RowOptions`, and whether tokens are
+                drawn, bool `(B,)`, that gives the signature's outputs.
+            known: List of `Option`.
             **reading: Arguments of `read_options`.
         """
         # A tensor as a default becomes the signature's, which the server fills in.
@@ -51,8 +58,8 @@ class SearchSignatures(Signatures):
 
         @graph(input_signature=[TEXT, _OPTIONS])
         def with_options(text, options=none):
-            given = read_options(self._options, options, tf.shape(text), **reading)
-            return self._answer_rows(text, given, given.values["sample"])
+            given = read_options(known, options, tf.shape(text), **reading)
+            return answer(text, given, given.values["sample"])
 
         return with_options
 
@@ -85,7 +92,8 @@ class SearchSignatures(Signatures):
 
     def _find(self, source_ids, by_xla=False, **options):
         options = self._search.changed(**options)
-        scope = self._model_by_xla() if by_xla else self._model_in_use()
+        weights = self._weights
+        scope = weights.in_use_by_xla() if by_xla else weights.in_use()
         with scope as model:
             return self._text_model.search(source_ids, model, options)
 
@@ -157,18 +165,37 @@ class SearchSignatures(Signatures):
         count = tf.clip_by_value(count, 1, self._parallel_searches)
         return shared_out(search, inputs, count, self._parallel_searches)
 
-    def _search_of_rows(self, source_ids, values, sampled):
-        """A search whose rows have options of their own.
+    def _search_of_some(self, chosen, source_ids, values, sampled):
+        """A search whose rows have options of their own, for some of a batch.
 
         Args:
+            chosen: bool `(B,)`: which rows are searched.
             source_ids: int32 `(B, S)`.
             values: Dict of options by name, each a tensor with a row for each sentence.
             sampled: Whether tokens are drawn: a bool, or a bool tensor `(B,)`.
 
         Returns:
             A dict of `"ids"` `(B, n, L)` and `"scores"` `(B, n)`, where n is the
-            greatest `num_hypotheses` of all rows.
+            greatest `num_hypotheses` of all rows. Rows that aren't chosen have zeros.
         """
+        is_fixed = isinstance(sampled, bool)
+        rows = [source_ids, *values.values(), *(() if is_fixed else (sampled,))]
+
+        def search(source_ids, *rest):
+            given = dict(zip(values, rest))
+            drawn = sampled if is_fixed else rest[-1]
+            return self._search_of_rows(source_ids, given, drawn)
+
+        found = answers_to_some(search, chosen, rows)
+        most = tf.maximum(tf.reduce_max(values["num_hypotheses"]), 0)
+        missing = [[0, 0], [0, tf.maximum(most - tf.shape(found["ids"])[1], 0)]]
+        return {
+            "ids": tf.pad(found["ids"], [*missing, [0, 0]]),
+            "scores": tf.pad(found["scores"], missing),
+        }
+
+    def _search_of_rows(self, source_ids, values, sampled):
+        """As `_search_of_some`, for all rows of a batch."""
         shared = [
             tf.reduce_max(values[n], axis=0) for n in ("num_hypotheses", "max_length")
         ]
@@ -205,7 +232,8 @@ class SearchSignatures(Signatures):
     def _searched_by_rows(self, sample, count, longest, source_ids, values):
         """The answers of a search with or without drawing, one copy of it in all."""
         needless = () if sample else ("num_hypotheses", "temperature", "top_p", "seed")
-        values = {n: value for n, value in values.items() if n not in needless}
+        # In one order, as all signatures share the search.
+        values = {n: values[n] for n in sorted(values) if n not in needless}
         if sample not in self._searches_of_rows:
             names = list(values)
 
@@ -240,15 +268,14 @@ class SearchSignatures(Signatures):
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         return tf.reshape(texts, [batch, count])
 
-    def _columns(self, found, counts):
-        """The texts `(B, n)` of a search and their scores, of each row its own number.
+    def _columns(self, texts, scores, counts):
+        """Texts `(B, n)` and their scores, of each row its own number of columns.
 
         Columns past it, all of a row that can't be answered, have no text and the
         score `NO_SCORE`.
         """
-        is_own = tf.range(tf.shape(found["ids"])[1]) < counts[:, None]
-        texts = tf.where(is_own, self._texts(found["ids"]), "")
-        return texts, tf.where(is_own, found["scores"], NO_SCORE)
+        is_own = tf.range(tf.shape(texts)[1]) < counts[:, None]
+        return tf.where(is_own, texts, ""), tf.where(is_own, scores, NO_SCORE)
 
 
 def _count_scalars(specs):

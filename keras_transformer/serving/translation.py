@@ -1,38 +1,34 @@
-"""The signatures of a translator's export."""
+"""The signatures of a translator's export: text in, text out."""
 
+import numpy as np
 import tensorflow as tf
 
-from keras_transformer.decoding.explain import explain, log_probs
-from keras_transformer.layers.pooling import MaskedPooling
-from keras_transformer.serving.parts import shared_out
-from keras_transformer.serving.request_options import Option, given_options
-from keras_transformer.serving.searching import SENTENCES_PER_SEARCH, SearchSignatures
+from keras_transformer.serving.documents import INPUTS_OF_DOCUMENTS
+from keras_transformer.serving.parts import answers_to_some
+from keras_transformer.serving.request_options import given_options
+from keras_transformer.serving.scoring import ScoringSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
+from keras_transformer.serving.sources import read_sources, valid_utf8
+from keras_transformer.serving.streaming import StreamingSignatures
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
-_REFERENCE = tf.TensorSpec([None], tf.string, name="reference")
 # Options that `translate` has an input for, beside the prefix.
 _INPUTS = "num_hypotheses", "length_penalty", "max_length"
-# Above this a length penalty ranks answers by their lengths alone.
-_MOST_PENALTY = 10.0
 
 
-class TranslationSignatures(SearchSignatures):
-    """Text in and text out, around a translator's search.
-
-    Args:
-        translator: A `kt.Translator`.
-        num_hypotheses: Number n of answers of `n_best`.
-        xla_buckets: Pairs `(batch_size, source_length)`.
-        **options: See `SearchSignatures`.
-    """
+class TranslationSignatures(ScoringSignatures, StreamingSignatures):
+    """All signatures of a translator; arguments as of `TranslatorSearches`."""
 
     names = (
         "serving_default",
         "n_best",
         "translate",
         "with_options",
+        "document",
+        "document_with_options",
+        "split",
+        "stream",
         "score",
         "explain",
         "encode",
@@ -41,92 +37,47 @@ class TranslationSignatures(SearchSignatures):
     xla_names = ("serving_default_xla", "token_ids_xla")
 
     def __init__(self, translator, num_hypotheses, xla_buckets=(), **options):
-        super().__init__(translator, **options)
-        self._num_hypotheses = num_hypotheses
-        self._best = self._best_search()
-        self._buckets = [
-            (*bucket, *self._compiled_search(*bucket)) for bucket in sorted(xla_buckets)
-        ]
+        super().__init__(translator, num_hypotheses, xla_buckets, **options)
         self.translate = self._translate()
-        self.with_options = self._with_options(prefix="target_prefix")
+        self.with_options = self._with_options(
+            self._answer_rows, self._options, prefix="target_prefix"
+        )
 
     def requests(self, texts):
-        ids, _ = self._source(tf.constant(texts))
-        lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
-        inputs = {name: {"text": texts} for name in self.names}
-        inputs["score"] = {"text": texts, "reference": texts}
-        ids = {"source_ids": ids.numpy(), "source_length": lengths.numpy()}
-        inputs["token_ids"] = ids
-        del inputs["with_options"]
-        [(_, given), *others] = self._option_requests(texts, "translate", _INPUTS)
-        inputs["translate"] = {**given, "target_prefix": [""] * len(texts)}
-        return [*inputs.items(), *others]
+        ids = read_sources(self._text_model, tf.constant(texts)).ids
+        lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32).numpy()
+        none = np.zeros(len(texts), "int32")
+        prefix = {"target_prefix": [""] * len(texts)}
+        (_, given), *with_options = self._option_requests(texts, "translate", _INPUTS)
+        of_documents = {name: given[name] for name in ("text", *INPUTS_OF_DOCUMENTS)}
+        so_far = {"output_ids": none[:, None], "output_length": none}
+        inputs = {
+            "translate": {**given, **prefix},
+            "document": {**of_documents, **prefix},
+            "document_with_options": {"text": texts, "options": [""] * len(texts)},
+            "stream": {"text": texts, **so_far, "num_tokens": none + 8},
+            "score": {"text": texts, "reference": texts},
+            "token_ids": {"source_ids": ids.numpy(), "source_length": lengths},
+        }
+        others = [name for name in self.names if name != "with_options"]
+        plain = [(name, inputs.get(name, {"text": texts})) for name in others]
+        return plain + with_options
 
     def functions(self):
-        names = self.names + self.xla_names if self._buckets else self.names
+        names = self.names + self.xla_names if self._best_compiled else self.names
         return {name: getattr(self, name) for name in names}
 
     @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def _n_best_of_many(self, source_ids):
         return self._find(source_ids, num_hypotheses=self._num_hypotheses)
 
-    def _compiled_search(self, batch_size, source_length):
-        """The search for one shape, compiled by XLA; in equal parts if it is large.
-
-        Returns:
-            The number of rows that these parts have together, and the search.
-        """
-        count = min(self._parallel_searches, batch_size // SENTENCES_PER_SEARCH)
-        count = max(count, 1)
-        size = -(-batch_size // count)
-        spec = tf.TensorSpec([size, source_length], tf.int32)
-        self._hold_transposed()
-
-        @graph(input_signature=[spec], jit_compile=True)
-        def compiled(source_ids):
-            options = {"num_hypotheses": 1, "fixed_shapes": True}
-            return self._find(source_ids, by_xla=True, **options)
-
-        def search_part(source_ids):
-            return compiled(tf.ensure_shape(source_ids, spec.shape))
-
-        def search(source_ids):
-            return shared_out(search_part, [source_ids], count, count)
-
-        return count * size, search
-
-    def _best_compiled(self, source_ids):
-        """The search in the first bucket that is large enough, or without XLA."""
-        batch, length = tf.unstack(tf.shape(source_ids))
-
-        def padded(batch_size, source_length, rows, compiled):
-            room = [[0, rows - batch], [0, source_length - length]]
-            found = compiled(
-                tf.ensure_shape(tf.pad(source_ids, room), [rows, source_length])
-            )
-            return {name: value[:batch] for name, value in found.items()}
-
-        fits = [
-            (batch <= batch_size) & (length <= source_length)
-            for batch_size, source_length, *_ in self._buckets
-        ]
-        first = tf.argmax(tf.cast([*fits, True], tf.int32), output_type=tf.int32)
-        branches = [lambda bucket=bucket: padded(*bucket) for bucket in self._buckets]
-        return tf.switch_case(first, [*branches, lambda: self._best(source_ids)])
-
-    def _tokens(self, tokenizer, ids):
-        """Ids -> their pieces of text; nothing for padding."""
-        pieces = tokenizer.tokens(range(tokenizer.vocabulary_size))
-        pieces = tf.gather(tf.constant(pieces), tf.minimum(ids, len(pieces) - 1))
-        return tf.where(ids > 0, pieces, "")
-
     def _answer(self, text, search):
-        source_ids, truncated = self._source(text)
-        found = search(source_ids)
+        sources = read_sources(self._text_model, text)
+        found = answers_to_some(search, sources.visible, [sources.ids])
         return {
-            "translation": self._texts(found["ids"])[:, 0],
+            "translation": sources.with_blank(self._texts(found["ids"])[:, 0]),
             "score": found["scores"][:, 0],
-            "truncated": truncated,
+            "truncated": sources.truncated,
         }
 
     @graph(input_signature=[TEXT])
@@ -139,36 +90,19 @@ class TranslationSignatures(SearchSignatures):
 
     @graph(input_signature=[TEXT])
     def n_best(self, text):
-        source_ids, truncated = self._source(text)
+        sources = read_sources(self._text_model, text)
         count = self._num_hypotheses
-        found = self._in_parts(self._n_best_of_many, source_ids)
+
+        def search(source_ids):
+            return self._in_parts(self._n_best_of_many, source_ids)
+
+        found = answers_to_some(search, sources.visible, [sources.ids])
+        texts = tf.ensure_shape(self._texts(found["ids"]), [None, count])
         return {
-            "translations": tf.ensure_shape(self._texts(found["ids"]), [None, count]),
-            "scores": found["scores"],
-            "truncated": truncated,
+            "translations": sources.with_blank(texts),
+            "scores": tf.ensure_shape(found["scores"], [None, count]),
+            "truncated": sources.truncated,
         }
-
-    @property
-    def _longest(self):
-        """Most tokens of any answer."""
-        own = self._text_model.longest_source + self._search.extra_length
-        longest = max(own, self._search.max_length or 0)
-        return min(longest, self._model.max_length or longest)
-
-    def _row_options(self):
-        """What a row may ask for, with the export's own values as defaults."""
-        limit = self._search.max_length or 0
-        penalty = self._search.length_penalty
-        most_penalty = max(penalty, _MOST_PENALTY)
-        least = self._search.min_length or 1
-        return [
-            Option("num_hypotheses", 1, 1, self._search.beam_size),
-            Option("length_penalty", penalty, 0.0, most_penalty, tf.float32),
-            Option("max_length", min(limit, self._longest), 0, self._longest),
-            Option("min_length", min(least, self._longest), 1, self._longest),
-            Option("sample", self._search.sample, 0, 1, tf.bool),
-            *self._sampling_options(),
-        ]
 
     def _translate(self):
         """The signature with an input for each option."""
@@ -200,96 +134,24 @@ class TranslationSignatures(SearchSignatures):
 
     def _answer_rows(self, text, given, sampled):
         """Answers to texts `(B,)` whose options are `RowOptions`."""
-        source_ids, truncated = self._source(text)
+        sources = read_sources(self._text_model, text)
         values = {name: v for name, v in given.values.items() if name != "sample"}
-        sources = tf.math.count_nonzero(source_ids, axis=1, dtype=tf.int32)
-        own = tf.minimum(sources + self._search.extra_length, self._longest)
-        lengths = tf.where(values["max_length"] > 0, values["max_length"], own)
-        # What has no answer is over at once.
-        values["max_length"] = tf.where(given.answered, lengths, 1)
-        values["target_prefix"] = self._prefix(given.prefix)
-        found = self._search_of_rows(source_ids, values, sampled)
+        values["max_length"] = self._most_tokens(sources.ids, values["max_length"])
+        values["target_prefix"] = prefix = self._prefix_ids(given.prefix)
+        chosen = given.answered & sources.visible
+        found = self._search_of_some(chosen, sources.ids, values, sampled)
         counts = tf.where(given.answered, values["num_hypotheses"], 0)
-        texts, scores = self._columns(found, counts)
+        prefix = valid_utf8(self._text_model.target_tokenizer.detokenize(prefix))
+        texts = sources.with_blank(self._texts(found["ids"]), prefix)
+        texts, scores = self._columns(texts, found["scores"], counts)
         return {
             "translations": texts,
             "scores": scores,
             "num_hypotheses": counts,
-            "truncated": truncated,
+            "truncated": sources.truncated,
             "bounded": given.bounded,
             "error": given.error,
         }
-
-    def _prefix(self, target_prefix):
-        ids = self._text_model.target_tokenizer.tokenize(target_prefix)
-        return ids[:, : self._longest].to_tensor()
-
-    def _reference_ids(self, reference):
-        """Ids `(B, T)` with the end token, no longer than an answer can be.
-
-        And whether each reference was cut off.
-        """
-        tokenizer = self._text_model.target_tokenizer
-        ids = tokenizer.tokenize(reference)
-        room = self._longest - 1
-        truncated = ids.row_lengths() > room
-        ids = ids[:, :room]
-        end = tf.fill([ids.nrows(), 1], tokenizer.end_id)
-        ids = tf.concat([ids, end], axis=1).to_tensor()
-        # An empty batch has a column too.
-        missing = tf.maximum(1 - tf.shape(ids)[1], 0)
-        return tf.pad(ids, [[0, 0], [0, missing]]), truncated
-
-    @graph(input_signature=[TEXT, _REFERENCE])
-    def score(self, text, reference):
-        source_ids, is_cut = self._source(text)
-        target_ids, reference_is_cut = self._reference_ids(reference)
-        start_id = self._text_model.target_tokenizer.start_id
-        with self._model_in_use():
-            found = log_probs(self._model, source_ids, target_ids, start_id)
-        return {
-            "log_prob": tf.reduce_sum(found, axis=1),
-            "num_tokens": tf.math.count_nonzero(target_ids, axis=1, dtype=tf.int32),
-            "truncated": is_cut | reference_is_cut,
-        }
-
-    @graph(input_signature=[TEXT])
-    def explain(self, text):
-        source_ids, truncated = self._source(text)
-        best = self._best(source_ids)["ids"]
-        ids = best[:, 0]
-        lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
-        ids = ids[:, : tf.reduce_max(tf.concat([lengths, [1]], axis=0))]
-        start_id = self._text_model.target_tokenizer.start_id
-        with self._model_in_use():
-            found = explain(self._model, source_ids, ids, start_id)
-        # One more column, below all others, so that an empty batch has one too.
-        alignment = tf.pad(
-            found["alignment"], [[0, 0], [0, 0], [0, 1]], constant_values=-1
-        )
-        aligned = tf.argmax(alignment, axis=2, output_type=tf.int32)
-        translator = self._text_model
-        return {
-            "translation": self._texts(best)[:, 0],
-            "tokens": self._tokens(translator.target_tokenizer, ids),
-            "log_probs": found["log_probs"],
-            "aligned_source": tf.where(ids > 0, aligned, -1),
-            "num_tokens": lengths,
-            "source_tokens": self._tokens(translator.source_tokenizer, source_ids),
-            "num_source_tokens": tf.math.count_nonzero(
-                source_ids, axis=1, dtype=tf.int32
-            ),
-            "truncated": truncated,
-        }
-
-    @graph(input_signature=[TEXT])
-    def encode(self, text):
-        source_ids, truncated = self._source(text)
-        with self._model_in_use():
-            states = tf.cast(self._model.encode(source_ids), tf.float32)
-        pool = MaskedPooling("mean", dtype="float32")
-        mean = pool(states, mask=source_ids > 0)
-        return {"embedding": mean, "truncated": truncated}
 
     def _answer_ids(self, source_ids, source_length, search):
         most = self._text_model.longest_source

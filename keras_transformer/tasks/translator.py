@@ -5,7 +5,12 @@ import tensorflow as tf
 
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.tasks.text_to_text import TextToText
-from keras_transformer.text.documents import is_blank, join_document, split_document
+from keras_transformer.text.documents import (
+    is_blank,
+    join_document,
+    split_document,
+    split_language,
+)
 from keras_transformer.text.sentences import as_strings
 from keras_transformer.texts import as_texts
 
@@ -59,7 +64,8 @@ class Translator(TextToText):
 
         Sentences of like length are translated together; the answers come back in the
         order of `texts`. A text without any visible character is its own answer, after
-        a `target_prefix` if there is one, and its score is 0.
+        a `target_prefix` if there is one, and its score is 0. A language token before
+        it (`">>fra<<"`) isn't part of the answer.
 
         Args:
             texts: List of strings, or one string.
@@ -124,10 +130,12 @@ class Translator(TextToText):
         self, texts, options, target_prefix, tokens_per_batch, verbose
     ):
         sentences, pieces = split_document(
-            texts, self.source_tokenizer, self.max_source_length
+            texts, self.source_tokenizer, self.longest_source
         )
         prefixes = self._prefixes(target_prefix, len(texts))
         row = sentences.value_rowids().numpy()
+        of_texts = self._of_texts(options, len(texts))
+        options = options.changed(**{n: values[row] for n, values in of_texts.items()})
         of_sentences = None
         if prefixes is not None:
             is_first = np.diff(row, prepend=-1) > 0
@@ -157,11 +165,14 @@ class Translator(TextToText):
         return [p.decode("utf-8") + text for p, text in zip(prefixes, texts)]
 
     def _answers_and_scores(self, texts, options, prefixes, *batches):
-        blank = is_blank(as_strings(texts)).numpy()
+        _, rest = split_language(as_strings(texts), self.source_tokenizer)
         count = options.num_hypotheses
-        answers = [[text] * count for text in self._blank_answers(texts, prefixes)]
+        rows = np.flatnonzero(~is_blank(rest))
+        rest = [text.decode("utf-8", "replace") for text in rest.numpy()]
+        answers = [[text] * count for text in self._blank_answers(rest, prefixes)]
         scores = [[0.0] * count for _ in texts]
-        rows = np.flatnonzero(~blank)
+        of_texts = self._of_texts(options, len(texts))
+        options = options.changed(**{n: values[rows] for n, values in of_texts.items()})
         prefixes = None if prefixes is None else prefixes[rows]
         found = super()._answers_and_scores(
             [texts[row] for row in rows], options, prefixes, *batches

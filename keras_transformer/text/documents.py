@@ -33,6 +33,24 @@ def is_blank(texts):
     return matches(texts, _INVISIBLE)
 
 
+def split_language(texts, tokenizer):
+    """Splits the language token off that may stand before a text.
+
+    Args:
+        texts: String tensor `(B,)`.
+        tokenizer: The source's. A `VocabularyTokenizer` has language tokens such as
+            `">>fra<<"`; with others the first result is all `""`.
+
+    Returns:
+        Two string tensors `(B,)`: the language token with spaces and tabs after it, and
+        the rest of the text.
+    """
+    if not isinstance(tokenizer, VocabularyTokenizer):
+        return tf.fill(tf.shape(texts), ""), texts
+    languages = tf.strings.regex_replace(texts, _LANGUAGE, r"\1")
+    return languages, _without_first(texts, tf.strings.length(languages))
+
+
 def split_document(texts, tokenizer, max_length):
     """Splits texts into the sentences that a model is to translate.
 
@@ -56,11 +74,7 @@ def split_document(texts, tokenizer, max_length):
     >>> sentences, pieces = split_document(["One.\\n\\n  Two."], tokenizer, 256)
     >>> join_document(sentences.flat_values, pieces)    # b"One.\\n\\n  Two."
     """
-    texts = as_strings(texts)
-    languages = tf.fill(tf.shape(texts), "")
-    if isinstance(tokenizer, VocabularyTokenizer):
-        languages = tf.strings.regex_replace(texts, _LANGUAGE, r"\1")
-        texts = _without_first(texts, tf.strings.length(languages))
+    languages, texts = split_language(as_strings(texts), tokenizer)
     taken = tf.reduce_max(tf.concat([[0], _lengths(tokenizer.tokenize(languages))], 0))
     pieces = cut_long(split_sentences(texts), tokenizer, max_length - 1 - taken)
     sentences = tf.ragged.boolean_mask(pieces, ~_blank_pieces(pieces))

@@ -306,6 +306,26 @@ def test_answers_and_requests_may_be_large():
         assert GrpcClient(target, "small").ask(text=[text])["translation"] == [text]
 
 
+@pytest.mark.parametrize("version", [None, 0, 7])
+def test_a_version_is_asked_for_by_its_number_0_too(exports, version):
+    asked = []
+
+    def answer(path, body):
+        asked.append(path.removesuffix(":predict"))
+        return answer_rest(exports["translator"], body)
+
+    def predict(request, context):
+        spec = request.model_spec
+        asked.append(spec.version.value if spec.HasField("version") else None)
+        return answer_grpc(exports["translator"])(request, context)
+
+    with rest_server(answer) as url, grpc_server(predict) as target:
+        RestClient(url, "small", version).translate("the dog")
+        GrpcClient(target, "small", version).translate("the dog")
+    place = "" if version is None else f"/versions/{version}"
+    assert asked == [f"/v1/models/small{place}", version]
+
+
 def test_a_busy_server_is_asked_again_and_then_answers(exports):
     failures = [503, 429]
 

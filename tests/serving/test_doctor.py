@@ -540,8 +540,7 @@ BAD = {
     "named latest": (renamed("latest"), STOPS, "looks for versions"),
     "named by another digit": (renamed("\u0661"), STOPS, "looks for versions"),
     "named by a number too large": (renamed("9" * 20), STOPS, "looks for versions"),
-    "named 0": (renamed("0"), ADVICE, "clients take 0 for the newest"),
-    "named -1": (renamed("-1"), ADVICE, "can't ask for less"),
+    "named -1": (renamed("-1"), ADVICE, "no request by REST can ask for it"),
     "no version": (flat, STOPS, "move the model to"),
     "next one empty": (added("2"), STOPS, "the newest"),
     "next one half copied": (

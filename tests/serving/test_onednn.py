@@ -6,12 +6,12 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_library
 
 from keras_transformer.serving.onednn import (
-    NEEDS,
     Int8Kernel,
     PackedKernel,
     check_products,
     try_products,
 )
+from keras_transformer.serving.weights import ONEDNN_FORMATS
 
 rng = np.random.default_rng(0)
 
@@ -149,7 +149,7 @@ def test_where_the_processor_has_no_such_products_the_way_out_is_named(
         check_products.__wrapped__(weights)
 
 
-@pytest.mark.parametrize("weights", list(NEEDS))
+@pytest.mark.parametrize("weights", list(ONEDNN_FORMATS))
 def test_operations_that_tensorflow_has_not_are_noticed(monkeypatch, weights):
     apply_op = op_def_library.apply_op
     monkeypatch.setattr(

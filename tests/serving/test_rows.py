@@ -12,6 +12,14 @@ from keras_transformer.serving.requests import without_padding
 from tests.serving.conftest import SIZES, Export
 
 TEXTS = ["the dog", "a small cat sees the old house", "woman \u00e9", "", "cat " * 50]
+# The same requests, about texts of several sentences.
+DOCUMENTS = [
+    "The dog runs. A cat sleeps.\n\n  The woman sees.",
+    "the house",
+    " \n\u200b",
+    "One. Two.",
+    "cat " * 50,
+]
 NAN, INF = float("nan"), float("inf")
 
 # Requests of one row each to each signature: its inputs but the text.
@@ -83,8 +91,38 @@ OF_ROWS = {
         {"reference": text} for text in ["dog", "", "the cat " * 40, "a", "\u00e9"]
     ],
 }
+OF_ROWS["translator", "document"] = [
+    {"length_penalty": p, "max_length": m, "target_prefix": t}
+    for p, m, t in [
+        (0.6, 6, ""),
+        (2.0, 4, "dog"),
+        (0.6, 0, ""),
+        (NAN, 3, ""),
+        (-1.0, 10**9, "a cat"),
+    ]
+]
+OF_ROWS["translator", "document_with_options"] = [
+    {"options": text}
+    for text in [
+        "",
+        "max_length=5 length_penalty=2",
+        "sample=1 seed=7 temperature=2",
+        "max_length=4 target_prefix=the dog",
+        "num_hypotheses=2",
+    ]
+]
+OF_ROWS["translator", "stream"] = [
+    {"output_ids": [ids], "output_length": n, "num_tokens": k}
+    for ids, n, k in [
+        ([5, 6, 9], 2, 3),
+        ([5, 320, 9], 2, 3),
+        ([5, 6, 9], 0, 10**9),
+        ([5, 320, 9], 1, -1),
+        ([7, 8, 9], 3, 1),
+    ]
+]
 for _kind, _names in (
-    ("translator", ("serving_default", "n_best", "explain", "encode")),
+    ("translator", ("serving_default", "n_best", "explain", "encode", "split")),
     ("generator", ("serving_default",)),
     ("encoder", ("serving_default", "embed", "classify")),
 ):
@@ -97,7 +135,8 @@ def requests_of(kind, name):
     for i, row in enumerate(OF_ROWS[kind, name]):
         request = {key: np.atleast_1d(value) for key, value in row.items()}
         if name != "token_ids":
-            request["text"] = np.array([TEXTS[i % len(TEXTS)].encode()], object)
+            texts = DOCUMENTS if name.startswith(("document", "split")) else TEXTS
+            request["text"] = np.array([texts[i % len(texts)].encode()], object)
         found.append(request)
     return found
 
@@ -145,6 +184,9 @@ def test_an_empty_batch_has_empty_answers(exports, kind, name):
         ("translator", "translate", [5]),
         ("translator", "with_options", [6, 7, 8]),
         ("translator", "token_ids", [1, 2, 5, 7]),
+        ("translator", "document", [3]),
+        ("translator", "document_with_options", [4]),
+        ("translator", "stream", [1]),
         ("generator", "generate", [6, 7]),
         ("generator", "with_options", [4, 5]),
     ],
@@ -154,10 +196,12 @@ def test_a_row_that_cannot_be_answered_says_why(exports, kind, name, wrong):
     joined = {k: np.concatenate([r[k] for r in requests]) for k in requests[0]}
     found = exports[kind].run(name, **joined)
     assert np.flatnonzero(found["error"] != b"").tolist() == wrong
-    scores = found["scores"][:, 0] if "scores" in found else found["score"]
-    assert np.flatnonzero(scores == -1e9).tolist() == wrong
-    assert np.all(np.isfinite(scores))
-    answers = [found[k] for k in ("translations", "generated") if k in found]
+    if has_scores := {"scores", "score"} & set(found):
+        scores = found[has_scores.pop()].reshape(len(requests), -1)[:, 0]
+        assert np.flatnonzero(scores == -1e9).tolist() == wrong
+        assert np.all(np.isfinite(scores))
+    names = ("translations", "translation", "generated")
+    answers = [found[k] for k in names if k in found]
     for texts in answers:
         assert np.all(texts[wrong] == b"")
     if name == "with_options" and kind == "translator":
@@ -173,6 +217,8 @@ def test_a_row_that_cannot_be_answered_says_why(exports, kind, name, wrong):
     [
         ("translator", "translate", [3, 4]),
         ("translator", "with_options", [4]),
+        ("translator", "document", [4]),
+        ("translator", "document_with_options", []),
         ("generator", "generate", [4, 5]),
         ("generator", "with_options", []),
     ],

@@ -11,8 +11,8 @@ import keras_transformer as kt
 from keras_transformer.layers import products
 from keras_transformer.serving import export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
-from keras_transformer.serving.onednn import NEEDS
 from keras_transformer.serving.warmup import read_warmup
+from keras_transformer.serving.weights import ONEDNN_FORMATS
 
 TEXTS = ["the dog", "a small cat sees the old house", "woman \u00e9"]
 
@@ -100,7 +100,7 @@ def test_encode_is_the_mean_of_the_encoder_s_output(signatures, small_translator
 def test_smaller_weights_answer_in_a_clean_process(
     small_translator, signatures, tmp_path, weights, request
 ):
-    if weights in NEEDS:
+    if weights in ONEDNN_FORMATS:
         request.getfixturevalue(weights)
     path = export_saved_model(
         small_translator,

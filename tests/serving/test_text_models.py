@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_transformer.serving import diagnose, export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
-from keras_transformer.serving.onednn import NEEDS
+from keras_transformer.serving.weights import ONEDNN_FORMATS
 
 TEXTS = ["the dog", "", "a small red cat"]
 
@@ -65,7 +65,7 @@ def test_parallel_searches_generate_the_same(generator, tmp_path):
     "weights", ["float32", "bfloat16_packed", "int8", "int8_products"]
 )
 def test_encoder_answers_in_a_clean_process(encoder, tmp_path, weights, request):
-    if weights in NEEDS:
+    if weights in ONEDNN_FORMATS:
         request.getfixturevalue(weights)
     path = export_saved_model(encoder, tmp_path, weights=weights, verify=True)
     found = ask_in_clean_process(path, "classify", {"text": TEXTS})

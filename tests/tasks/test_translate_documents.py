@@ -1,8 +1,12 @@
+import pathlib
+
 import numpy as np
 import pytest
 
+import keras_transformer as kt
 from keras_transformer.tasks.text_to_text import TextToText
 
+MARIAN = pathlib.Path(__file__).parents[1] / "interop" / "tiny-marian"
 BLANK = ["", " ", "\n\t\n", "\u3000", "\u200b\ufeff", "\xad"]
 
 
@@ -38,6 +42,26 @@ def test_blank_texts_have_as_many_hypotheses_and_a_score_of_zero(echo):
     )
     assert answers == [["DOG"] * 2, *([text] * 2 for text in BLANK)]
     assert scores == [[-1.0] * 2, *([0.0] * 2 for _ in BLANK)]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_options_of_each_text_hold_beside_blank_ones(translator, split):
+    texts = ["the dog. a cat.", " ", "old man"]
+    options = {"sample": True, "temperature": [0.5, 9.0, 3.0], "seed": [3, 4, 5]}
+    found = translator.translate(texts, max_length=5, split=split, **options)
+    for row, text in enumerate(texts):
+        own = {**options, "temperature": options["temperature"][row]}
+        own["seed"] = options["seed"][row]
+        alone = translator.translate(text, max_length=5, split=split, **own)
+        assert found[row] == alone
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_white_space_after_a_language_token_is_its_own_answer(split):
+    translator = kt.interop.load_marian(MARIAN)
+    texts = [f">>fra<<{blank}" for blank in BLANK]
+    expected = ["" if text.strip(" \t") == "" else text for text in BLANK]
+    assert translator.translate(texts, split=split) == expected
 
 
 def test_documents_keep_their_white_space_and_lose_no_sentence(echo):

@@ -133,10 +133,10 @@ def _name_findings(path):
             f"whose names are numbers: move the model to {path / '1'} and serve "
             f"{path}, or rename it to 1 and serve {path.parent}."
         )
-    elif number < 1:
+    elif number < 0:
         yield _advice(
-            f"The version's number is {path.name}: clients take 0 for the newest, and "
-            "can't ask for less. Name versions 1, 2, 3 ..."
+            f"The version's number is {path.name}: no request by REST can ask for it. "
+            "Name versions 1, 2, 3 ..."
         )
 
 

@@ -10,6 +10,7 @@ from keras_transformer.serving.checks.finding import (
     called_by,
 )
 from keras_transformer.serving.onednn import check_products
+from keras_transformer.serving.weights import FORMATS, ONEDNN_FORMATS
 
 # TF Serving links TensorFlow's own operations and these of TF Text 2.21.
 _TEXT_OPERATIONS = frozenset(
@@ -74,28 +75,16 @@ def check_operations(version):
 def check_processor(version):
     """Matrix multiplications that some processors don't have."""
     operations = {node.op for node in version.all_nodes()}
-    for operation, weights, words in (
-        (
-            "_QuantizedMatMul",
-            "int8_products",
-            "Products of int8: their sums overflow, and answers are wrong, unless the "
-            "server's processor multiplies int8 (AVX-512 VNNI, AVX-VNNI or AMX).",
-        ),
-        (
-            "_MklNativeFusedMatMul",
-            "bfloat16_packed",
-            "Products of packed kernels: the server ends at the first, unless it has "
-            "oneDNN and its processor has AVX-512.",
-        ),
-    ):
+    for name in ONEDNN_FORMATS:
+        risk, operation = FORMATS[name].risk, FORMATS[name].operation
         if operation not in operations:
             continue
         try:
-            check_products(weights)
+            check_products(name)
         except RuntimeError as error:
-            yield Finding(FAILS, f"{words} This machine's hasn't: {error}")
+            yield Finding(FAILS, f"{risk} This machine's hasn't: {error}")
         else:
-            yield Finding(ADVICE, f"{words} This machine's has.")
+            yield Finding(ADVICE, f"{risk} This machine's has.")
 
 
 def check_xla(version):

@@ -5,7 +5,8 @@ import tensorflow as tf
 from keras_transformer.serving.checks.finding import ADVICE, FAILS, Finding
 from keras_transformer.serving.checks.request import dtype_name
 
-_LENGTHS = {"source_length", "length", "lengths", "attention_mask", "mask"}
+_LENGTHS = {"length", "lengths", "source_length", "output_length"}
+_LENGTHS |= {"attention_mask", "mask"}
 # What JSON has no way to write, nor a request to hold.
 _NOT_IN_JSON = ("complex", "resource", "variant", "qint", "quint")
 
