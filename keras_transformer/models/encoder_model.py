@@ -52,7 +52,7 @@ class EncoderModel(TransformerModel):
 
     >>> model = EncoderModel(1000, num_layers=2, hidden_dim=64, num_heads=4,
     ...                      intermediate_dim=128, pooling="mean")
-    >>> model(np.random.randint(1, 1000, (2, 9))).shape
+    >>> tuple(model(np.random.randint(1, 1000, (2, 9))).shape)
     (2, 64)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),

@@ -46,7 +46,7 @@ class LanguageModel(TransformerModel):
 
     >>> model = LanguageModel(1000, num_layers=2, hidden_dim=64, num_heads=4,
     ...                       intermediate_dim=128)
-    >>> model(np.random.randint(1, 1000, (2, 9))).shape
+    >>> tuple(model(np.random.randint(1, 1000, (2, 9))).shape)
     (2, 9, 1000)
 
     Reference: [Generating Wikipedia](https://arxiv.org/abs/1801.10198), section 4.2.3,
