@@ -137,12 +137,3 @@ def test_masks_ranks_gradients_and_empty_inputs_of_layers(backend):
         env={**os.environ, "KERAS_BACKEND": backend},
         check=True,
     )
-
-
-def test_layers_models_and_decoding_name_no_tensorflow():
-    package = PROGRAM.parents[1] / "keras_transformer"
-    for part in ("layers", "models", "decoding"):
-        for path in (package / part).rglob("*.py"):
-            assert "tensorflow" not in path.read_text().replace(
-                'backend() != "tensorflow"', ""
-            ).replace('backend() == "tensorflow"', ""), path
