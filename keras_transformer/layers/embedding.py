@@ -46,6 +46,7 @@ class OutputProjection:
 
     @property
     def num_columns(self):
+        """Number of logits of a row, V'."""
         return self.kernel.shape[1]
 
     def logits(self, rows):

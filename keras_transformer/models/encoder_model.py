@@ -135,10 +135,12 @@ class EncoderModel(TransformerModel):
 
     @property
     def source_embedding(self):
+        """The embedding of what the model reads: it has one for all."""
         return self.embedding
 
     @property
     def target_embedding(self):
+        """The embedding whose rows give the logits: it has one for all."""
         return self.embedding
 
     def embed(self, token_ids, pooling=None):

@@ -147,10 +147,12 @@ class LanguageModel(TransformerModel):
 
     @property
     def source_embedding(self):
+        """The embedding of what the model reads: it has one for all."""
         return self.embedding
 
     @property
     def target_embedding(self):
+        """The embedding whose rows give the logits: it has one for all."""
         return self.embedding
 
     def start_decoding(self, prompt_ids, max_length=None):
