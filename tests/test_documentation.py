@@ -44,6 +44,7 @@ def files(corpus, tmp_path_factory):
     words = sorted({word for line in lines for word in line.split()})
     words = ["[PAD]", "[UNK]", "[START]", "[END]", *words]
     (folder / "vocabulary.txt").write_text("\n".join(words), "utf-8")
+    (folder / "config.json").write_text("{}", "utf-8")
     return folder
 
 
@@ -121,6 +122,7 @@ def shared(files, smaller, tokenizer):
 
 @pytest.fixture
 def names(files, shared, tmp_path, monkeypatch):
+    """As an example finds them: in a folder of its own."""
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return dict(shared)
@@ -156,6 +158,21 @@ AS_TRAINED = {
     "tasks.text_generator.TextGenerator",
     "tasks.translator.Translator",
     "text.tokenizer.train_tokenizer",
+    "text.vocabulary_tokenizer.VocabularyTokenizer",
+}
+# Whose model is of another kind than most examples'.
+OTHER_MODELS = {
+    "tasks.text_encoder.TextEncoder": lambda: {
+        "model": kt.EncoderModel(320, num_classes=2, **SIZES)
+    },
+    "tasks.text_generator.TextGenerator": lambda: {
+        "model": kt.LanguageModel(320, **SIZES)
+    },
+    "text.vocabulary_tokenizer.VocabularyTokenizer": lambda: {
+        "model": kt.text.train_tokenizer(
+            "corpus.txt", 24, byte_fallback=False, model_type="char"
+        ).model
+    },
 }
 # Need a server, or an export of their own, which tests/serving has.
 ELSEWHERE = {
@@ -206,6 +223,7 @@ def test_example_of_a_docstring_runs(test, name, names):
         pathlib.Path("runs", "en-de").mkdir(parents=True)
         metrics = "epoch,loss,val_bleu,val_loss\n0,5.0,1.5,4.0\n"
         pathlib.Path("runs", "en-de", "metrics.csv").write_text(metrics, "utf-8")
+    names |= OTHER_MODELS.get(name, dict)()
     test.globs = {**test.globs, **names}
     run_or_skip(lambda: runner.run(test, out=lambda _: None, clear_globs=False))
     assert runner.wrong == []
