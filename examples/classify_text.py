@@ -82,7 +82,7 @@ def accuracy(name, epochs=8):
     inputs = keras.Input((LENGTH,), dtype="int64")
     x = embedding(len(WORDS) + 1, 32)(inputs)
     x = CLASSIFIERS[name](x)
-    x = keras.layers.GlobalMaxPooling1D()(x)
+    x = layers.MaskedPooling("max")(x)
     outputs = keras.layers.Dense(1, activation="sigmoid")(x)
     model = keras.Model(inputs, outputs)
     model.compile(

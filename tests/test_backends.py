@@ -66,6 +66,7 @@ def tensorflow_numbers(tmp_path_factory):
     return numbers("tensorflow", tmp_path_factory.mktemp("tensorflow"))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_gives_tensorflow_s_numbers(backend, tensorflow_numbers, tmp_path):
     if importlib.util.find_spec(backend) is None:
@@ -76,6 +77,7 @@ def test_gives_tensorflow_s_numbers(backend, tensorflow_numbers, tmp_path):
         np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.process
 def test_layers_models_and_decoding_import_no_tensorflow():
     code = (
         "import sys, keras_transformer\n"
@@ -92,10 +94,12 @@ def test_layers_models_and_decoding_import_no_tensorflow():
     )
 
 
+@pytest.mark.process
 def test_trains_and_decodes_where_tensorflow_is_not_installed():
     run_on_jax("-c", WITHOUT_TENSORFLOW)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_loss_metrics_and_strategies_on(backend):
     if importlib.util.find_spec(backend) is None:
@@ -113,11 +117,13 @@ def test_loss_metrics_and_strategies_on(backend):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.process
 def test_dropout_on_jax():
     tests = PROGRAM.parent / "layers" / "test_dropout.py"
     run_on_jax("-m", "pytest", "-q", "-n", "0", str(tests))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_masks_ranks_gradients_and_empty_inputs_of_layers(backend):
     if importlib.util.find_spec(backend) is None:
@@ -131,12 +137,3 @@ def test_masks_ranks_gradients_and_empty_inputs_of_layers(backend):
         env={**os.environ, "KERAS_BACKEND": backend},
         check=True,
     )
-
-
-def test_layers_models_and_decoding_name_no_tensorflow():
-    package = PROGRAM.parents[1] / "keras_transformer"
-    for part in ("layers", "models", "decoding"):
-        for path in (package / part).rglob("*.py"):
-            assert "tensorflow" not in path.read_text().replace(
-                'backend() != "tensorflow"', ""
-            ).replace('backend() == "tensorflow"', ""), path

@@ -123,6 +123,7 @@ def test_evaluates_exports_and_plots(folder, corpus, tmp_path, capsys):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.process
 def test_an_export_that_can_t_be_is_one_line_and_code_1(folder, tmp_path):
     arguments = ["export", folder, str(tmp_path / "served")]
     done = subprocess.run(
@@ -268,6 +269,7 @@ assert loaded.source_tokenizer.vocabulary == words
 """
 
 
+@pytest.mark.process
 def test_files_are_utf_8_in_every_locale(tmp_path):
     environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "POSIX"}
     done = subprocess.run(

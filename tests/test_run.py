@@ -155,6 +155,7 @@ train(RunConfig(**json.loads(sys.argv[2])), sys.argv[1], verbose=0)
 """
 
 
+@pytest.mark.process
 def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_weights(
     corpus, finished, tmp_path
 ):

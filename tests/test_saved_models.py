@@ -2,9 +2,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 PATH = pathlib.Path(__file__).parents[1] / "saved_models" / "dates" / "1"
 
 
+@pytest.mark.process
 def test_the_committed_export_reads_dates_without_this_package():
     code = f"""
 import sys

@@ -99,32 +99,17 @@ def make_batches(
     ...     "train.en", "train.de", source_tokenizer=tokenizer)
     >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
     """
-    source_tokenizer = as_tokenizer(source_tokenizer, "source_tokenizer")
-    if target_tokenizer is None:
-        target_tokenizer = source_tokenizer
-    target_tokenizer = as_tokenizer(target_tokenizer, "target_tokenizer")
-    _check_tokenizer("source_tokenizer", source_tokenizer)
-    _check_tokenizer("target_tokenizer", target_tokenizer)
+    source_tokenizer, target_tokenizer = _checked_tokenizers(
+        source_tokenizer, target_tokenizer
+    )
     # A token and the end token.
     tokens_per_batch = arguments.integer("tokens_per_batch", tokens_per_batch, 2)
-    if max_length is None:
-        max_length = min(256, tokens_per_batch)
-    max_length = arguments.integer("max_length", max_length, minimum=2)
-    if max_length > tokens_per_batch:
-        raise ValueError(
-            "max_length must be at most tokens_per_batch; received "
-            f"max_length={max_length}, tokens_per_batch={tokens_per_batch}."
-        )
+    max_length = _checked_max_length(max_length, tokens_per_batch)
     seed = arguments.integer("seed", seed, minimum=None)
     shuffle_buffer = arguments.integer("shuffle_buffer", shuffle_buffer)
     num_replicas = arguments.integer("num_replicas", num_replicas)
     process = _checked_process(process)
-    accumulation_steps = arguments.integer("accumulation_steps", accumulation_steps)
-    if accumulation_steps > 1 and not repeat:
-        raise ValueError(
-            "accumulation_steps is for training, on batches that repeat; received "
-            f"accumulation_steps={accumulation_steps}, repeat={repeat}."
-        )
+    accumulation_steps = _checked_accumulation(accumulation_steps, repeat)
 
     def tokenize(source_text, target_text):
         return (
@@ -137,26 +122,12 @@ def make_batches(
         output_signature=(tf.TensorSpec((None,), tf.string),) * 2,
     ).map(tokenize, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     report, lengths = _inspect(_chunks(source, target), tokenize, max_length)
-    _warn_of_dropped(report, source, max_length)
-    if not report.pairs:
-        raise ValueError(
-            f"source={source!r} holds no pair to train on: {report.dropped_empty} with "
-            f"an empty side, {report.dropped_long} over max_length={max_length} tokens."
-        )
+    _check_report(report, source, max_length)
 
     def fits(source_ids, target_ids):
         longest = tf.maximum(tf.size(source_ids), tf.size(target_ids))
         shortest = tf.minimum(tf.size(source_ids), tf.size(target_ids))
         return (longest < max_length) & (shortest > 0)
-
-    start, end = [target_tokenizer.start_id], [target_tokenizer.end_id]
-
-    def example(source_ids, target_ids):
-        inputs = {
-            "source_ids": tf.concat([source_ids, [source_tokenizer.end_id]], 0),
-            "target_ids": tf.concat([start, target_ids], 0),
-        }
-        return inputs, tf.concat([target_ids, end], 0)
 
     pairs = chunks.unbatch().filter(fits)
     if report.pairs <= _IN_MEMORY_PAIRS:
@@ -169,38 +140,22 @@ def make_batches(
         ordered = _repeated(pairs, shuffle and buffer, seed) if repeat else pairs
         if shuffle and not repeat:
             ordered = ordered.shuffle(buffer, seed=seed)
-        built = ordered.map(
-            example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        ).bucket_by_sequence_length(
-            lambda inputs, labels: tf.maximum(
-                tf.size(inputs["source_ids"]), tf.size(labels)
-            ),
-            # A boundary is the first length too long for its bucket.
-            bucket_boundaries=[length + 1 for length in boundaries],
-            bucket_batch_sizes=[*batch_sizes, 1],
-            pad_to_bucket_boundary=True,
+        examples = ordered.map(
+            _example_maker(source_tokenizer, target_tokenizer),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
+        built = _bucketed(examples, boundaries, batch_sizes)
         if not repeat:
             # Keras warns of the end of data whose number it doesn't know.
             count = _number_of_batches(lengths, boundaries, batch_sizes)
             built = built.apply(tf.data.experimental.assert_cardinality(count))
-        if accumulation_steps > 1:
-            built = _weighted(built, accumulation_steps)
-        if num_replicas > 1:
-            built = built.map(lambda *batch: _filled_up(batch, num_replicas))
-        if process[1] > 1:
-            built = built.map(lambda *batch: _rows_of(batch, *process))
-        return built.prefetch(8)
+        return _shared_out(built, accumulation_steps, num_replicas, process).prefetch(8)
 
     def from_step(step, without=()):
         built = build()
         if without:
-            left_out = tf.constant(sorted(without), tf.int64)
-            built = (
-                built.enumerate()
-                .filter(lambda i, _: tf.reduce_all(i // accumulation_steps != left_out))
-                .map(lambda _, batch: batch)
-            )
+            built = _without(built, without, accumulation_steps)
         return built.skip(step * accumulation_steps)
 
     batches = build()
@@ -226,6 +181,54 @@ def _repeated(pairs, shuffle_buffer, seed):
         )
 
     return tf.data.Dataset.range(2**40).flat_map(shuffled)
+
+
+def _example_maker(source_tokenizer, target_tokenizer):
+    """A function of a pair's ids: the model's inputs and labels."""
+    start, end = [target_tokenizer.start_id], [target_tokenizer.end_id]
+
+    def example(source_ids, target_ids):
+        inputs = {
+            "source_ids": tf.concat([source_ids, [source_tokenizer.end_id]], 0),
+            "target_ids": tf.concat([start, target_ids], 0),
+        }
+        return inputs, tf.concat([target_ids, end], 0)
+
+    return example
+
+
+def _bucketed(examples, boundaries, batch_sizes):
+    """Batches of examples of like length, padded to their bucket's."""
+    return examples.bucket_by_sequence_length(
+        lambda inputs, labels: tf.maximum(
+            tf.size(inputs["source_ids"]), tf.size(labels)
+        ),
+        # A boundary is the first length too long for its bucket.
+        bucket_boundaries=[length + 1 for length in boundaries],
+        bucket_batch_sizes=[*batch_sizes, 1],
+        pad_to_bucket_boundary=True,
+    )
+
+
+def _without(batches, updates, accumulation_steps):
+    """Batches but for those of some updates."""
+    left_out = tf.constant(sorted(updates), tf.int64)
+    return (
+        batches.enumerate()
+        .filter(lambda i, _: tf.reduce_all(i // accumulation_steps != left_out))
+        .map(lambda _, batch: batch)
+    )
+
+
+def _shared_out(batches, accumulation_steps, num_replicas, process):
+    """Batches for several at an update, several devices, or this process of several."""
+    if accumulation_steps > 1:
+        batches = _weighted(batches, accumulation_steps)
+    if num_replicas > 1:
+        batches = batches.map(lambda *batch: _filled_up(batch, num_replicas))
+    if process[1] > 1:
+        batches = batches.map(lambda *batch: _rows_of(batch, *process))
+    return batches
 
 
 def _weighted(batches, count):
@@ -295,6 +298,26 @@ def _number_of_batches(lengths, boundaries, batch_sizes):
     return int(np.ceil(pairs / batch_sizes).sum())
 
 
+def _checked_tokenizers(source, target):
+    source = as_tokenizer(source, "source_tokenizer")
+    target = source if target is None else as_tokenizer(target, "target_tokenizer")
+    _check_tokenizer("source_tokenizer", source)
+    _check_tokenizer("target_tokenizer", target)
+    return source, target
+
+
+def _checked_max_length(max_length, tokens_per_batch):
+    if max_length is None:
+        max_length = min(256, tokens_per_batch)
+    max_length = arguments.integer("max_length", max_length, minimum=2)
+    if max_length > tokens_per_batch:
+        raise ValueError(
+            "max_length must be at most tokens_per_batch; received "
+            f"max_length={max_length}, tokens_per_batch={tokens_per_batch}."
+        )
+    return max_length
+
+
 def _check_tokenizer(name, tokenizer):
     for part in ("tokenize", "start_id", "end_id"):
         if not hasattr(tokenizer, part):
@@ -304,6 +327,16 @@ def _check_tokenizer(name, tokenizer):
             )
     for part in ("start_id", "end_id"):
         arguments.integer(f"{name}.{part}", getattr(tokenizer, part), minimum=0)
+
+
+def _checked_accumulation(accumulation_steps, repeat):
+    accumulation_steps = arguments.integer("accumulation_steps", accumulation_steps)
+    if accumulation_steps > 1 and not repeat:
+        raise ValueError(
+            "accumulation_steps is for training, on batches that repeat; received "
+            f"accumulation_steps={accumulation_steps}, repeat={repeat}."
+        )
+    return accumulation_steps
 
 
 def _checked_process(process):
@@ -362,7 +395,7 @@ def _inspect(chunks, tokenize, max_length):
     return CorpusReport(**counts, longest=longest), kept_lengths
 
 
-def _warn_of_dropped(report, source, max_length):
+def _check_report(report, source, max_length):
     dropped = report.dropped_empty + report.dropped_long
     if dropped:
         warnings.warn(
@@ -370,4 +403,9 @@ def _warn_of_dropped(report, source, max_length):
             f"{report.dropped_empty} with an empty side, {report.dropped_long} longer "
             f"than max_length={max_length} tokens.",
             stacklevel=3,
+        )
+    if not report.pairs:
+        raise ValueError(
+            f"source={source!r} holds no pair to train on: {report.dropped_empty} with "
+            f"an empty side, {report.dropped_long} over max_length={max_length} tokens."
         )

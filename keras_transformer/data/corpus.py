@@ -1,63 +1,11 @@
-"""Text from files: lines, and pairs of two aligned files, a TSV or a dataset."""
+"""Sentence pairs from files: two aligned files, a TSV or a dataset."""
 
-import contextlib
-import gzip
 import itertools
 import os
-import zlib
+
+from keras_transformer.reading import read_lines
 
 _END = object()
-_BYTE_ORDER_MARK = "\ufeff"
-
-
-def read_lines(source):
-    """The lines of a UTF-8 text, without their line ends.
-
-    A byte order mark, which some editors write first, is no part of the text.
-
-    Args:
-        source: Path of a file, plain or `.gz`; or a stream that is open for reading
-            bytes, such as `sys.stdin.buffer`, which is left open.
-
-    Yields:
-        Strings.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: For a line that isn't UTF-8 and a `.gz` file that isn't whole; file
-            and line are named.
-
-    Example:
-
-    >>> import io
-    >>> list(read_lines(io.BytesIO(b"one line\\nand another")))
-    ['one line', 'and another']
-    """
-    if hasattr(source, "read"):
-        name, opened = getattr(source, "name", source), contextlib.nullcontext(source)
-    else:
-        opener = gzip.open if str(source).endswith(".gz") else open
-        name, opened = source, opener(source, "rb")
-    with opened as file:
-        for number, line in enumerate(_whole_lines(file, name), start=1):
-            try:
-                text = line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{name}, line {number}: not valid UTF-8 ({error.reason} at byte "
-                    f"{error.start + 1}). Convert the file to UTF-8."
-                ) from None
-            yield text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text
-
-
-def _whole_lines(file, name):
-    try:
-        yield from file
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(
-            f"{name} is no whole gzip file: {error}. Copy it again, or, if it is plain "
-            "text, take .gz off its name."
-        ) from None
 
 
 def read_pairs(source, target=None):

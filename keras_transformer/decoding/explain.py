@@ -23,7 +23,7 @@ def explain(model, source_ids, target_ids, start_id=2):
     Example:
 
     >>> found = explain(model, np.array([[17, 5, 3]]), np.array([[9, 4, 3]]))
-    >>> found["alignment"].shape
+    >>> tuple(found["alignment"].shape)
     (1, 3, 3)
 
     Reference: [Jointly Learning to Align and Translate](https://arxiv.org/abs/1909.02074),

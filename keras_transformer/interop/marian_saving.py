@@ -40,6 +40,7 @@ def save_marian(translator, folder):
 
     Example:
 
+    >>> import transformers
     >>> kt.interop.save_marian(translator, "marian/en-de")
     >>> transformers.MarianMTModel.from_pretrained("marian/en-de")
     """

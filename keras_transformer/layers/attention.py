@@ -105,7 +105,7 @@ class MultiHeadAttention(CheckedLayer):
 
     >>> x = np.random.rand(2, 7, 64).astype("float32")
     >>> attention = MultiHeadAttention(num_heads=4)
-    >>> attention(x, use_causal_mask=True).shape
+    >>> tuple(attention(x, use_causal_mask=True).shape)
     (2, 7, 64)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),

@@ -95,7 +95,7 @@ class RotaryEmbedding(AttentionPosition):
     Example:
 
     >>> queries = np.random.rand(2, 4, 10, 16).astype("float32")
-    >>> RotaryEmbedding()(queries).shape
+    >>> tuple(RotaryEmbedding()(queries).shape)
     (2, 4, 10, 16)
 
     Reference: [RoFormer](https://arxiv.org/abs/2104.09864), equation 34.
@@ -187,7 +187,7 @@ class RelativePositionEmbedding(AttentionPosition):
     Example:
 
     >>> heads = np.random.rand(2, 4, 10, 16).astype("float32")
-    >>> RelativePositionEmbedding(max_distance=8)(heads, heads).shape
+    >>> tuple(RelativePositionEmbedding(max_distance=8)(heads, heads).shape)
     (2, 4, 10, 10)
 
     Reference: [Self-Attention with Relative Position Representations](https://arxiv.org/abs/1803.02155),
@@ -345,7 +345,7 @@ class T5PositionBias(_DistanceBias):
     Example:
 
     >>> scores = np.zeros((2, 4, 10, 10), "float32")
-    >>> T5PositionBias()(scores).shape
+    >>> tuple(T5PositionBias()(scores).shape)
     (2, 4, 10, 10)
 
     Reference: [T5](https://arxiv.org/abs/1910.10683), section 2.1.

@@ -196,7 +196,7 @@ class EncoderBlock(_Block):
     Example:
 
     >>> x = np.random.rand(2, 7, 64).astype("float32")
-    >>> EncoderBlock(num_heads=4, intermediate_dim=128)(x).shape
+    >>> tuple(EncoderBlock(num_heads=4, intermediate_dim=128)(x).shape)
     (2, 7, 64)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
@@ -315,7 +315,7 @@ class DecoderBlock(_Block):
 
     >>> source = np.random.rand(2, 9, 64).astype("float32")
     >>> target = np.random.rand(2, 7, 64).astype("float32")
-    >>> DecoderBlock(num_heads=4, intermediate_dim=128)(target, source).shape
+    >>> tuple(DecoderBlock(num_heads=4, intermediate_dim=128)(target, source).shape)
     (2, 7, 64)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),

@@ -19,6 +19,7 @@ class StaysFloat:
         """Does nothing: layers inside of this one are quantized by themselves."""
 
     def quantized_call(self, *args, **kwargs):
+        """What `call` computes: there is nothing here to quantize."""
         return self.call(*args, **kwargs)
 
 

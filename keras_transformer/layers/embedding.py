@@ -45,6 +45,7 @@ class OutputProjection:
 
     @property
     def num_columns(self):
+        """Number of logits of a row, V'."""
         return self.kernel.shape[1]
 
     def logits(self, rows):
@@ -95,7 +96,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
 
     >>> embedding = TokenEmbedding(vocabulary_size=100, hidden_dim=16)
     >>> vectors = embedding(np.array([[5, 7, 0]]))
-    >>> embedding(vectors, reverse=True).shape
+    >>> tuple(embedding(vectors, reverse=True).shape)
     (1, 3, 100)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),

@@ -43,7 +43,7 @@ class FeedForward(CheckedLayer):
 
     Example:
 
-    >>> FeedForward(intermediate_dim=256)(np.ones((2, 10, 64), "float32")).shape
+    >>> tuple(FeedForward(intermediate_dim=256)(np.ones((2, 10, 64), "float32")).shape)
     (2, 10, 64)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),

@@ -34,7 +34,7 @@ class MaskedPooling(CheckedLayer):
     Example:
 
     >>> states = np.random.rand(2, 7, 64).astype("float32")
-    >>> MaskedPooling("mean")(states).shape
+    >>> tuple(MaskedPooling("mean")(states).shape)
     (2, 64)
     """
 

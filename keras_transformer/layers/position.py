@@ -60,7 +60,7 @@ def sinusoidal_encoding(
 
     Example:
 
-    >>> sinusoidal_encoding(np.arange(50), hidden_dim=128).shape
+    >>> tuple(sinusoidal_encoding(np.arange(50), hidden_dim=128).shape)
     (50, 128)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
@@ -290,7 +290,7 @@ class LearnedPositionalEncoding(CheckedLayer):
     Example:
 
     >>> x = np.zeros((2, 10, 64), "float32")
-    >>> LearnedPositionalEncoding(max_length=512)(x).shape
+    >>> tuple(LearnedPositionalEncoding(max_length=512)(x).shape)
     (2, 10, 64)
 
     Reference: [Convolutional Sequence to Sequence Learning](https://arxiv.org/abs/1705.03122),

@@ -49,6 +49,7 @@ class LoadsInt8:
     """
 
     def load_own_variables(self, store):
+        """Loads weights; where they are int8, the layer is quantized first."""
         is_int8 = any(str(store[key].dtype) == "int8" for key in store.keys())
         if is_int8 and self.built and self.quantization_mode is None:
             self.quantize("int8")

@@ -140,6 +140,7 @@ def known_sizes(tensor):
 
 
 def dtype_name(value):
+    """A tensor's dtype as Keras spells it; the type's own words if it is unknown."""
     try:
         return keras.backend.standardize_dtype(value.dtype)
     except (ValueError, TypeError):

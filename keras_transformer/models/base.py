@@ -77,7 +77,7 @@ class TransformerModel(Constructed):
 
         Example:
 
-        >>> model = Transformer(100, position_encoding="learned")
+        >>> model = kt.Transformer(100, position_encoding="learned")
         >>> model.with_max_length(1024).max_length
         1024
         """

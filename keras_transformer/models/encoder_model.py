@@ -55,7 +55,7 @@ class EncoderModel(TransformerModel):
 
     >>> model = EncoderModel(1000, num_layers=2, hidden_dim=64, num_heads=4,
     ...                      intermediate_dim=128, pooling="mean")
-    >>> model(np.random.randint(1, 1000, (2, 9))).shape
+    >>> tuple(model(np.random.randint(1, 1000, (2, 9))).shape)
     (2, 64)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
@@ -126,10 +126,12 @@ class EncoderModel(TransformerModel):
 
     @property
     def source_embedding(self):
+        """The embedding of what the model reads: it has one for all."""
         return self.embedding
 
     @property
     def target_embedding(self):
+        """The embedding whose rows give the logits: it has one for all."""
         return self.embedding
 
     def embed(self, token_ids, pooling=None):

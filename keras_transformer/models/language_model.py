@@ -49,7 +49,7 @@ class LanguageModel(TransformerModel):
 
     >>> model = LanguageModel(1000, num_layers=2, hidden_dim=64, num_heads=4,
     ...                       intermediate_dim=128)
-    >>> model(np.random.randint(1, 1000, (2, 9))).shape
+    >>> tuple(model(np.random.randint(1, 1000, (2, 9))).shape)
     (2, 9, 1000)
 
     Reference: [Generating Wikipedia](https://arxiv.org/abs/1801.10198), section 4.2.3,
@@ -141,10 +141,12 @@ class LanguageModel(TransformerModel):
 
     @property
     def source_embedding(self):
+        """The embedding of what the model reads: it has one for all."""
         return self.embedding
 
     @property
     def target_embedding(self):
+        """The embedding whose rows give the logits: it has one for all."""
         return self.embedding
 
     def start_decoding(self, prompt_ids, max_length=None):

@@ -69,7 +69,7 @@ class Transformer(TransformerModel):
     ...                     intermediate_dim=128)
     >>> source_ids = np.random.randint(1, 1000, (2, 9))
     >>> target_ids = np.random.randint(1, 1000, (2, 7))
-    >>> model({"source_ids": source_ids, "target_ids": target_ids}).shape
+    >>> tuple(model({"source_ids": source_ids, "target_ids": target_ids}).shape)
     (2, 7, 1000)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762).
@@ -214,7 +214,7 @@ class Transformer(TransformerModel):
 
         >>> model = Transformer(100, num_layers=1, hidden_dim=16, num_heads=2,
         ...                     intermediate_dim=32)
-        >>> model.generate([[17, 5, 3], [8, 3]], max_length=10)["ids"].shape
+        >>> tuple(model.generate([[17, 5, 3], [8, 3]], max_length=10)["ids"].shape)
         (2, 1, 10)
 
         Reference: section 6.1 of the paper.

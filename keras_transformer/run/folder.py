@@ -98,6 +98,7 @@ class RunFolder:
         self._write(_EPOCH, {"epoch": epoch, "logs": logs})
 
     def forget_epoch(self):
+        """Removes what was noted of an epoch that has come to its end."""
         (self.path / _EPOCH).unlink(missing_ok=True)
 
     def noted_epoch(self, step):

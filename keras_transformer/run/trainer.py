@@ -67,8 +67,8 @@ def train(config, folder, verbose=1):
 
     Example:
 
-    >>> config = RunConfig("train.en", "train.de", "val.en", "val.de", steps=5000)
-    >>> translator = train(config, "runs/en-de")
+    >>> config = kt.RunConfig("train.en", "train.de", "val.en", "val.de", steps=5000)
+    >>> translator = kt.train(config, "runs/en-de")
     """
     # First of all: workers meet before TensorFlow does anything else.
     strategy = get_strategy(config.strategy)

@@ -48,6 +48,7 @@ class OneDnnKernel(PackedWeights):
 
     @property
     def matrix(self):
+        """The kernel as it was given, (D, K), of the dtype that it is stored in."""
         # Rows looked up in a variable make TensorFlow copy it wherever it is read.
         stored = tf.convert_to_tensor(self._stored)
         return stored if self._transposed else tf.transpose(stored)

@@ -10,9 +10,8 @@ import sentencepiece
 import tensorflow as tf
 import tensorflow_text
 
-from keras_transformer.data.corpus import read_lines
 from keras_transformer.files import written_aside
-from keras_transformer.reading import naming, read_bytes
+from keras_transformer.reading import naming, read_bytes, read_lines
 from keras_transformer.texts import as_texts
 
 # What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:

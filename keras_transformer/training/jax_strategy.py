@@ -33,6 +33,7 @@ class JaxStrategy:
         yield
 
     def wait_for_all(self):
+        """Returns when all processes have called it."""
         if self.process[1] > 1:
             from jax.experimental import multihost_utils
 

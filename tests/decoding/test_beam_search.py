@@ -203,18 +203,20 @@ def takes_turns(ids, index, source_ids):
 )
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_rules_equal_plain_numpy(options, rules, beam_size):
-    model = tiny()
-    for source in map(unpadded, SOURCES[:4]):
+    model, sources = tiny(), SOURCES[:4]
+    if "target_prefix" in options:
+        prefix = np.repeat(options["target_prefix"], len(sources), axis=0)
+        options = {**options, "target_prefix": prefix}
+    options = {**options, "beam_size": beam_size, "max_length": 7}
+    found = search(model, sources, False, **options)
+    for source, answer in zip(map(unpadded, sources), found, strict=True):
         if beam_size == 1:
             expected = reference.greedy(model, source, max_length=7, **rules)
         else:
             expected = reference.beam_search(
                 model, source, beam_size=beam_size, max_length=7, **rules
             )
-        found = search(
-            model, source[None], False, beam_size=beam_size, max_length=7, **options
-        )
-        assert_same(found[0], expected)
+        assert_same(answer, expected)
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])

@@ -103,6 +103,7 @@ def network():
     return keras.Model(ids, keras.layers.Dense(3)(x))
 
 
+@pytest.mark.process
 def test_saved_model_loads_in_a_fresh_process_without_custom_objects(tmp_path):
     model, ids = network(), np.array([[1, 2, 3, 0], [4, 5, 0, 0]])
     model.save(tmp_path / "model.keras")

@@ -16,7 +16,7 @@ SIZES = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 
 def small_translator(tokenizer):
     random.seed(0)
     model = kt.Transformer(
-        320, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32
+        320, num_layers=1, hidden_dim=16, num_heads=2, intermediate_dim=32
     )
     return kt.Translator(model, tokenizer, max_source_length=32)
 

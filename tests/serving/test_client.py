@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
+from keras_transformer import serving
 from keras_transformer.serving import GrpcClient, RestClient, ServingError
 from keras_transformer.serving.requests import without_padding
+from tests import snippets
 from tests.serving.rules import (
     answer_grpc,
     answer_rest,
@@ -373,3 +375,12 @@ def test_client_sends_no_more_texts_at_a_time_than_a_server_takes(monkeypatch):
     assert client.translate("one", batch_size=1) == "ONE"
     with pytest.raises(ValueError, match="batch_size=0"):
         client.translate(texts, batch_size=0)
+
+
+def test_the_clients_code_in_docs_serving_runs(clients, monkeypatch):
+    """As it stands, but for the servers' addresses."""
+    for kind, name in (("rest", "RestClient"), ("grpc", "GrpcClient")):
+        client = clients["translator", kind]
+        monkeypatch.setattr(serving, name, lambda *_, client=client, **__: client)
+    names = snippets.run(snippets.ROOT / "docs" / "serving.md", {"texts": TEXTS})
+    assert names["client"] is clients["translator", "rest"]

@@ -1,7 +1,7 @@
 """Exports answer in a process that knows TensorFlow and TF Text alone."""
 
 import json
-import random
+import shutil
 import subprocess
 import sys
 
@@ -43,28 +43,19 @@ print("ANSWER" + json.dumps(plain(answer)))
 
 
 @pytest.fixture(scope="module")
-def exported(tokenizer, tmp_path_factory):
-    import keras_transformer as kt
-
-    random.seed(0)
-    model = kt.Transformer(
-        320, num_layers=1, hidden_dim=16, num_heads=2, intermediate_dim=32
-    )
-    translator = kt.Translator(model, tokenizer)
-    folder = tmp_path_factory.mktemp("export")
-    path = export_saved_model(translator, folder, beam_size=3, max_length=6)
+def answer(saved_path):
+    """What the export answers there."""
     done = subprocess.run(
-        [sys.executable, "-c", CLIENT, path, json.dumps(TEXTS)],
+        [sys.executable, "-c", CLIENT, saved_path, json.dumps(TEXTS)],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return translator, folder, json.loads(done.stdout.split("ANSWER")[1])
+    return json.loads(done.stdout.split("ANSWER")[1])
 
 
-def test_serving_default_gives_the_translator_s_answers(exported):
-    translator, _, answer = exported
-    texts, scores = translator.translate(
+def test_serving_default_gives_the_translator_s_answers(small_translator, answer):
+    texts, scores = small_translator.translate(
         TEXTS, beam_size=3, max_length=6, return_scores=True
     )
     assert answer["best"]["translation"] == texts
@@ -72,20 +63,19 @@ def test_serving_default_gives_the_translator_s_answers(exported):
     assert answer["best"]["truncated"] == [False] * len(TEXTS)
 
 
-def test_n_best_gives_the_translator_s_answers(exported):
-    translator, _, answer = exported
-    texts = translator.translate(TEXTS, beam_size=3, max_length=6, num_hypotheses=3)
+def test_n_best_gives_the_translator_s_answers(small_translator, answer):
+    options = {"beam_size": 3, "max_length": 6, "num_hypotheses": 3}
+    texts = small_translator.translate(TEXTS, **options)
     assert answer["n_best"]["translations"] == texts
 
 
-def test_score_is_the_log_probability_of_the_reference(exported):
-    translator, _, answer = exported
-    tokenizer = translator.target_tokenizer
+def test_score_is_the_log_probability_of_the_reference(small_translator, answer):
+    tokenizer = small_translator.target_tokenizer
     for text, log_prob, count in zip(
         TEXTS, answer["score"]["log_prob"], answer["score"]["num_tokens"]
     ):
         ids = tokenizer.tokenize([text])[0].numpy().tolist()
-        logits = translator.model(
+        logits = small_translator.model(
             {"source_ids": np.array([[*ids, 3]]), "target_ids": np.array([[2, *ids]])}
         )
         logits = np.asarray(logits)[0].astype("float64")
@@ -95,15 +85,8 @@ def test_score_is_the_log_probability_of_the_reference(exported):
         assert log_prob == pytest.approx(expected, abs=1e-3)
 
 
-def test_token_ids_ignores_what_a_server_padded(exported):
-    _, _, answer = exported
+def test_token_ids_ignores_what_a_server_padded(answer):
     assert answer["ids"] == answer["short"]
-
-
-def test_versions_count_up_and_nothing_else_is_left(exported):
-    translator, folder, _ = exported
-    export_saved_model(translator, folder, beam_size=1, max_length=2)
-    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
 
 
 @pytest.fixture
@@ -117,8 +100,15 @@ def few():
     }
 
 
-def test_old_versions_go_and_nothing_else_does(exported, few, tmp_path):
-    translator, _, _ = exported
+def test_versions_count_up_and_nothing_else_is_left(
+    small_translator, saved_path, few, tmp_path
+):
+    shutil.copytree(saved_path, tmp_path / "1")
+    export_saved_model(small_translator, tmp_path, **few)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_old_versions_go_and_nothing_else_does(small_translator, few, tmp_path):
     for name in ("1", "3", "20", "v4", "5.old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "saved_model.pb").write_bytes(b"")
@@ -126,26 +116,26 @@ def test_old_versions_go_and_nothing_else_does(exported, few, tmp_path):
     (tmp_path / "2").mkdir()
     (tmp_path / "4").write_text("a file")
     (tmp_path / "6").symlink_to(tmp_path / "20")
-    export_saved_model(translator, tmp_path, keep=2, **few)
+    export_saved_model(small_translator, tmp_path, keep=2, **few)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"20", "21", "v4", "5.old", "2", "4", "6"}
 
 
-def test_the_number_of_versions_to_keep_is_positive(exported, tmp_path):
-    translator, _, _ = exported
+def test_the_number_of_versions_to_keep_is_positive(small_translator, tmp_path):
     for keep in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match=f"keep must be .*keep={keep}"):
-            export_saved_model(translator, tmp_path, keep=keep)
+            export_saved_model(small_translator, tmp_path, keep=keep)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("xla_warmup", [False, True])
-def test_xla_is_warmed_up_only_if_asked_for(exported, few, tmp_path, xla_warmup):
+def test_xla_is_warmed_up_only_if_asked_for(
+    small_translator, few, tmp_path, xla_warmup
+):
     """A server without XLA doesn't load a model whose warm-up needs it."""
-    translator, _, _ = exported
     few["signatures"] = ["token_ids_xla"]
     path = export_saved_model(
-        translator, tmp_path, xla_buckets=[(1, 4)], xla_warmup=xla_warmup, **few
+        small_translator, tmp_path, xla_buckets=[(1, 4)], xla_warmup=xla_warmup, **few
     )
     names = {name for name, _ in read_warmup(path)}
     assert names == {"serving_default", *(["token_ids_xla"] if xla_warmup else [])}
@@ -153,15 +143,15 @@ def test_xla_is_warmed_up_only_if_asked_for(exported, few, tmp_path, xla_warmup)
     assert ("stops the load" in severities) == xla_warmup
 
 
-def test_graph_holds_what_the_stock_server_has_and_no_more(exported):
+@pytest.mark.process
+def test_graph_holds_what_the_stock_server_has_and_no_more(saved_path):
     """TF Serving links TensorFlow's own operations and those of TF Text."""
-    _, folder, _ = exported
     code = f"""
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 saved = saved_model_pb2.SavedModel()
-saved.ParseFromString(open({str(folder / "1" / "saved_model.pb")!r}, "rb").read())
+saved.ParseFromString(open({saved_path!r} + "/saved_model.pb", "rb").read())
 graph = saved.meta_graphs[0].graph_def
 nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
 functions = {{f.signature.name for f in graph.library.function}}

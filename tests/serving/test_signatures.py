@@ -94,6 +94,7 @@ def test_encode_is_the_mean_of_the_encoder_s_output(signatures, small_translator
         np.testing.assert_allclose(found[row], states.mean(axis=0), atol=1e-5)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "weights", ("bfloat16", "bfloat16_packed", "int8", "int8_products")
 )
@@ -124,6 +125,7 @@ def test_smaller_weights_answer_in_a_clean_process(
     )
 
 
+@pytest.mark.process
 def test_a_feed_forward_network_with_units_more_answers_the_same(tokenizer, tmp_path):
     sizes = {"hidden_dim": 16, "num_heads": 2, "intermediate_dim": 512}
     model = kt.Transformer(320, **sizes, num_layers=1, activation="gelu")
@@ -154,15 +156,17 @@ def test_float32_is_what_the_graph_computes_in(tokenizer, tmp_path):
     assert "DT_BFLOAT16" not in types
 
 
-def test_int8_variables_are_a_quarter(small_translator, tmp_path):
-    def size(weights):
-        path = export_saved_model(
+def test_int8_variables_are_a_quarter(small_translator, saved_path, tmp_path):
+    def exported(weights):
+        return export_saved_model(
             small_translator,
             tmp_path / weights,
             beam_size=1,
             weights=weights,
             signatures=[],
         )
+
+    def size(path):
         names = tf.train.list_variables(f"{path}/variables/variables")
         reader = tf.train.load_checkpoint(f"{path}/variables/variables")
         return sum(
@@ -171,17 +175,16 @@ def test_int8_variables_are_a_quarter(small_translator, tmp_path):
             if "OBJECT_GRAPH" not in name
         )
 
-    whole = size("float32")
-    assert size("bfloat16") == pytest.approx(whole / 2, rel=0.01)
-    assert size("int8") < 0.4 * whole
+    whole = size(saved_path)
+    assert size(exported("bfloat16")) == pytest.approx(whole / 2, rel=0.01)
+    assert size(exported("int8")) < 0.4 * whole
 
 
 def test_products_of_int8_read_variables(
     small_translator, tmp_path, meta_graph, int8_products
 ):
-    path = export_saved_model(
-        small_translator, tmp_path, beam_size=1, weights="int8_products"
-    )
+    options = {"beam_size": 1, "weights": "int8_products", "signatures": []}
+    path = export_saved_model(small_translator, tmp_path, **options)
     functions = meta_graph(path).graph_def.library.function
     nodes = [node for function in functions for node in function.node_def]
     assert {"_QuantizedMatMul", "_MklNativeFusedMatMul"} < {node.op for node in nodes}
@@ -239,7 +242,13 @@ def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
 
 @pytest.mark.parametrize(
     "batch_size, weights",
-    [(1, "float32"), (1, "bfloat16"), (3, "bfloat16"), (1, "int8"), (3, "int8")],
+    [
+        (1, "float32"),
+        (3, "bfloat16"),
+        (1, "int8"),
+        pytest.param(1, "bfloat16", marks=pytest.mark.slow),
+        pytest.param(3, "int8", marks=pytest.mark.slow),
+    ],
 )
 def test_a_compiled_search_gives_the_same_answers(
     tokenizer, tmp_path, batch_size, weights
@@ -276,25 +285,21 @@ def test_a_compiled_search_gives_the_same_answers(
 
 
 def test_parallel_searches_give_the_same_answers(
-    small_translator, tmp_path, monkeypatch
+    small_translator, signatures, tmp_path, monkeypatch
 ):
     # A single sentence's products are cut into parts, as small as they are here.
     monkeypatch.setattr(products, "_LARGE_KERNEL", 1)
-    one, two = (
-        tf.saved_model.load(
-            export_saved_model(
-                small_translator,
-                tmp_path / str(count),
-                beam_size=2,
-                max_length=5,
-                signatures=["token_ids", "token_ids_xla", "n_best", "translate"],
-                xla_buckets=[(35, 8)],
-                parallel_searches=count,
-                warmup_batch_sizes=(),
-            )
-        ).signatures
-        for count in (1, 2)
+    path = export_saved_model(
+        small_translator,
+        tmp_path,
+        beam_size=3,
+        max_length=6,
+        signatures=["token_ids", "token_ids_xla", "n_best", "translate"],
+        xla_buckets=[(35, 8)],
+        parallel_searches=2,
+        warmup_batch_sizes=(),
     )
+    two = tf.saved_model.load(path).signatures
     generator = np.random.default_rng(0)
     for batch_size in (0, 1, 2, 31, 33, 40):
         lengths = generator.integers(1, 9, batch_size, dtype="int32")
@@ -303,7 +308,7 @@ def test_parallel_searches_give_the_same_answers(
             "source_ids": tf.constant(ids),
             "source_length": tf.constant(lengths),
         }
-        expected = one["token_ids"](**inputs)
+        expected = signatures.run("token_ids", **inputs)
         for name in ("token_ids", "token_ids_xla"):
             found = two[name](**inputs)
             np.testing.assert_array_equal(found["output_ids"], expected["output_ids"])
@@ -321,7 +326,7 @@ def test_parallel_searches_give_the_same_answers(
         for name in ("n_best", "translate"):
             if name == "translate":
                 inputs |= options
-            expected, found = one[name](**inputs), two[name](**inputs)
+            expected, found = signatures.run(name, **inputs), two[name](**inputs)
             np.testing.assert_array_equal(
                 found["translations"], expected["translations"]
             )
@@ -332,7 +337,12 @@ def test_answers_of_parallel_searches_are_as_long_as_the_longest(
     small_translator, tmp_path
 ):
     path = export_saved_model(
-        small_translator, tmp_path, signatures=["token_ids"], parallel_searches=2
+        small_translator,
+        tmp_path,
+        beam_size=1,
+        signatures=["token_ids"],
+        parallel_searches=2,
+        warmup_batch_sizes=(),
     )
     lengths = np.ones(32, "int32")
     lengths[-1] = 8
@@ -354,6 +364,7 @@ def test_no_parallel_search_is_an_error(small_translator, tmp_path):
         export_saved_model(small_translator, tmp_path, parallel_searches=0)
 
 
+@pytest.mark.process
 def test_verification_finds_an_export_that_answers_otherwise(
     small_translator, tmp_path, monkeypatch
 ):
@@ -384,7 +395,12 @@ def test_every_position_encoding_is_exported(tokenizer, tmp_path, position_encod
     )
     translator = kt.Translator(model, tokenizer)
     path = export_saved_model(
-        translator, tmp_path, beam_size=2, max_length=6, signatures=[]
+        translator,
+        tmp_path,
+        beam_size=2,
+        max_length=6,
+        signatures=[],
+        warmup_batch_sizes=(),
     )
     loaded = tf.saved_model.load(path).signatures["serving_default"]
     found = loaded(text=tf.constant(TEXTS))["translation"].numpy()

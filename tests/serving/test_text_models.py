@@ -11,6 +11,7 @@ from keras_transformer.serving.weights import ONEDNN_FORMATS
 TEXTS = ["the dog", "", "a small red cat"]
 
 
+@pytest.mark.process
 def test_generator_answers_in_a_clean_process(generator, tmp_path):
     path = export_saved_model(generator, tmp_path, verify=True)
     found = ask_in_clean_process(path, "serving_default", {"text": TEXTS})
@@ -61,6 +62,7 @@ def test_parallel_searches_generate_the_same(generator, tmp_path):
             np.testing.assert_allclose(found["score"], expected["score"], atol=1e-4)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "weights", ["float32", "bfloat16_packed", "int8", "int8_products"]
 )

@@ -77,10 +77,12 @@ def one_device(tmp_path_factory):
     return run_alone(tmp_path_factory.mktemp("one") / "one.npz", "one_device")
 
 
+@pytest.mark.process
 def test_two_mirrored_devices_equal_one(one_device, tmp_path):
     assert_trained_alike(run_alone(tmp_path / "two.npz", "mirrored"), one_device)
 
 
+@pytest.mark.process
 def test_two_slurm_tasks_equal_one_device(one_device, tmp_path):
     tasks = run_slurm_tasks(tmp_path)
     for name in one_device.files:
@@ -88,6 +90,7 @@ def test_two_slurm_tasks_equal_one_device(one_device, tmp_path):
     assert_trained_alike(tasks[0], one_device)
 
 
+@pytest.mark.process
 def test_two_jax_devices_equal_one(tmp_path):
     pytest.importorskip("jax")
     one = run_alone(tmp_path / "one.npz", "one_device", KERAS_BACKEND="jax")
@@ -100,6 +103,7 @@ def test_two_jax_devices_equal_one(tmp_path):
     assert_trained_alike(two, one)
 
 
+@pytest.mark.process
 def test_keras_still_needs_our_strategy(tmp_path):
     """On the day this fails Keras has mended it: use TensorFlow's own class again."""
     path = str(tmp_path / "plain.npz")
@@ -144,6 +148,7 @@ def kill_worker(process, index):
             os.kill(int(child), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc").exists(), reason="looks into /proc")
 def test_workers_stop_when_one_dies_and_go_on_together(corpus, tmp_path):
     """The run of two workers, one of which is killed, learns as one device does."""

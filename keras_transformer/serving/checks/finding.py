@@ -49,6 +49,7 @@ class Version:
         }
 
     def all_nodes(self):
+        """Yields the nodes of the graph and of each function in its library."""
         yield from self.nodes.values()
         for function in self.functions.values():
             yield from function.node_def

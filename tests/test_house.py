@@ -1,0 +1,230 @@
+"""How the package is built: who may import whom, and what every function keeps to.
+
+The rules read the source as syntax trees, so that words in strings don't count.
+"""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "keras_transformer"
+LONGEST_FUNCTION = 80
+
+# Ground floor: imported by all, they import one another alone.
+GROUND = {"argument_names", "arguments", "files", "reading", "texts"}
+# Under the tasks: the model, and what reads text and trains it.
+MODEL = {"kernels", "compilation", "layers", "decoding", "models"}
+LIBRARY = {*MODEL, "text", "data", "training", "evaluation"}
+APPLICATIONS = {"run", "serving", "interop"}
+# What each package or module of the root may import of this package, itself aside.
+# There is no cycle among them, which another test holds.
+MAY_IMPORT = {
+    **{name: GROUND for name in GROUND},
+    "kernels": GROUND,
+    "compilation": {*GROUND, "kernels"},
+    "layers": {*GROUND, "kernels"},
+    "decoding": {*GROUND, "kernels", "compilation", "layers"},
+    "models": {*GROUND, "kernels", "compilation", "layers", "decoding"},
+    "text": GROUND,
+    "data": {*GROUND, "text"},
+    "training": {*GROUND, "kernels", "compilation", "layers"},
+    "evaluation": GROUND,
+    "tasks": {*GROUND, *LIBRARY},
+    **{name: {*GROUND, *LIBRARY, "tasks"} for name in APPLICATIONS},
+    # It serves exports, translators' folders and others' checkpoints.
+    "web": {*GROUND, *LIBRARY, "tasks", "serving", "interop"},
+    "plotting": {*GROUND, *LIBRARY, "tasks", "run"},
+    "demo": {*GROUND, *LIBRARY, "tasks", "plotting", *APPLICATIONS},
+    "cli": {*GROUND, *LIBRARY, "tasks", "plotting", "demo", "web", *APPLICATIONS},
+    "__main__": {"cli"},
+    # The package itself: `import keras_transformer` brings no more than these.
+    "": {"layers", "decoding", "models", "training"},
+}
+# The equations of the paper: Keras and NumPy are all they know.
+EQUATIONS = ("layers", "models", "decoding")
+BACKENDS = {"tensorflow", "torch", "jax"}
+# On every backend: another backend's package is imported where it is used.
+ON_EVERY_BACKEND = ("", "kernels", "compilation", "training", *EQUATIONS, *GROUND)
+
+
+def modules():
+    """The path of each module of the package, by its name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+
+
+def part(module):
+    """The package or module of the root that a module is, or is in."""
+    return (module.split(".") + [""])[1]
+
+
+def imports(module, tree):
+    """Pairs of the module that an import names, and the name taken from it or None."""
+    package = (
+        module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, None
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                kept = parents[: len(parents) - node.level + 1]
+                base = ".".join([*kept, base]).rstrip(".")
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield (whole, None) if whole in MODULES else (base, alias.name)
+
+
+def own_imports(module):
+    for name, taken in imports(module, TREES[module]):
+        if name.split(".")[0] == "keras_transformer":
+            yield name, taken
+
+
+def foreign_imports(module, tree):
+    names = {name.split(".")[0] for name, _ in imports(module, tree)}
+    return names - {"keras_transformer", *sys.stdlib_module_names}
+
+
+def functions(tree):
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+
+
+def test_each_part_imports_what_it_may_and_no_more():
+    assert {part(module) for module in MODULES} <= set(MAY_IMPORT), "no rule for it"
+    wrong = {
+        f"{module} imports {name}"
+        for module in MODULES
+        for name, _ in own_imports(module)
+        if part(name) not in {part(module), *MAY_IMPORT[part(module)]}
+    }
+    assert wrong == set()
+
+
+def test_no_part_is_imported_by_what_it_imports():
+    found = {name: set() for name in MAY_IMPORT}
+    for module in MODULES:
+        found[part(module)] |= {part(name) for name, _ in own_imports(module)}
+    found = {name: others - {name} for name, others in found.items()}
+    while free := {name for name, others in found.items() if not others & set(found)}:
+        found = {name: others for name, others in found.items() if name not in free}
+    assert found == {}, "a cycle"
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_the_equations_know_keras_and_numpy_alone(name):
+    for module, tree in TREES.items():
+        if part(module) == name:
+            assert foreign_imports(module, tree) <= {"keras", "numpy"}, module
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_the_equations_are_the_same_on_every_backend(name):
+    """What a backend does faster stands in `kernels`."""
+    asked = [
+        f"{module}, line {node.lineno}"
+        for module, tree in TREES.items()
+        if part(module) == name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) == "backend"
+    ]
+    assert asked == []
+
+
+def test_no_backend_is_imported_before_it_is_used():
+    for module, path in MODULES.items():
+        if part(module) in ON_EVERY_BACKEND:
+            outside = ast.parse(path.read_text("utf-8"))
+            for function in functions(outside):
+                function.body = []
+            assert not foreign_imports(module, outside) & BACKENDS, module
+
+
+def test_what_begins_with_an_underscore_stays_in_its_module():
+    taken = {
+        f"{module} takes {name}.{taken}"
+        for module in MODULES
+        for name, taken in own_imports(module)
+        if taken and taken.startswith("_") and not taken.endswith("__")
+    }
+    assert taken == set()
+
+
+def lines_of_code(function):
+    """A function's lines, those of its docstring aside."""
+    first = function.body[0]
+    total = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        total -= first.end_lineno - first.lineno + 1
+    return total
+
+
+def test_functions_are_short():
+    long = {
+        f"{module}.{function.name}": lines_of_code(function)
+        for module, tree in TREES.items()
+        for function in functions(tree)
+        if lines_of_code(function) >= LONGEST_FUNCTION
+    }
+    assert long == {}
+
+
+def public(names):
+    return {name: value for name, value in names.items() if not name.startswith("_")}
+
+
+def own_methods(kind):
+    """A class's public methods and properties that no class above it has."""
+    above = {name for base in kind.__mro__[1:] for name in vars(base)}
+    for name, value in public(vars(kind)).items():
+        value = (
+            value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
+        )
+        if name not in above and (
+            inspect.isfunction(value) or isinstance(value, property)
+        ):
+            yield name, value
+
+
+def test_whatever_is_public_says_what_it_is():
+    """A method that stands in the place of another needs no words of its own."""
+    silent = []
+    for name in MODULES:
+        if name.endswith("__main__"):
+            continue
+        module = importlib.import_module(name)
+        assert module.__doc__, name
+        for thing in public(vars(module)).values():
+            if getattr(thing, "__module__", None) != name:
+                continue
+            if inspect.isfunction(thing) or inspect.isclass(thing):
+                named = f"{name}.{thing.__qualname__}"
+                silent += [] if (thing.__doc__ or "").strip() else [named]
+            if inspect.isclass(thing):
+                silent += [
+                    f"{named}.{method}"
+                    for method, value in own_methods(thing)
+                    if not (value.__doc__ or "").strip()
+                ]
+    assert silent == []
