@@ -8,6 +8,7 @@ from keras_transformer.serving.parts import shared_out
 from keras_transformer.serving.request_options import Option, given_options
 from keras_transformer.serving.searching import SENTENCES_PER_SEARCH, SearchSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
+from keras_transformer.tasks.scoring import encode_references, longest_answer
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
@@ -151,9 +152,7 @@ class TranslationSignatures(SearchSignatures):
     @property
     def _longest(self):
         """Most tokens of any answer."""
-        own = self._text_model.longest_source + self._search.extra_length
-        longest = max(own, self._search.max_length or 0)
-        return min(longest, self._model.max_length or longest)
+        return longest_answer(self._text_model, self._search)
 
     def _row_options(self):
         """What a row may ask for, with the export's own values as defaults."""
@@ -229,13 +228,8 @@ class TranslationSignatures(SearchSignatures):
 
         And whether each reference was cut off.
         """
-        tokenizer = self._text_model.target_tokenizer
-        ids = tokenizer.tokenize(reference)
-        room = self._longest - 1
-        truncated = ids.row_lengths() > room
-        ids = ids[:, :room]
-        end = tf.fill([ids.nrows(), 1], tokenizer.end_id)
-        ids = tf.concat([ids, end], axis=1).to_tensor()
+        ids, truncated = encode_references(self._text_model, reference, self._longest)
+        ids = ids.to_tensor()
         # An empty batch has a column too.
         missing = tf.maximum(1 - tf.shape(ids)[1], 0)
         return tf.pad(ids, [[0, 0], [0, missing]]), truncated
