@@ -74,7 +74,7 @@ def _read(path):
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.1 takes 1e-3 for a string, which JSON and people write for a number."""
+        """YAML 1.1 takes 1e-3, which JSON and people write, for a string."""
 
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",

@@ -3,6 +3,9 @@
 import contextlib
 import importlib
 import importlib.util
+import json
+import os
+import pathlib
 import sys
 import warnings
 
@@ -25,10 +28,11 @@ def library():
     if "keras" not in sys.modules:
         notes.keep_off_the_screen()
         _warn_in_one_line()
-        if importlib.util.find_spec("tensorflow"):
-            with _without("jax"):
+        needless = ["matplotlib"] if _backend() == "jax" else ["jax", "matplotlib"]
+        with _without(needless):
+            # The one imports the other, where both are installed.
+            if importlib.util.find_spec("tensorflow"):
                 importlib.import_module("tensorflow")
-        with _without("matplotlib"):
             importlib.import_module("keras")
     from keras_transformer import load_library
 
@@ -36,16 +40,27 @@ def library():
 
 
 @contextlib.contextmanager
-def _without(name):
-    """A scope in which a module can't be imported, as if it weren't installed."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None
+def _without(names):
+    """A scope in which modules can't be imported, as if they weren't installed."""
+    names = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in names:
+            del sys.modules[name]
+
+
+def _backend():
+    """The backend that Keras is going to use, by its variable or its file."""
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name
+    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        settings = json.loads(home.joinpath("keras.json").read_text(encoding="utf-8"))
+        return settings.get("backend", "tensorflow")
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"
 
 
 def _warn_in_one_line():

@@ -8,8 +8,8 @@ import sys
 def progress(quiet=False):
     """Gives a function that shows a line on standard error in place of the last.
 
-    Nothing is shown where standard error is no terminal, or where it is standard output's
-    terminal too, on which answers come by themselves.
+    Nothing is shown where standard error is no terminal, or where answers come to the
+    terminal too.
 
     Args:
         quiet: Whether to show nothing.

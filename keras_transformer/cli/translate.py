@@ -82,7 +82,7 @@ def run(options):
         translator = load_translator(options.folder)
         with opened_output(options.output) as write:
             write(_answers(translator, texts, options, given))
-        _note_replaced(options, not_utf_8, "texts")
+        _note_replaced(options, not_utf_8, len(texts), "texts")
 
 
 def _translate_lines(options, given):
@@ -97,7 +97,7 @@ def _translate_lines(options, given):
         for texts in itertools.chain([first], batches):
             write(_answers(translator, texts, options, given))
             show(f"{lines.count:,} lines")
-    _note_replaced(options, lines.not_utf_8, "lines of standard input")
+    _note_replaced(options, lines.not_utf_8, lines.count, "lines")
 
 
 def _answers(translator, texts, options, given):
@@ -151,12 +151,13 @@ def _translate_document(options, given):
         # As bytes, so that line ends stay what they are on every system.
         sys.stdout.buffer.write(answer.encode("utf-8"))
         sys.stdout.flush()
+    _note_replaced(options, not is_utf_8, 1, "documents")
 
 
-def _note_replaced(options, count, what):
+def _note_replaced(options, count, total, what):
     if count and not options.quiet:
         print(
-            f"keras-transformer: {count} {what} not UTF-8; bytes that can't be "
-            "decoded have become U+FFFD.",
+            f"keras-transformer: {count:,} of {total:,} {what} weren't UTF-8; bytes "
+            "that can't be decoded have become U+FFFD.",
             file=sys.stderr,
         )
