@@ -1,6 +1,7 @@
 """Imports Keras, TensorFlow and what saved models need: quietly, and no more of it."""
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -23,13 +24,14 @@ def library():
     """Makes the process one in which all of `keras_transformer` can be imported.
 
     TensorFlow imports JAX, and Keras imports matplotlib, wherever they are installed,
-    and a command needs neither for that: together they are a third of the time.
+    and a command needs neither for that: together they are a third of the time. The
+    garbage collector takes a quarter of the rest.
     """
     if "keras" not in sys.modules:
         notes.keep_off_the_screen()
         _warn_in_one_line()
         needless = ["matplotlib"] if _backend() == "jax" else ["jax", "matplotlib"]
-        with _without(needless):
+        with _without(needless), _without_collecting_garbage():
             # The one imports the other, where both are installed.
             if importlib.util.find_spec("tensorflow"):
                 importlib.import_module("tensorflow")
@@ -49,6 +51,23 @@ def _without(names):
     finally:
         for name in names:
             del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _without_collecting_garbage():
+    """A scope without garbage collection, which looks at all that is imported.
+
+    None of it is ever garbage, so that it isn't looked at later, either.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _backend():
