@@ -10,7 +10,6 @@ from keras_transformer.cli.lines import (
     Lines,
     arguments,
     check_batch_tokens,
-    decoded,
     one_line,
     opened_output,
     standard_input,
@@ -143,7 +142,13 @@ def _translate_document(options, given):
     data = (
         standard_input().read() if from_input else pathlib.Path(document).read_bytes()
     )
-    text, is_utf_8 = decoded(data)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"--document {document} must be UTF-8; received {error.reason} at byte "
+            f"{error.start + 1}."
+        ) from None
     answer = load_translator(options.folder).translate(text, split=True, **given)
     if options.output not in (None, "-"):
         pathlib.Path(options.output).write_bytes(answer.encode("utf-8"))
@@ -151,7 +156,6 @@ def _translate_document(options, given):
         # As bytes, so that line ends stay what they are on every system.
         sys.stdout.buffer.write(answer.encode("utf-8"))
         sys.stdout.flush()
-    _note_replaced(options, not is_utf_8, 1, "documents")
 
 
 def _note_replaced(options, count, total, what):
