@@ -290,29 +290,27 @@ def generation_config(translator, config, first):
     """
     options = translator.options()
     banned = {config["pad_token_id"], config["decoder_start_token_id"]}
-    banned |= {i - first for i in options.get("banned_ids", ())}
+    banned |= {i - first for i in options.banned_ids}
     special = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
     found = {
-        "num_beams": options["beam_size"],
-        "length_penalty": options["length_penalty"],
-        "max_length": (options.get("max_length") or translator.max_source_length) + 1,
-        "early_stopping": {v: k for k, v in _STOP_WHEN.items()}[
-            options.get("stop_when", "certain")
-        ],
+        "num_beams": options.beam_size,
+        "length_penalty": options.length_penalty,
+        "max_length": (options.max_length or translator.max_source_length) + 1,
+        "early_stopping": {v: k for k, v in _STOP_WHEN.items()}[options.stop_when],
         "bad_words_ids": [[i] for i in sorted(banned)],
         **{name: config[name] for name in special},
     }
-    if options.get("force_end"):
+    if options.force_end:
         found["forced_eos_token_id"] = config["eos_token_id"]
     for name in ("min_length", "no_repeat_ngram_size"):
-        if options.get(name):
-            found[name] = options[name]
-    if options.get("sample"):
+        if value := getattr(options, name):
+            found[name] = value
+    if options.sample:
         found.update(
             num_beams=1,
             do_sample=True,
-            temperature=options.get("temperature", 1.0),
-            top_k=options.get("top_k") or 0,
-            top_p=options.get("top_p", 1.0),
+            temperature=options.temperature,
+            top_k=options.top_k or 0,
+            top_p=options.top_p,
         )
     return found
