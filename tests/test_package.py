@@ -14,7 +14,11 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Where a distribution's name isn't that of its module.
-DISTRIBUTIONS = {"grpc": "grpcio", "tensorflow_serving": "tensorflow-serving-api"}
+DISTRIBUTIONS = {
+    "grpc": "grpcio",
+    "tensorflow_serving": "tensorflow-serving-api",
+    "yaml": "pyyaml",
+}
 LEFT_OUT = ("__pycache__", ".pytest_cache", ".hypothesis")
 
 
