@@ -5,8 +5,8 @@ To add a command, write a module `cli/NAME.py` and a line in `COMMANDS`. The mod
 - `EXAMPLE`, the lines of its help that show how it is used;
 - `add_arguments(parser)`, which gives the parser its options;
 - `run(options)`, which does the work: answers to standard output, progress and notes
-  to standard error; a user's mistake is a ValueError, TypeError, OSError or
-  ImportError, and any other end a `CommandError`.
+  to standard error; a user's mistake is a ValueError, OSError or ImportError, and any
+  other end a `CommandError`.
 
 It imports nothing heavy at its top. `run` first checks what needs no model, then calls
 `library()` or `load_translator()`, which import Keras and TensorFlow, and only then
@@ -60,7 +60,7 @@ def main(arguments=None):
         sys.stdout.flush()
     except BrokenPipeError:
         _leave_closed_pipe()
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         _end(error, 2)
     except FloatingPointError as error:
         _end(error, 1)

@@ -97,8 +97,11 @@ def _config(options, folder):
     # Names of arguments are checked by the functions that take them, which need Keras.
     of_functions = ("model", "tokenizer")
     plain = {name: given[name] for name in given if name not in of_functions}
-    config = RunConfig.from_json(plain)
-    if any(given.get(name) for name in of_functions):
-        library()
-        config = RunConfig.from_json(given)
+    try:
+        config = RunConfig.from_json(plain)
+        if any(given.get(name) for name in of_functions):
+            library()
+            config = RunConfig.from_json(given)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
     return config
