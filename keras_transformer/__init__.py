@@ -4,17 +4,34 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import sys
 
 __version__ = "0.1.0"
 
+# Imported on first use: some of them need TensorFlow, the layers any backend.
 _NAMES = {
+    "EncoderModel": "keras_transformer.models",
+    "LanguageModel": "keras_transformer.models",
+    "Transformer": "keras_transformer.models",
     "Translator": "keras_transformer.tasks.translator",
     "TextGenerator": "keras_transformer.tasks.text_generator",
     "TextEncoder": "keras_transformer.tasks.text_encoder",
     "RunConfig": "keras_transformer.run",
     "train": "keras_transformer.run",
 }
-_MODULES = ("data", "evaluation", "interop", "plotting", "serving", "tasks", "text")
+_MODULES = (
+    "data",
+    "decoding",
+    "evaluation",
+    "interop",
+    "layers",
+    "models",
+    "plotting",
+    "serving",
+    "tasks",
+    "text",
+    "training",
+)
 
 
 def _refuse_namesake():
@@ -50,32 +67,44 @@ def _refuse_keras_2():
         )
 
 
+def _is_command_line():
+    """Whether this process is `keras-transformer` or `python -m keras_transformer`.
+
+    Its help and its errors of use shall come at once, so it imports Keras and
+    TensorFlow only for a command that needs them, by `load_library`. Anybody else
+    gets the classes with the import, so that `keras.models.load_model` finds them.
+    """
+    program = os.path.basename((getattr(sys, "argv", None) or [""])[0])
+    if program == "-m":
+        # The module is looked for. Its name stands before its arguments.
+        return sys.orig_argv[-len(sys.argv)].endswith("keras_transformer")
+    scripts = ("keras-transformer", "keras-transformer.exe")
+    return program in (*scripts, "keras-transformer-script.py")
+
+
+def load_library():
+    """Imports what saved models need: the registered classes of layers and models.
+
+    `import keras_transformer` does so itself, but in a process of the command line.
+
+    Raises:
+        ImportError: If Keras isn't Keras 3.
+    """
+    _refuse_keras_2()
+    from keras_transformer import decoding, layers, models, training  # noqa: F401
+
+    for package in (decoding, models, training):
+        package.load_names()
+
+
 _refuse_namesake()
-_refuse_keras_2()
+if not _is_command_line():
+    load_library()
 
-# Imported at once, so that saved models find the layers' classes.
-from keras_transformer import decoding, layers, models, training  # noqa: E402
-from keras_transformer.models import (  # noqa: E402
-    EncoderModel,
-    LanguageModel,
-    Transformer,
-)
-
-__all__ = [
-    "EncoderModel",
-    "LanguageModel",
-    "Transformer",
-    *_NAMES,
-    "decoding",
-    "layers",
-    "models",
-    "training",
-    *_MODULES,
-]
+__all__ = sorted([*_NAMES, *_MODULES])
 
 
 def __getattr__(name):
-    # Loaded on first use: these need TensorFlow, the layers any backend of Keras.
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
     if name in _MODULES:

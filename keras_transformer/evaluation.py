@@ -1,7 +1,9 @@
-"""How good answers are: BLEU by sacreBLEU, and exact match."""
+"""How good answers are: sacreBLEU's metrics and its paired test, and exact match."""
 
 import sacrebleu
+from sacrebleu.significance import PairedTest
 
+from keras_transformer import arguments
 from keras_transformer.texts import as_texts
 
 
@@ -63,6 +65,139 @@ def moses_bleu(hypotheses, references, language):
         [[prepare(text) for text in references]],
     ).score
     return score, str(metric.get_signature())
+
+
+def chrf(hypotheses, references, word_order=0):
+    """Corpus chrF of detokenized text: F2 of its characters' n-grams.
+
+    Args:
+        hypotheses: List of strings, or one string.
+        references: List of strings, one for each hypothesis.
+        word_order: Longest n-grams of words that count too; 2 is chrF++.
+
+    Returns:
+        A tuple of the score, 0 to 100, and sacreBLEU's signature.
+
+    Raises:
+        ValueError: If the lists differ in length or are empty.
+        TypeError: If they aren't made of strings.
+
+    Example:
+
+    >>> score, signature = chrf(["a cat sat"], ["a cat sat"])
+
+    Reference: [chrF](https://aclanthology.org/W15-3049).
+    """
+    hypotheses, references = _aligned(hypotheses, references)
+    metric = sacrebleu.metrics.CHRF(word_order=word_order)
+    score = metric.corpus_score(hypotheses, [references]).score
+    return score, str(metric.get_signature())
+
+
+def ter(hypotheses, references):
+    """Corpus translation edit rate: edits for each word of the references; 0 is best.
+
+    Args:
+        hypotheses: List of strings, or one string.
+        references: List of strings, one for each hypothesis.
+
+    Returns:
+        A tuple of the rate in percent, and sacreBLEU's signature.
+
+    Raises:
+        ValueError: If the lists differ in length or are empty.
+        TypeError: If they aren't made of strings.
+
+    Example:
+
+    >>> rate, signature = ter(["a cat sat"], ["a cat sat"])
+
+    Reference: [TER](https://aclanthology.org/2006.amta-papers.25).
+    """
+    hypotheses, references = _aligned(hypotheses, references)
+    metric = sacrebleu.metrics.TER()
+    score = metric.corpus_score(hypotheses, [references]).score
+    return score, str(metric.get_signature())
+
+
+# What the command line and `compare` know by name.
+METRICS = {"bleu": bleu, "chrf": chrf, "ter": ter}
+
+
+def compare(systems, references, metrics=("bleu",), samples=1000):
+    """Whether systems differ by more than chance: sacreBLEU's paired bootstrap test.
+
+    Args:
+        systems: Dict of each system's name and its list of hypotheses, two or more. The
+            first is the baseline that the others are compared with.
+        references: List of strings, one for each hypothesis.
+        metrics: Names: `"bleu"`, `"chrf"`, `"ter"`.
+        samples: Number of bootstrap samples.
+
+    Returns:
+        A dict by the metric's name. Each value is a dict: `"signature"`, sacreBLEU's;
+        and `"systems"`, a dict by the system's name of dicts with `"score"`, `"mean"`
+        and `"confidence"` (half the 95 % interval) over the samples, and `"p_value"`:
+        how probable such a difference to the baseline is if there is none; None for
+        the baseline itself.
+
+    Raises:
+        ValueError: If there are fewer than two systems, lists differ in length or are
+            empty, a metric isn't known, or `samples` isn't positive.
+        TypeError: If hypotheses or references aren't made of strings.
+
+    Example:
+
+    >>> found = compare({"old": old, "new": new}, references, metrics=["chrf"])
+    >>> found["chrf"]["systems"]["new"]["p_value"] < 0.05
+    True
+
+    Reference: [Statistical Significance Tests for Machine Translation Evaluation](https://aclanthology.org/W04-3250).
+    """
+    samples = arguments.integer("samples", samples)
+    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+    for name in metrics:
+        if name not in METRICS:
+            raise ValueError(
+                f"metrics must be among {sorted(METRICS)}; received {name!r}."
+            )
+    if not isinstance(systems, dict) or len(systems) < 2:
+        raise ValueError(
+            "systems must be a dict of two or more lists of hypotheses; received "
+            f"systems={systems!r:.80}."
+        )
+    aligned = {name: _aligned(texts, references) for name, texts in systems.items()}
+    references = next(iter(aligned.values()))[1]
+    kinds = {
+        "bleu": sacrebleu.metrics.BLEU,
+        "chrf": sacrebleu.metrics.CHRF,
+        "ter": sacrebleu.metrics.TER,
+    }
+    found = {}
+    for name in dict.fromkeys(metrics):
+        test = PairedTest(
+            [(system, hypotheses) for system, (hypotheses, _) in aligned.items()],
+            {name: kinds[name](references=[references])},
+            references=None,
+            test_type="bs",
+            n_samples=samples,
+        )
+        signatures, scores = test()
+        (signature,) = signatures.values()
+        names, results = scores.values()
+        found[name] = {
+            "signature": str(signature),
+            "systems": {
+                system: {
+                    "score": float(result.score),
+                    "mean": float(result.mean),
+                    "confidence": float(result.ci),
+                    "p_value": result.p_value,
+                }
+                for system, result in zip(names, results)
+            },
+        }
+    return found
 
 
 def exact_match(hypotheses, references):

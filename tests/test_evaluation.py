@@ -3,7 +3,14 @@
 import pytest
 import sacrebleu
 
-from keras_transformer.evaluation import bleu, exact_match, moses_bleu
+from keras_transformer.evaluation import (
+    bleu,
+    chrf,
+    compare,
+    exact_match,
+    moses_bleu,
+    ter,
+)
 
 HYPOTHESES = [
     "The dog runs across the wide green field.",
@@ -73,7 +80,9 @@ def test_exact_match_is_a_share():
     assert exact_match(REFERENCES, REFERENCES) == 1
 
 
-@pytest.mark.parametrize("score", [bleu, exact_match, lambda *a: moses_bleu(*a, "en")])
+@pytest.mark.parametrize(
+    "score", [bleu, chrf, ter, exact_match, lambda *a: moses_bleu(*a, "en")]
+)
 @pytest.mark.parametrize(
     "hypotheses, references, error",
     [
@@ -91,3 +100,51 @@ def test_what_can_t_be_scored_is_named(score, hypotheses, references, error):
 def test_generators_are_taken():
     assert exact_match(iter(REFERENCES), iter(REFERENCES)) == 1
     assert bleu(iter(HYPOTHESES), iter(REFERENCES)) == bleu(HYPOTHESES, REFERENCES)
+
+
+def test_chrf_and_ter_are_those_of_sacrebleu():
+    score, signature = chrf(HYPOTHESES, REFERENCES)
+    assert score == sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES]).score
+    assert "nc:6|nw:0" in signature and 0 < score < 100
+    plus, signature = chrf(HYPOTHESES, REFERENCES, word_order=2)
+    assert plus != score and "nw:2" in signature
+    rate, signature = ter(HYPOTHESES, REFERENCES)
+    assert rate == sacrebleu.corpus_ter(HYPOTHESES, [REFERENCES]).score
+    assert "tok:tercom" in signature and rate > 0
+    assert (
+        chrf(REFERENCES, REFERENCES)[0] == 100 and ter(REFERENCES, REFERENCES)[0] == 0
+    )
+
+
+def test_systems_are_compared_by_sacrebleus_paired_bootstrap():
+    better = REFERENCES * 5
+    systems = {"old": HYPOTHESES * 5, "new": better}
+    found = compare(systems, REFERENCES * 5, ["bleu", "ter"], samples=100)
+    assert list(found) == ["bleu", "ter"]
+    for name, metric in (("bleu", bleu), ("ter", ter)):
+        assert "bs:100|seed:12345" in found[name]["signature"]
+        for system, values in found[name]["systems"].items():
+            expected, _ = metric(systems[system], REFERENCES * 5)
+            assert values["score"] == pytest.approx(expected)
+            assert values["confidence"] >= 0
+        assert found[name]["systems"]["old"]["p_value"] is None
+        assert found[name]["systems"]["new"]["p_value"] < 0.05
+    by_turns = [HYPOTHESES + REFERENCES, REFERENCES + HYPOTHESES]
+    systems = {"a": by_turns[0] * 3, "b": by_turns[1] * 3}
+    alike = compare(systems, REFERENCES * 6, samples=100)
+    assert alike["bleu"]["systems"]["b"]["p_value"] > 0.05
+
+
+@pytest.mark.parametrize(
+    "systems, options, words",
+    [
+        ({"a": ["x"]}, {}, "systems must be a dict of two or more"),
+        ([["x"], ["y"]], {}, "systems must be a dict"),
+        ({"a": ["x"], "b": ["x", "y"]}, {}, "same length"),
+        ({"a": ["x"], "b": ["y"]}, {"metrics": ["blue"]}, "metrics must be among"),
+        ({"a": ["x"], "b": ["y"]}, {"samples": 0}, "samples must be at least 1"),
+    ],
+)
+def test_what_can_t_be_compared_is_named(systems, options, words):
+    with pytest.raises(ValueError, match=words):
+        compare(systems, ["x"], **options)

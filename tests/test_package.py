@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "google": "protobuf",
     "grpc": "grpcio",
     "tensorflow_serving": "tensorflow-serving-api",
+    "yaml": "pyyaml",
 }
 LEFT_OUT = ("__pycache__", ".pytest_cache", ".hypothesis")
 

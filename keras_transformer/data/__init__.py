@@ -1,7 +1,13 @@
 """Parallel text in files -> pairs -> batches."""
 
-from keras_transformer.data.batches import CorpusReport, make_batches
-from keras_transformer.data.corpus import read_pairs
-from keras_transformer.reading import read_lines
+from keras_transformer.lazy_names import lazy_names
 
-__all__ = ["CorpusReport", "make_batches", "read_lines", "read_pairs"]
+_MODULES = {
+    "CorpusReport": "batches",
+    "make_batches": "batches",
+    "read_lines": "corpus",
+    "read_pairs": "corpus",
+}
+
+__getattr__, __dir__, _ = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

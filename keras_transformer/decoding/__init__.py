@@ -1,18 +1,16 @@
 """From a model to token ids: search inside the graph."""
 
-from keras_transformer.decoding.beam_search import BeamSearch, length_penalty
-from keras_transformer.decoding.explain import explain
-from keras_transformer.decoding.generate import generate
-from keras_transformer.decoding.options import SearchOptions
-from keras_transformer.decoding.sampling import Sampling
-from keras_transformer.decoding.search import search
+from keras_transformer.lazy_names import lazy_names
 
-__all__ = [
-    "BeamSearch",
-    "Sampling",
-    "SearchOptions",
-    "explain",
-    "generate",
-    "length_penalty",
-    "search",
-]
+_MODULES = {
+    "BeamSearch": "beam_search",
+    "Sampling": "sampling",
+    "SearchOptions": "options",
+    "explain": "explain",
+    "generate": "generate",
+    "length_penalty": "beam_search",
+    "search": "search",
+}
+
+__getattr__, __dir__, load_names = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

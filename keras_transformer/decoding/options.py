@@ -5,7 +5,6 @@ import math
 import numbers
 import textwrap
 
-import keras
 import numpy as np
 
 from keras_transformer.argument_names import check_names
@@ -92,6 +91,9 @@ def _real(is_valid, words, *, way_out=""):
 
 def _checked_array(name, value, rank, kind, is_valid, words, way_out):
     """An array of numbers, or a tensor, of whose values a graph knows nothing."""
+    # The options are read without Keras, too: the command line shows them.
+    import keras
+
     words += ", or one for each sentence" if rank else ", or a scalar tensor"
     is_tensor = keras.ops.is_tensor(value)
     values = value if is_tensor else np.asarray(value)

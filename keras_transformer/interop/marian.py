@@ -19,7 +19,7 @@ from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 CONFIG, ADDED = "config.json", "added_tokens.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-_FILES = (CONFIG, GENERATION, "*.spm", "*vocab.json", ADDED, TOKENIZER_CONFIG)
+FILES = (CONFIG, GENERATION, "*.spm", "*vocab.json", ADDED, TOKENIZER_CONFIG)
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu", "silu": "silu"}
 # Our id of Marian's id 0.
 _FIRST = 1
@@ -84,7 +84,7 @@ def load_marian(folder, dtype=None):
     if dtype is not None:
         # A wrong one is no error of the file.
         keras.dtype_policies.get(dtype)
-    folder = local_folder(folder, _FILES)
+    folder = local_folder(folder, FILES)
     config_path = folder / CONFIG
     config = read_json(config_path, "the configuration of a Marian model")
     config = _checked_config(config, config_path)

@@ -1,8 +1,13 @@
 """Layers assembled into models with the functional API."""
 
-from keras_transformer.models.encoder_model import EncoderModel
-from keras_transformer.models.language_model import LanguageModel
-from keras_transformer.models.presets import PRESETS
-from keras_transformer.models.transformer import Transformer
+from keras_transformer.lazy_names import lazy_names
 
-__all__ = ["EncoderModel", "LanguageModel", "PRESETS", "Transformer"]
+_MODULES = {
+    "EncoderModel": "encoder_model",
+    "LanguageModel": "language_model",
+    "PRESETS": "presets",
+    "Transformer": "transformer",
+}
+
+__getattr__, __dir__, load_names = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

@@ -1,7 +1,12 @@
 """A training run in a folder: reproducible from its configuration, resumable."""
 
-from keras_transformer.run.config import RunConfig
-from keras_transformer.run.held_out_bleu import HeldOutBleu
-from keras_transformer.run.trainer import train
+from keras_transformer.lazy_names import lazy_names
 
-__all__ = ["HeldOutBleu", "RunConfig", "train"]
+_MODULES = {
+    "HeldOutBleu": "held_out_bleu",
+    "RunConfig": "config",
+    "train": "trainer",
+}
+
+__getattr__, __dir__, _ = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

@@ -8,10 +8,8 @@ import math
 import numbers
 import os
 
-from keras_transformer.models import Transformer
 from keras_transformer.models.presets import PRESETS
-from keras_transformer.text import train_tokenizer
-from keras_transformer.training.strategy import STRATEGIES
+from keras_transformer.training.strategy_names import STRATEGIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +17,8 @@ class RunConfig:
     """Everything that a run's result depends on.
 
     Args:
-        source: Training text, as `kt.text.read_pairs` takes it.
+        source: Training text: source sentences, one a line; a TSV of both sides; or
+            `tfds:NAME:SPLIT:SOURCE:TARGET`. See `kt.text.read_pairs`.
         target: Its target side, unless `source` has both.
         valid_source: Held-out text for validation; none if left out.
         valid_target: Its target side, unless `valid_source` has both.
@@ -125,15 +124,12 @@ class RunConfig:
                 f"max_length={self.max_length}, "
                 f"tokens_per_batch={self.tokens_per_batch}."
             )
-        for name, choices in (("preset", sorted(PRESETS)), ("strategy", STRATEGIES)):
+        for name, choices in CHOICES.items():
             value = getattr(self, name)
             _check(name, value, value in choices, f"one of {', '.join(choices)}")
-        for name, function, taken in (
-            ("model", Transformer, _MODEL_TAKEN),
-            ("tokenizer", train_tokenizer, _TOKENIZER_TAKEN),
-        ):
+        for name in ("model", "tokenizer"):
             value = getattr(self, name)
-            _check_arguments(name, value, function, taken)
+            _check_arguments(name, value)
             object.__setattr__(self, name, _as_json(name, value))
 
     @classmethod
@@ -160,6 +156,8 @@ def refuse_unknown(what, given, known):
             raise ValueError(f"{what} has no argument {name!r}; {hint}")
 
 
+# The values of settings that have but a few.
+CHOICES = {"preset": sorted(PRESETS), "strategy": STRATEGIES}
 # The lowest value of each, and whether it may be None.
 _WHOLE = {
     "vocabulary_size": (1, False),
@@ -182,8 +180,10 @@ _REAL = {
 }
 _OTHER_TEXTS = ("target", "valid_source", "valid_target")
 # What a run itself gives `kt.Transformer` and `kt.text.train_tokenizer`.
-_MODEL_TAKEN = ("source_vocabulary_size", "target_vocabulary_size")
-_TOKENIZER_TAKEN = ("files", "vocabulary_size")
+_TAKEN = {
+    "model": ("source_vocabulary_size", "target_vocabulary_size"),
+    "tokenizer": ("files", "vocabulary_size"),
+}
 
 
 def _plain(name, value, kind, plain, words):
@@ -198,18 +198,31 @@ def _check(name, value, fits, words):
         raise ValueError(f"{name} must be {words}; received {name}={value!r}.")
 
 
-def _check_arguments(name, given, function, taken):
-    """Checks the names of a function's arguments, of which some are taken already."""
+def _check_arguments(name, given):
+    """Checks the names of the arguments of a run's model or tokenizer."""
     if not isinstance(given, dict):
         raise TypeError(
             f"{name} must be a dict of arguments; received {name}={given!r}."
         )
+    if not given:
+        return
     known = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in inspect.signature(_function_of(name)).parameters.values():
         # Further ones of a model are those of every Keras model.
         further = parameter.kind is parameter.VAR_KEYWORD
         known += ["name", "trainable"] if further else [parameter.name]
-    refuse_unknown(name, given, [k for k in known if k not in taken])
+    refuse_unknown(name, given, [k for k in known if k not in _TAKEN[name]])
+
+
+def _function_of(name):
+    """What takes the arguments; imported here, as it needs Keras or TensorFlow."""
+    if name == "model":
+        from keras_transformer.models.transformer import Transformer
+
+        return Transformer
+    from keras_transformer.text.tokenizer import train_tokenizer
+
+    return train_tokenizer
 
 
 def _as_json(name, value):

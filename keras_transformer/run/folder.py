@@ -9,15 +9,22 @@ import os
 import pathlib
 
 from keras_transformer.files import write_text
-from keras_transformer.run.config import RunConfig
+from keras_transformer.run.config_file import (
+    CHECKPOINTS,
+    CONFIG,
+    WAY_OUT,
+    check_folder,
+    has_checkpoint,
+    read_config,
+    read_json,
+)
 from keras_transformer.run.metrics_file import read_metrics
+from keras_transformer.run.start import TEXTS, check_files
 from keras_transformer.text import Tokenizer, train_tokenizer
 from keras_transformer.training import Checkpoints
 
-_CONFIG, _FINGERPRINTS, _SKIPPED = "config.json", "fingerprints.json", "skipped.json"
-_CHECKPOINTS, _EPOCH = "checkpoints", "unfinished_epoch.json"
-_WAY_OUT = "Correct it or copy it from a backup, or train in another folder."
-_TEXTS = ("source", "target", "valid_source", "valid_target")
+_FINGERPRINTS, _SKIPPED = "fingerprints.json", "skipped.json"
+_EPOCH = "unfinished_epoch.json"
 # What may change while a run goes on: how long, how often it forgives, and where.
 _FREE = ("steps", "skip_nonfinite", "strategy")
 
@@ -40,11 +47,10 @@ class RunFolder:
 
     def __init__(self, path, config):
         self.path = pathlib.Path(path)
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"folder={str(path)!r} is a file; choose another name.")
+        check_folder(path)
         self.config = config
         self.checkpoints = Checkpoints(
-            self.path / _CHECKPOINTS, keep=max(5, config.average_last)
+            self.path / CHECKPOINTS, keep=max(5, config.average_last)
         )
         self.metrics = self.path / "metrics.csv"
         self._check()
@@ -59,7 +65,7 @@ class RunFolder:
         self._check()
         if not self.is_started:
             self._forget_another_start()
-        self._write(_CONFIG, dataclasses.asdict(self.config))
+        self._write(CONFIG, dataclasses.asdict(self.config))
         for path, texts in self._tokenizer_files().items():
             if not path.exists():
                 tokenizer = train_tokenizer(
@@ -80,7 +86,7 @@ class RunFolder:
         if not all(type(update) is int and update >= 0 for update in skipped):
             raise ValueError(
                 f"{self.path / _SKIPPED} must hold numbers of updates; received "
-                f"{skipped}. {_WAY_OUT}"
+                f"{skipped}. {WAY_OUT}"
             )
         return skipped
 
@@ -115,7 +121,7 @@ class RunFolder:
             epoch, logs = noted.get("epoch"), noted.get("logs", {})
             logs = {name: float(value) for name, value in logs.items()}
         except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"{self.path / _EPOCH} is damaged. {_WAY_OUT}") from None
+            raise ValueError(f"{self.path / _EPOCH} is damaged. {WAY_OUT}") from None
         ended = step % self.config.steps_per_epoch == 0
         this = step // self.config.steps_per_epoch - 1
         return (epoch, logs) if ended and epoch == this else None
@@ -143,7 +149,7 @@ class RunFolder:
         changed = [
             f"{name}: {before[name]!r} before, {now[name]!r} now"
             for name in now
-            if before[name] != now[name] and name not in (*_FREE, *_TEXTS)
+            if before[name] != now[name] and name not in (*_FREE, *TEXTS)
         ]
         recorded = self._read(_FINGERPRINTS, dict, {})
         for name, now in prints.items():
@@ -163,13 +169,13 @@ class RunFolder:
 
     def _forget_another_start(self):
         """Removes what a start with another configuration has left."""
-        if not (self.path / _CONFIG).exists():
+        if not (self.path / CONFIG).exists():
             return
         texts = self._text_fingerprints
         with contextlib.suppress(ValueError, TypeError):
             before = read_config(self.path)
             recorded = self._read(_FINGERPRINTS, dict, {})
-            changes = {name: getattr(self.config, name) for name in (*_FREE, *_TEXTS)}
+            changes = {name: getattr(self.config, name) for name in (*_FREE, *TEXTS)}
             if dataclasses.replace(before, **changes) == self.config and all(
                 recorded.get(name) == text for name, text in texts.items()
             ):
@@ -184,10 +190,8 @@ class RunFolder:
 
     @functools.cached_property
     def _text_fingerprints(self):
-        texts = {name: getattr(self.config, name) for name in _TEXTS}
-        for name, text in texts.items():
-            if text and not text.startswith("tfds:") and not os.path.exists(text):
-                raise FileNotFoundError(f"{name}={text!r} isn't there.")
+        check_files(self.config)
+        texts = {name: getattr(self.config, name) for name in TEXTS}
         return {name: _fingerprint(text) for name, text in texts.items() if text}
 
     def _read(self, name, kind, default):
@@ -196,49 +200,6 @@ class RunFolder:
 
     def _write(self, name, content):
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
-
-
-def has_checkpoint(folder):
-    """Whether a run's folder holds a checkpoint, whole or not."""
-    return bool(Checkpoints(pathlib.Path(folder) / _CHECKPOINTS).paths())
-
-
-def read_config(folder):
-    """The `RunConfig` of a run's folder.
-
-    Raises:
-        FileNotFoundError: If the folder has none.
-        ValueError: If the file is broken; it is named.
-    """
-    path = pathlib.Path(folder) / _CONFIG
-    if not path.exists():
-        raise FileNotFoundError(
-            f"folder={str(folder)!r} has no {_CONFIG}, which says what its checkpoints "
-            "are of. Copy it from a backup, or train in another folder."
-        )
-    try:
-        return RunConfig.from_json(read_json(path, dict))
-    except (ValueError, TypeError) as error:
-        if str(path) in str(error):
-            raise
-        raise ValueError(f"{path}: {error} {_WAY_OUT}") from None
-
-
-def read_json(path, kind):
-    """What a run's file holds.
-
-    Raises:
-        ValueError: If it is no JSON, or of another kind; the file is named.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error}. {_WAY_OUT}") from None
-    if not isinstance(content, kind):
-        raise ValueError(
-            f"{path} must hold a {kind.__name__}; received {content!r:.60}. {_WAY_OUT}"
-        )
-    return content
 
 
 def _fingerprint(path):

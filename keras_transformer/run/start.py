@@ -1,7 +1,25 @@
 """What is checked before a run is started."""
 
-from keras_transformer.models.transformer import Transformer
-from keras_transformer.text import read_pairs
+import os
+
+from keras_transformer.data.corpus import read_pairs
+
+TEXTS = ("source", "target", "valid_source", "valid_target")
+
+
+def check_files(config):
+    """Checks that a run's texts are there.
+
+    Args:
+        config: A `RunConfig`.
+
+    Raises:
+        FileNotFoundError: If a text isn't there.
+    """
+    for name in TEXTS:
+        text = getattr(config, name)
+        if text and not text.startswith("tfds:") and not os.path.exists(text):
+            raise FileNotFoundError(f"{name}={text!r} isn't there.")
 
 
 def check_start(config):
@@ -22,6 +40,8 @@ def check_start(config):
         paths = getattr(config, source), getattr(config, target)
         if paths[0] and not sum(1 for _ in read_pairs(*paths)):
             raise ValueError(f"{source}={paths[0]!r} is empty: it holds no pair.")
+    from keras_transformer.models.transformer import Transformer
+
     # The vocabulary is still unknown, and nothing depends on its size.
     sizes = [8] if config.joint_vocabulary else [8, 8]
     Transformer.from_preset(config.preset, *sizes, **config.model)

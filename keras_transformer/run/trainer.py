@@ -101,18 +101,18 @@ def _go_on(run, strategy, verbose):
     # first because TensorFlow drops the tokenizers' tables when it is seeded.
     keras.utils.set_random_seed(config.seed)
     tokenizers = run.tokenizers()
-    batches, validation = _data(config, tokenizers, strategy)
+    batches, validation = data_of_run(config, tokenizers, strategy)
     saved = run.checkpoints.latest()
     with strategy.scope():
         if saved:
-            model = _load(saved)
+            model = load_checkpoint(saved)
         elif run.is_started:
             raise ValueError(
                 f"No checkpoint in {run.checkpoints.folder} is whole. Copy one from a "
                 "backup, or remove the folder to start from the beginning."
             )
         else:
-            model = _new_model(config, *tokenizers)
+            model = new_model(config, *tokenizers)
     translator = Translator(model, *tokenizers)
     step = run.checkpoints.step = Checkpoints.step_of(saved) if saved else 0
     if verbose:
@@ -207,7 +207,8 @@ def _end_epoch(model, callbacks, epoch, logs):
     callbacks.on_train_end(logs)
 
 
-def _data(config, tokenizers, strategy):
+def data_of_run(config, tokenizers, strategy):
+    """The batches that a run trains on, and those that it is validated on, or None."""
     common = {
         "source_tokenizer": tokenizers[0],
         "target_tokenizer": tokenizers[1],
@@ -236,7 +237,12 @@ def _data(config, tokenizers, strategy):
     return batches, validation
 
 
-def _load(path):
+def load_checkpoint(path):
+    """The compiled model in a checkpoint.
+
+    Raises:
+        ValueError: If it can't be loaded; it is named.
+    """
     try:
         return keras.models.load_model(path)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -246,7 +252,8 @@ def _load(path):
         ) from error
 
 
-def _new_model(config, source_tokenizer, target_tokenizer):
+def new_model(config, source_tokenizer, target_tokenizer):
+    """The compiled model that a run starts with."""
     target_size = None
     if not config.joint_vocabulary:
         target_size = target_tokenizer.vocabulary_size

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.models.transformer import Transformer
+from keras_transformer.tasks import scoring
 from keras_transformer.tasks.text_to_text import TextToText
 from keras_transformer.text.documents import (
     is_blank,
@@ -125,6 +126,61 @@ class Translator(TextToText):
             texts, search, target_prefix, tokens_per_batch, verbose
         )
         return answers[0] if is_one else answers
+
+    def score(self, texts, references, tokens_per_batch=4096):
+        """How probable given translations are; an export's signature `score`.
+
+        Args:
+            texts: List of strings, or one string.
+            references: List of strings, a translation of each text; or one string.
+            tokens_per_batch: Most tokens of either side at once, padding included.
+
+        Returns:
+            A dict of arrays `(B,)`, for one string of scalars: `"log_prob"` float32,
+            the sum of the log-probabilities of a translation's tokens, its end token
+            among them; `"num_tokens"` int32, their number; `"truncated"` bool, whether
+            the text or the translation was cut off.
+
+        Raises:
+            ValueError: If there isn't one reference for each text.
+            TypeError: If they aren't made of strings.
+            FloatingPointError: If the model gives no numbers (NaN).
+
+        Example:
+
+        >>> found = translator.score(["A dog runs."], ["Ein Hund läuft."])
+        >>> np.exp(-found["log_prob"] / found["num_tokens"])  # perplexity
+        """
+        return scoring.score(self, texts, references, tokens_per_batch)
+
+    def explain(self, texts, tokens_per_batch=4096, **options):
+        """Translates, and shows why: an export's signature `explain`.
+
+        Args:
+            texts: One string, or a list of strings.
+            tokens_per_batch: Most source tokens at once, padding included.
+            **options: Options of a `kt.decoding.SearchOptions`, such as `beam_size`.
+
+        Returns:
+            A dict for a string, a list of dicts for a list: `"translation"`, a string;
+            `"tokens"`, the T pieces of text that it was written as, the end token
+            among them; `"log_probs"` float32 `(T,)`, each token's log-probability after
+            those before it; `"aligned_source"` int32 `(T,)`, the index of the source
+            token that it attended to most; `"source_tokens"`, the pieces of the source;
+            `"truncated"`, whether the text was cut off.
+
+        Raises:
+            ValueError: For options out of range.
+            TypeError: If `texts` isn't made of strings, or for an unknown option.
+            FloatingPointError: If the model gives no numbers (NaN).
+
+        Example:
+
+        >>> found = translator.explain("A dog runs.")
+        >>> [found["source_tokens"][i] for i in found["aligned_source"]]
+        """
+        search = self._options_of(self.explain, {}, options)
+        return scoring.explanation(self, texts, tokens_per_batch, search)
 
     def _answers_to_documents(
         self, texts, options, target_prefix, tokens_per_batch, verbose

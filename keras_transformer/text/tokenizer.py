@@ -112,7 +112,9 @@ class Tokenizer:
 
     @functools.cached_property
     def _to_ids(self):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        @tf.function(
+            input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
         def to_ids(text):
             return tensorflow_text.SentencepieceTokenizer(self.model).tokenize(text)
 
@@ -120,7 +122,10 @@ class Tokenizer:
 
     @functools.cached_property
     def _to_text(self):
-        @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
+        @tf.function(
+            input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
+            autograph=False,
+        )
         def to_text(ids):
             return tensorflow_text.SentencepieceTokenizer(self.model).detokenize(ids)
 

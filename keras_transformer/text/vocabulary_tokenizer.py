@@ -95,7 +95,9 @@ class VocabularyTokenizer:
     # Made inside of a graph, once, as in Tokenizer.
     @functools.cached_property
     def _to_pieces(self):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        @tf.function(
+            input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
         def to_pieces(text):
             return tensorflow_text.SentencepieceTokenizer(
                 self.model, out_type=tf.string

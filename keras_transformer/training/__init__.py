@@ -1,34 +1,23 @@
 """What `model.fit` is given: loss, schedule, metrics, checkpoints, strategy."""
 
-from keras_transformer.training.averaging import average_checkpoints
-from keras_transformer.training.checkpoints import Checkpoints
-from keras_transformer.training.interruptions import (
-    Interrupted,
-    NonFiniteLoss,
-    Preempted,
-    SaveOnSignal,
-    StopOnNonFiniteLoss,
-    WorkerLost,
-)
-from keras_transformer.training.loss import MaskedCrossentropy
-from keras_transformer.training.metrics import MaskedAccuracy, MaskedPerplexity
-from keras_transformer.training.optimizer import Adam
-from keras_transformer.training.schedule import WarmupInverseSqrt
-from keras_transformer.training.strategy import get_strategy
+from keras_transformer.lazy_names import lazy_names
 
-__all__ = [
-    "Adam",
-    "Checkpoints",
-    "Interrupted",
-    "MaskedAccuracy",
-    "MaskedCrossentropy",
-    "MaskedPerplexity",
-    "NonFiniteLoss",
-    "Preempted",
-    "SaveOnSignal",
-    "StopOnNonFiniteLoss",
-    "WarmupInverseSqrt",
-    "WorkerLost",
-    "average_checkpoints",
-    "get_strategy",
-]
+_MODULES = {
+    "Adam": "optimizer",
+    "Checkpoints": "checkpoints",
+    "Interrupted": "interruptions",
+    "MaskedAccuracy": "metrics",
+    "MaskedCrossentropy": "loss",
+    "MaskedPerplexity": "metrics",
+    "NonFiniteLoss": "interruptions",
+    "Preempted": "interruptions",
+    "SaveOnSignal": "interruptions",
+    "StopOnNonFiniteLoss": "interruptions",
+    "WarmupInverseSqrt": "schedule",
+    "WorkerLost": "interruptions",
+    "average_checkpoints": "averaging",
+    "get_strategy": "strategy",
+}
+
+__getattr__, __dir__, load_names = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

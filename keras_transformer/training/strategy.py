@@ -6,7 +6,7 @@ import types
 
 import keras
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+from keras_transformer.training.strategy_names import STRATEGIES
 
 
 def get_strategy(name="auto"):

@@ -1,0 +1,77 @@
+"""A parser whose errors are one line that says what was meant."""
+
+import argparse
+import difflib
+import json
+import re
+import sys
+
+
+class CommandError(Exception):
+    """Ends the program with a line and a code of its own.
+
+    Args:
+        message: What is printed.
+        code: The program's exit status.
+    """
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the nearest name that exists."""
+
+    def __init__(self, *args, **kwargs):
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message):
+        message = " ".join(message.split())
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+    def check_choice(self, what, name, known):
+        """Ends the program if a name isn't known."""
+        if name not in known:
+            hint = _hint(name, known) or f"choose from {', '.join(known)}"
+            self.error(f"argument {what}: invalid choice: {name!r}; {hint}")
+
+    def refuse_unknown(self, words):
+        """Ends the program because of words that no argument takes."""
+        known = [name for action in self._actions for name in action.option_strings]
+        hints = [
+            f"{word}: {hint}"
+            for word in words
+            if word.startswith("--") and (hint := _hint(word.split("=")[0], known))
+        ]
+        hints = f"; {', '.join(hints)}" if hints else ""
+        self.error(f"unrecognized arguments: {' '.join(words)}{hints}")
+
+
+def _hint(name, known):
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def json_object(text):
+    """The type of an argument that is a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no JSON: {error}; received {text}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object; received {text}")
+    return value
+
+
+def as_flags(words, names):
+    """Words of a docstring as help: names of arguments become those of their flags."""
+
+    def flag(found):
+        name = found[1]
+        return f"--{name.replace('_', '-')}" if name in names else name
+
+    # Percent signs are argparse's own.
+    return re.sub(r"`([^`]*)`", flag, words).strip().replace("%", "%%")

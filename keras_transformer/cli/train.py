@@ -1,0 +1,107 @@
+"""`keras-transformer train`."""
+
+import contextlib
+import dataclasses
+import pathlib
+
+from keras_transformer.cli.config_options import add_config_options, given_settings
+from keras_transformer.cli.library import library, progress_on_standard_error
+from keras_transformer.cli.parser import CommandError
+from keras_transformer.run.config import RunConfig
+from keras_transformer.run.config_file import (
+    check_folder,
+    has_checkpoint,
+    read_config,
+)
+from keras_transformer.run.start import check_files
+
+EXAMPLE = """
+  keras-transformer train runs/en-de train.en train.de --steps 20000
+  keras-transformer train runs/en-de                    # goes on
+  keras-transformer train runs/en-de --config run.yaml --dry-run
+"""
+
+
+def add_arguments(parser):
+    parser.add_argument("folder", help="the run's folder")
+    add_config_options(parser)
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the configuration as YAML, for --config, and end",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="read the text, take a few steps, say how large and how long it all gets, "
+        "and write nothing",
+    )
+    parser.add_argument(
+        "--verbose",
+        type=int,
+        default=1,
+        choices=(0, 1, 2),
+        help="0 for silence, 1 for progress bars, 2 for a line an epoch (1)",
+    )
+
+
+def run(options):
+    folder = pathlib.Path(options.folder)
+    config = _config(options, folder)
+    if options.print_config:
+        import yaml
+
+        values = dataclasses.asdict(config)
+        print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), end="")
+        return
+    check_folder(folder)
+    if not has_checkpoint(folder):
+        check_files(config)
+    library()
+    if options.dry_run:
+        from keras_transformer.run.dry_run import dry_run
+
+        with interruptible():
+            print(dry_run(config))
+        return
+    from keras_transformer.run.trainer import train
+
+    with interruptible(), progress_on_standard_error():
+        train(config, folder, verbose=options.verbose)
+    print(folder / "translator")
+
+
+@contextlib.contextmanager
+def interruptible():
+    """A scope in which a stop of the training ends the program with its own code."""
+    from keras_transformer.training.interruptions import Interrupted
+
+    try:
+        yield
+    except Interrupted as stop:
+        raise CommandError(stop, stop.code) from None
+
+
+def _config(options, folder):
+    """The run's `RunConfig`: flags, over the file's settings, over the folder's."""
+    given = given_settings(options)
+    # Without a checkpoint nothing of an earlier start counts, unless its texts are
+    # asked for by giving none.
+    if has_checkpoint(folder) or "source" not in given:
+        if not (folder / "config.json").exists() and "source" not in given:
+            raise ValueError(
+                "source is needed to start a run: keras-transformer train "
+                f"{options.folder} SOURCE TARGET"
+            )
+        given = {**dataclasses.asdict(read_config(folder)), **given}
+    # Names of arguments are checked by the functions that take them, which need Keras.
+    of_functions = ("model", "tokenizer")
+    plain = {name: given[name] for name in given if name not in of_functions}
+    try:
+        config = RunConfig.from_json(plain)
+        if any(given.get(name) for name in of_functions):
+            library()
+            config = RunConfig.from_json(given)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return config

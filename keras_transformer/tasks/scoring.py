@@ -1,0 +1,153 @@
+"""How probable given translations are, and why a translation came out.
+
+The functions of tensors are those of the signatures `score` and `explain` of an export,
+too.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.compilation import check_numbers, compiled
+from keras_transformer.decoding.explain import explain, log_probs
+from keras_transformer.texts import as_texts
+
+_IDS = keras.KerasTensor((None, None), "int32")
+
+
+def longest_answer(translator, search):
+    """Most tokens of any answer of a search."""
+    own = translator.longest_source + search.extra_length
+    longest = max(own, search.max_length or 0)
+    return min(longest, translator.model.max_length or longest)
+
+
+def encode_references(translator, references, longest):
+    """Translations -> ids, inside the graph.
+
+    Args:
+        translator: A `kt.Translator`.
+        references: String tensor `(B,)`.
+        longest: Most tokens of an answer, its end token included.
+
+    Returns:
+        A `tf.RaggedTensor` of ids `(B, None)`, each row closed by the end token, and a
+        bool tensor `(B,)`: whether the translation was cut off.
+    """
+    tokenizer = translator.target_tokenizer
+    ids = tokenizer.tokenize(references)
+    room = longest - 1
+    truncated = ids.row_lengths() > room
+    ids = ids[:, :room]
+    end = tf.fill([ids.nrows(), 1], tf.cast(tokenizer.end_id, ids.dtype))
+    return tf.concat([ids, end], axis=1), truncated
+
+
+def score(translator, texts, references, tokens_per_batch):
+    """See `kt.Translator.score`."""
+    texts, is_one = as_texts(texts)
+    references, one_reference = as_texts(references, "references")
+    if len(texts) != len(references) or is_one != one_reference:
+        raise ValueError(
+            "references must have one string for each of texts; received "
+            f"{len(references)} for {len(texts)}."
+        )
+    found = {
+        "log_prob": np.zeros(len(texts), "float32"),
+        "num_tokens": np.zeros(len(texts), "int32"),
+        "truncated": np.zeros(len(texts), bool),
+    }
+    if texts:
+        longest = longest_answer(translator, translator.options())
+        source_ids, cut = translator.encode(_as_tensor(texts))
+        target_ids, target_cut = encode_references(
+            translator, _as_tensor(references), longest
+        )
+        found["truncated"] = (cut | target_cut).numpy()
+        found["num_tokens"] = target_ids.row_lengths().numpy().astype("int32")
+        for rows, sources, targets in _batches(
+            source_ids, target_ids, tokens_per_batch
+        ):
+            inputs = {"source_ids": sources, "target_ids": targets}
+            part = _log_probs(translator)(inputs)["log_probs"]
+            check_numbers(part, translator.model)
+            part = keras.ops.convert_to_numpy(part)
+            found["log_prob"][rows] = part.sum(axis=1)[: len(rows)]
+    return {name: values[0] for name, values in found.items()} if is_one else found
+
+
+def explanation(translator, texts, tokens_per_batch, options):
+    """See `kt.Translator.explain`."""
+    texts, is_one = as_texts(texts)
+    found = [None] * len(texts)
+    if texts:
+        source_ids, truncated = translator.encode(_as_tensor(texts))
+        truncated = truncated.numpy()
+        for rows, sources, _ in _batches(source_ids, source_ids, tokens_per_batch):
+            parts = _explained(translator, sources, options)
+            for row, part in zip(rows, parts):
+                found[row] = {**part, "truncated": bool(truncated[row])}
+    return found[0] if is_one else found
+
+
+def _explained(translator, source_ids, options):
+    """Yields what is found of each row of ids `(B, S)`."""
+    best = translator.search(source_ids, options=options.changed(num_hypotheses=1))
+    ids = keras.ops.convert_to_numpy(best["ids"])[:, 0]
+    ids = ids[:, : max(1, np.count_nonzero(ids, axis=1).max())]
+    texts = translator.target_tokenizer.detokenize(ids).numpy()
+    start_id = translator.target_tokenizer.start_id
+    found = explain(translator.model, source_ids, ids, start_id)
+    values = {n: keras.ops.convert_to_numpy(value) for n, value in found.items()}
+    check_numbers(values["log_probs"], translator.model)
+    for i, text in enumerate(texts):
+        own, sources = ids[i][ids[i] > 0], source_ids[i][source_ids[i] > 0]
+        alignment = values["alignment"][i, : len(own), : len(sources)]
+        yield {
+            "translation": text.decode("utf-8", "replace"),
+            "tokens": translator.target_tokenizer.tokens(own),
+            "log_probs": values["log_probs"][i, : len(own)],
+            "aligned_source": alignment.argmax(axis=1).astype("int32"),
+            "source_tokens": translator.source_tokenizer.tokens(sources),
+        }
+
+
+def _log_probs(translator):
+    """The compiled function of the model that `translator` holds now."""
+    known = vars(translator).get("_compiled_log_probs")
+    if known is None or known[0] is not translator.model:
+        model, start_id = translator.model, translator.target_tokenizer.start_id
+
+        def function(inputs):
+            found = log_probs(
+                model, inputs["source_ids"], inputs["target_ids"], start_id
+            )
+            return {"log_probs": found}
+
+        specs = {"source_ids": _IDS, "target_ids": _IDS}
+        translator._compiled_log_probs = model, compiled(function, model, specs)
+    return translator._compiled_log_probs[1]
+
+
+def _batches(source_ids, target_ids, tokens_per_batch):
+    """Yields rows of like length, and their ids `(B, S)` and `(B, T)`."""
+    lengths = np.maximum(
+        source_ids.row_lengths().numpy(), target_ids.row_lengths().numpy()
+    )
+    order, start = np.argsort(-lengths, kind="stable"), 0
+    while start < len(order):
+        count = max(1, tokens_per_batch // max(1, int(lengths[order[start]])))
+        rows = order[start : start + count]
+        yield (
+            rows,
+            *(
+                tf.gather(ids, rows).to_tensor().numpy()
+                for ids in (source_ids, target_ids)
+            ),
+        )
+        start += count
+
+
+def _as_tensor(texts):
+    # Python's strings may hold lone surrogates, which no UTF-8 has.
+    return tf.constant([text.encode("utf-8", "replace") for text in texts])

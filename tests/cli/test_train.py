@@ -1,0 +1,93 @@
+"""The flags of `train` are the settings of a run."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+import yaml
+
+from keras_transformer.cli import main, parser
+from keras_transformer.run import RunConfig
+
+
+@pytest.fixture
+def texts(corpus, tmp_path, monkeypatch):
+    """A folder with 40 pairs, one of them empty and one too long."""
+    monkeypatch.chdir(tmp_path)
+    for name, path in zip("ab", corpus):
+        lines = pathlib.Path(path).read_text("utf-8").splitlines()[:38]
+        lines += ["", "dog " * 60] if name == "a" else ["cat", "cat"]
+        pathlib.Path(name).write_text("\n".join(lines) + "\n", "utf-8")
+    return tmp_path
+
+
+def printed(capsys, *arguments):
+    main(["train", "run", *arguments, "--print-config"])
+    return capsys.readouterr().out
+
+
+def test_every_setting_has_a_flag():
+    options = parser(["train"]).parse_args(["train", "run"])
+    for field in dataclasses.fields(RunConfig):
+        assert getattr(options, field.name) is None, field.name
+
+
+def test_flags_go_over_the_file_and_the_file_over_defaults(texts, capsys):
+    pathlib.Path("run.yaml").write_text(
+        "source: a\ntarget: b\nsteps: 1000\nclip_norm: 1e-1\nmodel:\n  dropout: 0.3\n"
+    )
+    out = printed(capsys, "--config", "run.yaml", "--steps", "500")
+    expected = RunConfig("a", "b", steps=500, clip_norm=0.1, model={"dropout": 0.3})
+    assert yaml.safe_load(out) == dataclasses.asdict(expected)
+    assert not pathlib.Path("run").exists()
+
+
+def test_what_is_printed_is_a_file_to_give(texts, capsys):
+    flags = ["--no-joint-vocabulary", "--seed", "7", "--strategy", "one_device"]
+    first = printed(capsys, "a", "b", *flags, "--model", '{"norm_first": true}')
+    pathlib.Path("run.yaml").write_text(first, "utf-8")
+    assert printed(capsys, "--config", "run.yaml") == first
+    assert yaml.safe_load(first)["joint_vocabulary"] is False
+
+
+def test_the_configuration_of_an_old_run_is_one(texts, capsys):
+    old = {"source": "a", "target": "b", "preset": "mini", "seed": 3}
+    pathlib.Path("config.json").write_text(json.dumps(old))
+    found = yaml.safe_load(printed(capsys, "--config", "config.json"))
+    assert {name: found[name] for name in old} == old
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("stepz: 3\nsource: a\n", "did you mean 'steps'?"),
+        ("source: [a\n", "is no YAML"),
+        ("- a\n", "must hold settings by name"),
+        ("source: a\nsteps: many\n", "steps must be an int"),
+        ("source: 3\n", "source must be a path"),
+        ("source: a\nmodel: [1]\n", "model must be a dict"),
+    ],
+)
+def test_a_wrong_file_is_named(texts, capsys, content, words):
+    pathlib.Path("run.yaml").write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "run", "--config", "run.yaml"])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_dry_run_tells_all_and_writes_nothing(texts, capsys):
+    before = sorted(texts.iterdir())
+    flags = ["--vocabulary-size", "300", "--max-length", "40", "--preset", "mini"]
+    main(["train", "run", "a", "b", *flags, "--dry-run"])
+    out = capsys.readouterr().out
+    assert sorted(texts.iterdir()) == before
+    rows = dict(line.split(maxsplit=1) for line in out.splitlines()[:6])
+    assert rows["pairs"] == "38"
+    assert rows["dropped"] == "1 with an empty side, 1 too long"
+    assert "source" in rows["tokens"] and "s a step" in rows["time"]
+    source, target = out.splitlines()[7:9]
+    pairs = zip(*(pathlib.Path(name).read_text().splitlines() for name in "ab"))
+    assert (source.strip(), target.strip().removeprefix("-> ")) in set(pairs)
