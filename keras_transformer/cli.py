@@ -11,6 +11,7 @@ from keras_transformer.files import whole
 from keras_transformer.models.presets import PRESETS
 from keras_transformer.training import Interrupted
 from keras_transformer.training.strategy import STRATEGIES
+from keras_transformer.web import command
 
 
 def main(arguments=None):
@@ -195,6 +196,9 @@ def _parser():
     server.add_argument(
         "--rest-threads", type=int, default=64, help="requests by REST at a time"
     )
+
+    serve = _command(commands, "serve", command.run, command.SUMMARY)
+    command.add_arguments(serve)
 
     plot = _command(commands, "plot", _plot, "draw positions, attention or training")
     plot.add_argument(

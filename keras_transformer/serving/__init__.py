@@ -1,5 +1,7 @@
 """From a Translator to TF Serving, and from TF Serving to a client."""
 
+import importlib
+
 from keras_transformer.serving.client import (
     GrpcClient,
     InvalidRequest,
@@ -20,6 +22,14 @@ __all__ = [
     "diagnose",
     "export_saved_model",
     "loading_seconds",
+    "serve",
     "write_server_config",
     "write_warmup",
 ]
+
+
+def __getattr__(name):
+    # When it is asked for: the server is built on what stands here.
+    if name == "serve":
+        return importlib.import_module("keras_transformer.web.server").serve
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
