@@ -18,7 +18,7 @@ _POSITIONAL = ("source", "target")
 
 def add_config_options(parser):
     """Adds `--config`, and an argument for each field of `RunConfig`."""
-    words = _words()
+    words = field_words(RunConfig)
     for name in _POSITIONAL:
         parser.add_argument(name, nargs="?", help=words[name])
     parser.add_argument(
@@ -94,9 +94,9 @@ def _read(path):
     return values
 
 
-def _words():
-    """What each field is, from the docstring of `RunConfig`."""
-    doc = inspect.getdoc(RunConfig) or ""
+def field_words(dataclass):
+    """What each field of a dataclass is, from its docstring, for help."""
+    doc = inspect.getdoc(dataclass) or ""
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.MULTILINE | re.DOTALL)
     entries = re.findall(
         r"^    (\w+): (.*?)(?=^    \w+: |\Z)",
@@ -104,6 +104,6 @@ def _words():
         re.MULTILINE | re.DOTALL,
     )
     words = {name: re.sub(r"\s+", " ", text).strip() for name, text in entries}
-    names = [field.name for field in dataclasses.fields(RunConfig)]
+    names = [field.name for field in dataclasses.fields(dataclass)]
     # Where Python leaves docstrings out there are no words.
     return {name: as_flags(words.get(name, ""), names) for name in names}

@@ -1,0 +1,43 @@
+"""`keras-transformer serve`."""
+
+import dataclasses
+
+from keras_transformer.cli.config_options import field_words
+from keras_transformer.cli.library import library
+from keras_transformer.web.limits import Limits
+
+EXAMPLE = """
+  keras-transformer serve saved_models
+  keras-transformer serve Helsinki-NLP/opus-mt-en-de --port 8000
+"""
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "folder",
+        help="saved_models, an export, a run, a translator, a Marian folder or its "
+        "name on the Hub",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 lets other machines ask",
+    )
+    parser.add_argument("--port", type=int, default=8501, help="port to listen at")
+    words = field_words(Limits)
+    for field in dataclasses.fields(Limits):
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=field.type,
+            default=field.default,
+            metavar="N",
+            help=words[field.name],
+        )
+
+
+def run(options):
+    library()
+    from keras_transformer.web.server import serve
+
+    limits = {f.name: getattr(options, f.name) for f in dataclasses.fields(Limits)}
+    serve(options.folder, options.host, options.port, **limits)
