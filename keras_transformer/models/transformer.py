@@ -102,24 +102,13 @@ class Transformer(TransformerModel):
     ):
         config = own_arguments(locals())
         check_positive("source_vocabulary_size", source_vocabulary_size)
-        if target_vocabulary_size is not None:
-            check_positive("target_vocabulary_size", target_vocabulary_size)
-        if num_decoder_layers is not None:
-            check_positive("num_decoder_layers", num_decoder_layers)
+        for size in ("target_vocabulary_size", "num_decoder_layers"):
+            if config[size] is not None:
+                check_positive(size, config[size])
         dtype = keras.dtype_policies.get(dtype)
         make = LayerFactory(config, dtype)
         encoder_position, decoder_position = make.positions()
-        if target_vocabulary_size is None:
-            source_embedding = target_embedding = make.embedding(
-                source_vocabulary_size, "embedding", logits_bias
-            )
-        else:
-            source_embedding = make.embedding(
-                source_vocabulary_size, "source_embedding"
-            )
-            target_embedding = make.embedding(
-                target_vocabulary_size, "target_embedding", logits_bias
-            )
+        source_embedding, target_embedding = _embeddings(make, config)
         dropout = make.dropout()
         encoder = make.stack(
             "encoder",
@@ -160,10 +149,8 @@ class Transformer(TransformerModel):
         self.target_embedding = target_embedding
         self.position = encoder.position
         self.embedding_dropout = dropout
-        self.encoder_blocks = encoder.blocks
-        self.decoder_blocks = decoder.blocks
-        self.encoder_norm = encoder.norm
-        self.decoder_norm = decoder.norm
+        self.encoder_blocks, self.decoder_blocks = encoder.blocks, decoder.blocks
+        self.encoder_norm, self.decoder_norm = encoder.norm, decoder.norm
         self.encoder_embedding_norm = encoder.embedding_norm
         self.decoder_embedding_norm = decoder.embedding_norm
         self._encoder, self._decoder = encoder, decoder
@@ -266,3 +253,16 @@ class Transformer(TransformerModel):
             "cross": [scores for _, scores in others],
             "logits": self.target_embedding(states, reverse=True),
         }
+
+
+def _embeddings(make, config):
+    """The source's and the target's, which are one with one vocabulary (3.4)."""
+    source_size = config["source_vocabulary_size"]
+    target_size, use_bias = config["target_vocabulary_size"], config["logits_bias"]
+    if target_size is None:
+        shared = make.embedding(source_size, "embedding", use_bias)
+        return shared, shared
+    return (
+        make.embedding(source_size, "source_embedding"),
+        make.embedding(target_size, "target_embedding", use_bias),
+    )
