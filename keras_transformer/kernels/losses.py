@@ -9,6 +9,7 @@ from keras_transformer.kernels import plain
 
 
 def on_torch(logits, labels, smoothing):
+    """PyTorch's own loss, one pass with derivatives of any order."""
     import torch
 
     return torch.nn.functional.cross_entropy(
@@ -17,6 +18,7 @@ def on_torch(logits, labels, smoothing):
 
 
 def on_jax(logits, labels, smoothing):
+    """The formula, whose derivative is written out for both directions."""
     return _jax_form()(logits, labels, smoothing)
 
 

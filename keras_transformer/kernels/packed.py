@@ -24,6 +24,7 @@ class PackedWeights:
 
     @property
     def shape(self):
+        """The kernel's shape, `(K, N)`."""
         return tuple(self.matrix.shape[::-1])
 
     def columns(self, indices):

@@ -46,6 +46,7 @@ class LayerFactory:
             )
 
     def embedding(self, size, name, use_bias=False):
+        """A `TokenEmbedding` of `size` tokens (section 3.4)."""
         return TokenEmbedding(
             size,
             self.config["hidden_dim"],
@@ -56,6 +57,7 @@ class LayerFactory:
         )
 
     def dropout(self):
+        """The dropout on the sum of embedding and position (section 5.4)."""
         return Dropout(
             self.config["dropout"],
             seed=self.config["seed"],
@@ -64,6 +66,7 @@ class LayerFactory:
         )
 
     def norm(self, name):
+        """A layer normalization of the model's width."""
         return LayerNormalization(
             epsilon=self.config["layer_norm_epsilon"], dtype=self.dtype, name=name
         )

@@ -67,6 +67,7 @@ def ids_of(translator, text, translation):
 
 
 def explained(translator, text, answer):
+    """What the signature `explain` says of an answer, here of any answer."""
     source_ids, target_ids, source, tokens = ids_of(translator, text, answer)
     start = translator.target_tokenizer.start_id
     found = explain(translator.model, source_ids, target_ids, start)
