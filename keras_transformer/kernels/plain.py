@@ -112,7 +112,7 @@ def adam_rate(optimizer, learning_rate):
 def adam_step(optimizer, gradient, variable, rate):
     """One variable's step of Adam (section 5.3), as Keras takes it."""
     # Keras 3.15 squares the gradients of a row looked up twice before it sums them.
-    gradient = ops.convert_to_tensor(gradient)
+    gradient = ops.add(gradient, 0.0)
     keras.optimizers.Adam.update_step(optimizer, gradient, variable, rate)
 
 
