@@ -13,7 +13,7 @@ _NAMES = {
     "write_server_config": "server_config",
     "write_warmup": "warmup",
 }
-__all__ = list(_NAMES)
+__all__ = [*_NAMES, "serve"]
 
 
 def __getattr__(name):
@@ -21,6 +21,8 @@ def __getattr__(name):
     if name in _NAMES:
         module = importlib.import_module(f"keras_transformer.serving.{_NAMES[name]}")
         return getattr(module, name)
+    if name == "serve":
+        return importlib.import_module("keras_transformer.web.server").serve
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

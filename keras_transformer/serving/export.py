@@ -151,7 +151,7 @@ def export_saved_model(
         check_positive("keep", keep)
     texts, _ = as_texts([] if warmup_texts is None else warmup_texts, "warmup_texts")
     texts = texts or [_sample_text(text_model)]
-    graphs = _graphs(
+    graphs = signature_graphs(
         text_model,
         weights,
         xla_buckets,
@@ -206,10 +206,20 @@ def _delete_old_versions(folder, keep):
         shutil.rmtree(path)
 
 
-def _graphs(
-    text_model, weights, xla_buckets, parallel_searches, num_hypotheses, **search
+def signature_graphs(
+    text_model,
+    weights="float32",
+    xla_buckets=(),
+    parallel_searches=1,
+    num_hypotheses=None,
+    **search,
 ):
-    """The signatures of what is exported."""
+    """The signatures of a text model, which an export writes: a `Signatures`.
+
+    Args:
+        text_model: A `kt.Translator`, `kt.TextGenerator` or `kt.TextEncoder`.
+        weights: As the others, see `export_saved_model`.
+    """
     for_translators = {"xla_buckets": xla_buckets, "num_hypotheses": num_hypotheses}
     if isinstance(text_model, TextEncoder):
         searches = parallel_searches if parallel_searches > 1 else None

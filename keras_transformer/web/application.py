@@ -1,0 +1,194 @@
+"""The server as a WSGI application: addresses, limits, counters, plain errors."""
+
+import json
+import sys
+import threading
+import time
+import traceback
+
+from werkzeug import Request, Response
+from werkzeug.exceptions import HTTPException
+
+from keras_transformer.web.asking import Asker, Deadline
+from keras_transformer.web.exploring import Explorer
+from keras_transformer.web.libretranslate import LibreTranslate, read_form_or_json
+from keras_transformer.web.limits import Limits
+from keras_transformer.web.metrics import Metrics
+from keras_transformer.web.page import Page
+from keras_transformer.web.protocol import Refused, write_error
+from keras_transformer.web.rest import Rest
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+_READS = ("GET", "HEAD")
+
+
+class Application:
+    """Answers all addresses for the models of a catalogue.
+
+    Args:
+        catalogue: A `Catalogue`.
+        limits: `Limits` of requests.
+        local_only: Whether to answer only requests to this machine's own names. A
+            browser is then kept from sending another site's requests here by a name
+            that points to 127.0.0.1.
+    """
+
+    def __init__(self, catalogue, limits=None, local_only=True):
+        self._limits = limits = limits or Limits()
+        self._local_only = local_only
+        self._metrics = Metrics()
+        self._under_way = 0
+        self._changed = threading.Condition()
+        asker = Asker(limits, self._metrics)
+        explorer = Explorer(asker)
+        self._catalogue = catalogue
+        self._rest = Rest(catalogue, asker)
+        self._libre = LibreTranslate(catalogue, asker, explorer)
+        self._page = Page(catalogue, explorer, limits)
+        self._routes = {
+            "/": ("GET", lambda *_: self._page.html()),
+            "/favicon.ico": ("GET", lambda *_: Response(status=204)),
+            "/health": ("GET", lambda *_: self._health()),
+            "/metrics": ("GET", lambda *_: self._counters()),
+            "/languages": ("GET", lambda *_: _json(self._libre.languages())),
+            "/translate": ("POST", self._translate),
+            "/page/models": ("GET", lambda *_: self._page.models()),
+            "/page/translate": ("POST", self._ask_page),
+            "/page/alternatives": ("POST", self._ask_page),
+            "/page/attention": ("POST", self._ask_page),
+        }
+
+    def __call__(self, environ, start_response):
+        request = Request(environ)
+        request.max_content_length = self._limits.max_body_bytes
+        # A form's fields count as its body does.
+        request.max_form_memory_size = self._limits.max_body_bytes
+        start = time.perf_counter()
+        response = self._respond(request)
+        response.headers.extend(_HEADERS)
+        if response.status_code == 413:
+            _read_away(environ, 8 * self._limits.max_body_bytes)
+        seconds = time.perf_counter() - start
+        self._metrics.request(self._route(request), response.status_code, seconds)
+        return response(environ, start_response)
+
+    def wait_until_idle(self, seconds):
+        """Waits for the requests under way, and returns whether all have ended."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._under_way, seconds)
+
+    def _route(self, request):
+        """A request's address, without what differs from model to model."""
+        if request.path in self._routes:
+            return request.path
+        _, colon, method = request.path.rpartition(":")
+        if request.path.lower().startswith("/v1/"):
+            return "/v1/models:predict" if colon and method == "predict" else "/v1"
+        return "other"
+
+    def _respond(self, request):
+        try:
+            self._check_host(request)
+            if request.method in _READS:
+                return self._dispatch(request)
+            return self._counted(request)
+        except Refused as error:
+            return _error(str(error), error.status, error.headers)
+        except HTTPException as error:
+            words = error.description or error.name
+            if error.code == 413:
+                limit = self._limits.max_body_bytes
+                words = f"A body must have at most max_body_bytes={limit} bytes."
+            return _error(words, error.code or 500)
+        except Exception:
+            # What is wrong is told where the server was started, and not to users.
+            traceback.print_exc(file=sys.stderr)
+            return _error("The server failed; its own output says more.", 500)
+
+    def _check_host(self, request):
+        name = request.headers.get("Host", "localhost").rsplit(":", 1)
+        host = name[0] if len(name) == 2 and name[1].isdigit() else ":".join(name)
+        if self._local_only and host.lower() not in _LOOPBACK:
+            raise Refused(
+                "This server answers requests to localhost only; start it with --host "
+                "to be reached by another name.",
+                403,
+            )
+
+    def _counted(self, request):
+        most = self._limits.max_requests
+        with self._changed:
+            if self._under_way >= most:
+                raise Refused(
+                    f"The server is busy: max_requests={most} requests are under way.",
+                    429,
+                    {"Retry-After": "1"},
+                )
+            self._under_way += 1
+            self._metrics.under_way(self._under_way)
+        try:
+            return self._dispatch(request)
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._metrics.under_way(self._under_way)
+                self._changed.notify_all()
+
+    def _dispatch(self, request):
+        deadline = Deadline(self._limits.time_limit)
+        if request.path in self._routes:
+            method, answer = self._routes[request.path]
+            if method != request.method and (method, request.method) != ("GET", "HEAD"):
+                words = f"{request.path} is asked by {method}, not {request.method}."
+                raise Refused(words, 405, {"Allow": method})
+            return answer(request, deadline)
+        path = request.environ.get("REQUEST_URI", request.path).split("?")[0]
+        if not path.lower().startswith("/v1/"):
+            raise Refused(f"No such address: {request.path}", 404)
+        body = request.get_data() if request.method == "POST" else b""
+        return self._rest(request.method, path, body, deadline)
+
+    def _health(self):
+        states = {
+            name: "ok" if model.newest else "unavailable"
+            for name, model in sorted(self._catalogue.models.items())
+        }
+        is_well = all(state == "ok" for state in states.values())
+        found = {"status": "ok" if is_well else "unavailable", "models": states}
+        return _json(found, 200 if is_well else 503)
+
+    def _counters(self):
+        return Response(
+            self._metrics.page(), headers={"Content-Type": self._metrics.content_type}
+        )
+
+    def _translate(self, request, deadline):
+        return _json(self._libre.translate(read_form_or_json(request), deadline))
+
+    def _ask_page(self, request, deadline):
+        return self._page.answer(request.path, request.get_data(), deadline)
+
+
+def _json(value, status=200):
+    text = json.dumps(value, ensure_ascii=False)
+    return Response(text + "\n", status, mimetype="application/json")
+
+
+def _error(words, status, headers=None):
+    return Response(write_error(words), status, headers, mimetype="application/json")
+
+
+def _read_away(environ, most):
+    """Reads what a client still sends, so that it gets to read the answer."""
+    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or "0"
+    left = min(int(length) if length.isdigit() else 0, most)
+    try:
+        while left > 0 and (chunk := stream.read(min(left, 1 << 16))):
+            left -= len(chunk)
+    except (OSError, ValueError):
+        pass

@@ -1,0 +1,370 @@
+"""What the page shows of a text: its sentences, words, alternatives and attention."""
+
+import dataclasses
+import re
+import threading
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_transformer.decoding.explain import explain
+from keras_transformer.tasks.translator import Translator
+from keras_transformer.text import split_sentences
+from keras_transformer.web.protocol import Refused
+from keras_transformer.web.words import words_of
+
+_MOST_HYPOTHESES = 10
+_MOST_BEAMS = 16
+_MOST_LENGTH = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a user of the page may choose; None for the model's own.
+
+    Args:
+        beam_size: Number of hypotheses followed, for text models in memory.
+        max_length: Most tokens of an answer.
+        target_prefix: What the first sentence's answer begins with.
+    """
+
+    beam_size: int | None = None
+    max_length: int | None = None
+    target_prefix: str = ""
+
+    @classmethod
+    def read(cls, request):
+        """The options of a request, a dict from JSON.
+
+        Raises:
+            Refused: For values out of range.
+        """
+        prefix = request.get("target_prefix") or ""
+        if not isinstance(prefix, str):
+            raise Refused(f"target_prefix must be a string; received {prefix!r}.")
+        return cls(
+            whole_number(request, "beam_size", _MOST_BEAMS),
+            whole_number(request, "max_length", _MOST_LENGTH),
+            prefix,
+        )
+
+
+def whole_number(request, name, most, default=None):
+    """A number of a request, from 1 to `most`; or the default.
+
+    Raises:
+        Refused: For anything else.
+    """
+    value = request.get(name)
+    if value is None:
+        return default
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not 1 <= value <= most:
+        raise Refused(f"{name} must be from 1 to {most}; received {value!r}.")
+    return value
+
+
+class Explorer:
+    """Answers the page.
+
+    Args:
+        asker: The `Asker`.
+    """
+
+    def __init__(self, asker):
+        self._asker = asker
+        # Keras traces and keeps functions of a model where it is called.
+        self._lock = threading.Lock()
+
+    def sentences(self, name, servable, text, options, deadline):
+        """A text's sentences with their translations, word for word.
+
+        Args:
+            name: The model's name.
+            servable: Its `Servable`.
+            text: A string, one sentence or many.
+            options: `Options`.
+            deadline: The request's `Deadline`.
+
+        Returns:
+            A list of dicts, one a sentence: `before`, the white space before it;
+            `source`, its words; `translation`, `words` of that, with `log_prob` and
+            `from`, the numbers of source words; and `truncated`. Words are dicts of
+            `text` and `after`. Where nothing explains an answer, its `words` have
+            neither.
+        """
+        self._asker.check_texts([text])
+        found = []
+        for before, source in _sentences(text):
+            found.append({"before": before, "text": source})
+        texts = [each["text"] for each in found]
+        answers = self._answers(name, servable, texts, options, deadline)
+        for sentence, answer in zip(found, answers):
+            sentence.update(_in_words(sentence.pop("text"), answer))
+        return found
+
+    def alternatives(self, name, servable, text, count, options, deadline):
+        """The best answers to a sentence, best first: dicts of `text` and `score`."""
+        self._asker.check_texts([text])
+        if isinstance(servable.text_model, Translator) and options.beam_size:
+            beam = max(options.beam_size, count)
+            options = dataclasses.replace(options, beam_size=beam)
+            texts, scores = self._translate(
+                servable, [text], options, deadline, num_hypotheses=count
+            )
+            texts, scores = (texts[0], scores[0]) if count > 1 else (texts, scores)
+        elif "with_options" in servable.definitions and _is_translator(servable):
+            found = self._with_options(name, servable, [text], options, deadline, count)
+            own = found["num_hypotheses"][0]
+            texts = [t.decode("utf-8", "replace") for t in found["translations"][0]]
+            texts, scores = texts[:own], found["scores"][0].tolist()[:own]
+        elif "n_best" in servable.definitions and options == Options():
+            found = self._ask(name, servable, "n_best", [text], deadline)
+            texts = [t.decode("utf-8", "replace") for t in found["translations"][0]]
+            scores = found["scores"][0].tolist()[:count]
+        else:
+            raise Refused("This model tells no alternatives.")
+        return [
+            {"text": text, "score": round(float(score), 4)}
+            for text, score in zip(texts, scores)
+        ]
+
+    def attention(self, servable, text, translation, deadline):
+        """Where each word of an answer looked, by block and head.
+
+        Returns:
+            A dict: `source` and `words`, lists of strings; and `heads`, nested lists
+            `[block][head][word][source word]` of weights.
+        """
+        if not isinstance(servable.text_model, Translator):
+            raise Refused(
+                "Attention needs a run or a translator: an export doesn't tell it."
+            )
+        self._asker.check_texts([text, translation])
+        with self._held(deadline):
+            source_ids, target_ids, source, tokens = _ids(
+                servable.text_model, text, translation
+            )
+            start = servable.text_model.target_tokenizer.start_id
+            shifted = np.concatenate([[[start]], target_ids[:, :-1]], axis=1)
+            cross = servable.text_model.model.attention_scores(source_ids, shifted)
+            blocks = [
+                ops.convert_to_numpy(ops.cast(block, "float32"))[0]
+                for block in cross["cross"]
+            ]
+        read, written = words_of(text, source), words_of(translation, tokens)
+        return {
+            "source": [word["text"] for word in read],
+            "words": [word["text"] for word in written],
+            "heads": [
+                [_by_words(head, written, read) for head in block] for block in blocks
+            ],
+        }
+
+    def _answers(self, name, servable, texts, options, deadline):
+        """Each text's answer: a dict of its `translation` and what explains it."""
+        if not texts:
+            return []
+        definitions = servable.definitions
+        if "explain" not in definitions:
+            return self._plain(name, servable, texts, deadline)
+        if options == Options():
+            return _rows(self._ask(name, servable, "explain", texts, deadline))
+        if isinstance(servable.text_model, Translator):
+            answers, _ = self._translate(servable, texts, options, deadline)
+            with self._held(deadline):
+                return [
+                    _explained(servable.text_model, text, answer)
+                    for text, answer in zip(texts, answers)
+                ]
+        if options.beam_size is not None:
+            raise Refused("beam_size can't be changed in an export.")
+        found = self._with_options(name, servable, texts, options, deadline, 1)
+        explained = _rows(self._ask(name, servable, "explain", texts, deadline))
+        answers = []
+        for row, default in enumerate(explained):
+            text = found["translations"][row, 0].decode("utf-8", "replace")
+            # An export explains the answer of its own options alone.
+            same = text == default["translation"]
+            answers.append(default if same else {"translation": text})
+        return answers
+
+    def _plain(self, name, servable, texts, deadline):
+        """Answers of models that explain none: their first output of strings."""
+        found = self._ask(name, servable, "serving_default", texts, deadline)
+        for key in ("translation", "generated", "label"):
+            if key in found:
+                break
+        else:
+            raise Refused("This model answers with no text; ask it by its REST address.")
+        answers = [{"translation": t.decode("utf-8", "replace")} for t in found[key]]
+        for row, answer in enumerate(answers):
+            if key == "label":
+                answer["scores"] = [round(float(s), 4) for s in found["scores"][row]]
+            answer["truncated"] = bool(found.get("truncated", [False] * len(texts))[row])
+        return answers
+
+    def _with_options(self, name, servable, texts, options, deadline, count):
+        if "with_options" not in servable.definitions:
+            raise Refused("This model takes no options.")
+        words = [f"num_hypotheses={count}"]
+        if options.max_length:
+            words.append(f"max_length={options.max_length}")
+        rows = [" ".join(words)] * len(texts)
+        if options.target_prefix:
+            rows[0] += f" target_prefix={options.target_prefix}"
+        return self._ask(name, servable, "with_options", texts, deadline, options=rows)
+
+    def _ask(self, name, servable, signature, texts, deadline, **inputs):
+        inputs = {
+            key: _strings(values) for key, values in {"text": texts, **inputs}.items()
+        }
+        return self._asker.ask(name, servable, signature, inputs, deadline)
+
+    def _translate(self, servable, texts, options, deadline, num_hypotheses=1):
+        prefix = None
+        if options.target_prefix:
+            prefix = [options.target_prefix, *[""] * (len(texts) - 1)]
+        with self._held(deadline):
+            try:
+                return servable.text_model.translate(
+                    texts,
+                    beam_size=options.beam_size,
+                    max_length=options.max_length,
+                    num_hypotheses=num_hypotheses,
+                    return_scores=True,
+                    target_prefix=prefix,
+                )
+            except ValueError as error:
+                raise Refused(str(error)) from error
+
+    def _held(self, deadline):
+        return _Held(self._lock, deadline)
+
+
+class _Held:
+    """A lock, with a deadline."""
+
+    def __init__(self, lock, deadline):
+        self._lock, self._deadline = lock, deadline
+
+    def __enter__(self):
+        if not self._lock.acquire(timeout=self._deadline.left):
+            raise self._deadline.refused()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def _is_translator(servable):
+    outputs = servable.definitions["with_options"].outputs
+    return "translations" in outputs and "target_prefix" in str(
+        servable.definitions.get("translate", "")
+    )
+
+
+def _strings(values):
+    found = np.empty(len(values), object)
+    found[:] = [value.encode("utf-8", "replace") for value in values]
+    return found
+
+
+def _sentences(text):
+    """Pairs of the white space before a sentence, and the sentence on one line."""
+    pieces = split_sentences([text.encode("utf-8", "replace")])[0].numpy()
+    before = ""
+    for piece in pieces:
+        piece = piece.decode("utf-8", "replace")
+        sentence = piece.strip()
+        start = len(piece) - len(piece.lstrip())
+        before += piece[:start]
+        if sentence:
+            yield before, re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", sentence)
+            before = piece[start + len(sentence) :]
+
+
+def _rows(found):
+    """The rows of `explain`, each a dict without padding."""
+    rows = []
+    for row in range(len(found["translation"])):
+        tokens, sources = found["num_tokens"][row], found["num_source_tokens"][row]
+        rows.append(
+            {
+                "translation": found["translation"][row].decode("utf-8", "replace"),
+                "tokens": _decoded(found["tokens"][row, :tokens]),
+                "log_probs": found["log_probs"][row, :tokens].tolist(),
+                "aligned_source": found["aligned_source"][row, :tokens].tolist(),
+                "source_tokens": _decoded(found["source_tokens"][row, :sources]),
+                "truncated": bool(found["truncated"][row]),
+            }
+        )
+    return rows
+
+
+def _decoded(tokens):
+    return [token.decode("utf-8", "replace") for token in tokens]
+
+
+def _ids(translator, text, translation):
+    """Ids `(1, S)` and `(1, T)` of a pair of texts, and their tokens."""
+    source, target = translator.source_tokenizer, translator.target_tokenizer
+    source_ids = translator.encode(tf.constant([text]))[0].to_tensor().numpy()
+    target_ids = [*target.tokenize([translation])[0].numpy(), target.end_id]
+    return (
+        source_ids,
+        np.array([target_ids], "int32"),
+        [*source.tokens(source_ids[0].tolist())],
+        [*target.tokens(target_ids)],
+    )
+
+
+def _explained(translator, text, answer):
+    source_ids, target_ids, source, tokens = _ids(translator, text, answer)
+    start = translator.target_tokenizer.start_id
+    found = explain(translator.model, source_ids, target_ids, start)
+    alignment = ops.convert_to_numpy(found["alignment"])[0]
+    return {
+        "translation": answer,
+        "tokens": tokens,
+        "log_probs": ops.convert_to_numpy(found["log_probs"])[0].tolist(),
+        "aligned_source": alignment.argmax(axis=1).tolist(),
+        "source_tokens": source,
+        "truncated": False,
+    }
+
+
+def _in_words(text, answer):
+    """A sentence and its answer as words."""
+    source = words_of(text, answer.get("source_tokens", []))
+    words = words_of(answer["translation"], answer.get("tokens", []))
+    owner = {token: n for n, word in enumerate(source) for token in word["tokens"]}
+    for word in words:
+        tokens = word.pop("tokens")
+        if tokens and "log_probs" in answer:
+            log_prob = sum(answer["log_probs"][token] for token in tokens)
+            aligned = [answer["aligned_source"][token] for token in tokens]
+            word["log_prob"] = round(log_prob, 4)
+            word["from"] = sorted({owner[a] for a in aligned if a in owner})
+    found = {
+        "source": [{"text": w["text"], "after": w["after"]} for w in source],
+        "translation": answer["translation"],
+        "words": words,
+        "truncated": bool(answer.get("truncated")),
+    }
+    if "scores" in answer:
+        found["scores"] = answer["scores"]
+    return found
+
+
+def _by_words(head, written, read):
+    """Weights of tokens `(T, S)` as weights of words."""
+    return [
+        [
+            round(float(head[np.ix_(word["tokens"], other["tokens"])].sum(1).mean()), 3)
+            if word["tokens"] and other["tokens"]
+            else 0.0
+            for other in read
+        ]
+        for word in written
+    ]

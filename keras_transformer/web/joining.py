@@ -1,0 +1,146 @@
+"""Requests that arrive together are answered together."""
+
+import collections
+import concurrent.futures
+import threading
+import time
+
+import numpy as np
+
+# A thread without work ends after this, and with it what it holds of an old version.
+_IDLE_SECONDS = 5.0
+
+
+class Joined:
+    """A function of signatures, called for the rows of many requests at once.
+
+    Each signature has a thread. It takes what waits, up to `max_rows` rows of equal
+    shapes, and calls the function once. Rows are independent of each other in our
+    exports, so each gets the answer that it would get alone. If a call fails, each of
+    its requests is tried alone: none fails for another's fault.
+
+    Args:
+        run: Function of a signature's name and a dict of arrays; it returns a dict of
+            arrays.
+        max_rows: Most rows of a call; only a single request may have more.
+        patience: Seconds that the first request of a call waits for others.
+    """
+
+    def __init__(self, run, max_rows=64, patience=0.003):
+        self._run = run
+        self._max_rows = max_rows
+        self._patience = patience
+        self._lines = {}
+        self._lock = threading.Lock()
+
+    def ask(self, name, inputs, timeout=None):
+        """A signature's outputs for the rows of one request.
+
+        Raises:
+            TimeoutError: If they aren't there after `timeout` seconds.
+        """
+        with self._lock:
+            if name not in self._lines:
+                self._lines[name] = _Line(
+                    lambda rows: self._run(name, rows), self._max_rows, self._patience
+                )
+        future = self._lines[name].put(inputs)
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            # Not begun, it needn't be computed any more.
+            future.cancel()
+            raise TimeoutError from None
+
+
+class _Request:
+    def __init__(self, inputs):
+        self.inputs = inputs
+        self.future = concurrent.futures.Future()
+        counts = {value.shape[:1] for value in inputs.values()}
+        rows = counts.pop() if len(counts) == 1 else ()
+        # Neither is an empty request joined, nor one with other rows in each input.
+        self.rows = rows[0] if rows else 0
+        self.shapes = {name: value.shape[1:] for name, value in inputs.items()}
+
+    def joins(self, first, room):
+        return 0 < self.rows <= room and self.shapes == first.shapes
+
+
+class _Line:
+    """The requests to one signature that wait, and the thread that answers them."""
+
+    def __init__(self, run, max_rows, patience):
+        self._run, self._max_rows, self._patience = run, max_rows, patience
+        self._waiting = collections.deque()
+        self._changed = threading.Condition()
+        self._thread = None
+
+    def put(self, inputs):
+        request = _Request(inputs)
+        with self._changed:
+            self._waiting.append(request)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return request.future
+
+    def _work(self):
+        while requests := self._next():
+            requests = [
+                each for each in requests if each.future.set_running_or_notify_cancel()
+            ]
+            if requests:
+                _answer(self._run, requests)
+            # Nothing of the last requests is kept while the thread waits.
+            del requests
+
+    def _next(self):
+        """The requests of the next call; none if nothing came for long."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
+                self._thread = None
+                return []
+            end = time.monotonic() + self._patience
+            while (left := end - time.monotonic()) > 0:
+                if sum(each.rows for each in self._waiting) >= self._max_rows:
+                    break
+                self._changed.wait(left)
+            first = self._waiting.popleft()
+            taken, rows, others = [first], first.rows, collections.deque()
+            for each in self._waiting:
+                if rows and each.joins(first, self._max_rows - rows):
+                    taken.append(each)
+                    rows += each.rows
+                else:
+                    others.append(each)
+            self._waiting = others
+            return taken
+
+
+def _answer(run, requests):
+    if len(requests) > 1:
+        try:
+            return _answer_together(run, requests)
+        except Exception:
+            # One of them may be at fault: that one alone is told so.
+            pass
+    for request in requests:
+        try:
+            request.future.set_result(run(request.inputs))
+        except Exception as error:
+            request.future.set_exception(error)
+
+
+def _answer_together(run, requests):
+    names = requests[0].inputs
+    found = run(
+        {n: np.concatenate([each.inputs[n] for each in requests]) for n in names}
+    )
+    ends = np.cumsum([each.rows for each in requests])
+    if any(value.shape[:1] != (ends[-1],) for value in found.values()):
+        raise ValueError("outputs without a row for each of the inputs' rows")
+    parts = {n: np.split(value, ends[:-1]) for n, value in found.items()}
+    for number, request in enumerate(requests):
+        request.future.set_result({n: part[number] for n, part in parts.items()})

@@ -1,0 +1,176 @@
+"""The server's process: port, polls for new versions, and an orderly end."""
+
+import ipaddress
+import signal
+import socket
+import sys
+import threading
+import traceback
+
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+from keras_transformer.arguments import integer, number
+from keras_transformer.web.application import Application
+from keras_transformer.web.catalogue import Catalogue
+from keras_transformer.web.limits import Limits
+
+# A client that sends nothing for so long is let go.
+_SILENCE = 30.0
+# Connections that wait to be taken.
+_WAITING = 256
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _SILENCE
+
+    def log_request(self, *_):
+        """`/metrics` counts requests; a line for each would drown what matters."""
+
+    def log(self, type, message, *args):
+        """As above: what clients do wrong is theirs to know."""
+
+
+class Server:
+    """A server of the models of a folder, in threads of this process.
+
+    Args:
+        folder: See `serve`.
+        host: Address to listen at.
+        port: Port; 0 for any that is free.
+        poll_seconds: Seconds between two looks for new versions.
+        **limits: See `Limits`.
+
+    Example:
+
+    >>> with Server("saved_models") as server:
+    ...     RestClient(server.url, "en-de").translate(["A dog runs."])
+    """
+
+    def __init__(
+        self, folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits
+    ):
+        limits = Limits(**limits)
+        integer("port", port, minimum=0)
+        number("poll_seconds", poll_seconds, above=0)
+        self._poll_seconds = poll_seconds
+        self._time_limit = limits.time_limit
+        listening = _listen(host, port)
+        try:
+            self.catalogue = Catalogue(folder)
+            self.application = Application(
+                self.catalogue, limits, local_only=_is_loopback(host)
+            )
+        except BaseException:
+            listening.close()
+            raise
+        self._server = ThreadedWSGIServer(
+            host, port, self.application, _Handler, fd=listening.fileno()
+        )
+        # The server has a copy of its own.
+        listening.close()
+        shown = f"[{host}]" if ":" in host else host
+        shown = "localhost" if host in ("0.0.0.0", "::", "") else shown
+        self.url = f"http://{shown}:{self._server.port}"
+        self._stopped = threading.Event()
+        self._threads = []
+
+    def start(self):
+        """Starts to answer; returns at once."""
+        for work in (self._server.serve_forever, self._poll):
+            self._threads.append(threading.Thread(target=work, daemon=True))
+            self._threads[-1].start()
+        return self
+
+    def stop(self):
+        """Ends: takes no more requests, and lets those under way end first."""
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+        return self.application.wait_until_idle(self._time_limit)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _poll(self):
+        while not self._stopped.wait(self._poll_seconds):
+            try:
+                self.catalogue.refresh()
+            except Exception:
+                # The next look may succeed; what is loaded is served until then.
+                traceback.print_exc(file=sys.stderr)
+
+
+def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
+    """Serves models on this machine, with a page to try them, until it is stopped.
+
+    It answers TF Serving's REST protocol (`/v1/models/NAME:predict`), LibreTranslate's
+    (`/translate`, `/languages`, `/health`) and Prometheus (`/metrics`); the page is at
+    `/`. It is for looking, trying and showing: it has no authentication and no
+    encryption. SIGTERM and Ctrl-C end it after the requests under way.
+
+    Args:
+        folder: What to serve: a folder of exported models (`saved_models`), of which
+            the newest versions are served, new ones as soon as they are there; one
+            model's folder, or one version; a run; a saved `kt.Translator`,
+            `kt.TextGenerator` or `kt.TextEncoder`, or such an object itself; a Marian
+            folder, or its name on the Hugging Face Hub.
+        host: Address to listen at. By default only this machine can ask; `"0.0.0.0"`
+            lets all machines that reach this one.
+        port: Port to listen at; 0 for any that is free.
+        poll_seconds: Seconds between two looks for new versions.
+        **limits: `max_body_bytes` (4 MiB), `max_texts` of a request (256),
+            `max_characters` of a text (50,000), `max_requests` under way (128; others
+            get HTTP 429), and `time_limit`, the seconds of a request (60).
+
+    Raises:
+        FileNotFoundError: If there is no model in `folder`.
+        ValueError: If no model can be loaded, or for an argument out of range.
+        OSError: If the port is taken; the error says so.
+
+    Example:
+
+    >>> kt.serving.serve("saved_models", port=8501)
+    """
+    stop = threading.Event()
+    server = Server(folder, host, port, poll_seconds=poll_seconds, **limits)
+    handled = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGTERM, signal.SIGINT):
+            handled[name] = signal.signal(name, lambda *_: stop.set())
+    try:
+        with server:
+            names = ", ".join(sorted(server.catalogue.models))
+            print(f"{names}: {server.url}  (Ctrl-C ends it)", flush=True)
+            stop.wait()
+            print("Ending after the requests under way.", flush=True)
+    finally:
+        for name, handler in handled.items():
+            signal.signal(name, handler)
+
+
+def _is_loopback(host):
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host, port):
+    """A socket at the address, before models are loaded, which takes long."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(_WAITING)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(
+            f"host={host!r} and port={port} can't be listened at: {reason}. Choose "
+            "another --port, or end what uses it."
+        ) from None
+    return listening
