@@ -123,6 +123,11 @@ class Model:
                 with self._lock:
                     del self._versions[version.number]
 
+    def warm_up(self):
+        """Makes the first requests to the version that is served."""
+        if version := self.newest:
+            version.servable.warm_up()
+
     def _known(self):
         with self._lock:
             return [*self._versions.values()]
@@ -138,12 +143,18 @@ class Model:
             self._versions[number] = version
         try:
             version.servable = load_export(path, **self._joining)
-        except ValueError as error:
-            version.error, version.state = str(error), "END"
+            if self.newest:
+                # Users are with the old one until this is as quick.
+                version.servable.warm_up()
+        except Exception as error:
+            # Whatever is wrong with it, the others go on.
+            is_told = isinstance(error, ValueError)
+            words = str(error) if is_told else f"an error ({type(error).__name__})"
+            version.error, version.state = words, "END"
             serving = self.newest
             rest = f"; version {serving.number} goes on" if serving else ""
             print(
-                f"{self.name}: version {number} can't be served: {error}{rest}.",
+                f"{self.name}: version {number} can't be served: {words}{rest}.",
                 file=sys.stderr,
                 flush=True,
             )

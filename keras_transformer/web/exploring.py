@@ -288,7 +288,8 @@ def _rows(found):
     """The rows of `explain`, each a dict without padding."""
     rows = []
     for row in range(len(found["translation"])):
-        tokens, sources = found["num_tokens"][row], found["num_source_tokens"][row]
+        tokens = _count(found, "num_tokens", "tokens", row)
+        sources = _count(found, "num_source_tokens", "source_tokens", row)
         rows.append(
             {
                 "translation": found["translation"][row].decode("utf-8", "replace"),
@@ -300,6 +301,11 @@ def _rows(found):
             }
         )
     return rows
+
+
+def _count(found, name, tokens, row):
+    """How many tokens are a row's own; exports of before 0.1 don't say it."""
+    return found[name][row] if name in found else sum(found[tokens][row] != b"")
 
 
 def _decoded(tokens):

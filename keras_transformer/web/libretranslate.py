@@ -157,16 +157,15 @@ class LibreTranslate:
 
 def read_form_or_json(request):
     """The fields of a LibreTranslate request, which may be a form."""
-    if request.mimetype in (
-        "application/x-www-form-urlencoded",
-        "multipart/form-data",
-    ):
+    body = request.get_data()
+    # curl says "form" of whatever it sends.
+    if "form" in request.mimetype and not body.lstrip().startswith(b"{"):
         form = request.form.to_dict(flat=False)
         found = {name: v if len(v) > 1 else v[0] for name, v in form.items()}
         if str(found.get("alternatives", "")).isdigit():
             found["alternatives"] = int(found["alternatives"])
         return found
-    return read_json(request.get_data())
+    return read_json(body)
 
 
 def _alternatives(request):

@@ -59,6 +59,8 @@ class Page:
                     "kind": kind,
                     "signatures": sorted(servable.definitions),
                     "explains": "explain" in servable.definitions,
+                    "tells_alternatives": kind == "translator"
+                    and bool({"with_options", "n_best"} & {*servable.definitions}),
                     "takes_options": kind == "translator"
                     and "with_options" in servable.definitions,
                     "chooses_beam": kind == "translator" and in_memory,

@@ -4,6 +4,7 @@ import inspect
 import pathlib
 import threading
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -48,6 +49,15 @@ class Servable:
         """
         return self._joined.ask(name, inputs, timeout)
 
+    def warm_up(self):
+        """Asks what the page asks: a signature's first request takes seconds."""
+        for name in ("serving_default", "explain", "with_options"):
+            definition = self.definitions.get(name)
+            if definition and {*definition.inputs} <= {"text", "options"}:
+                for rows in (1, 2):
+                    texts = np.full(rows, b"", object)
+                    self._run(name, {key: texts for key in definition.inputs})
+
     def _run(self, name, inputs):
         infos = self.definitions[name].inputs
         inputs = {n: tf.constant(v, infos[n].dtype) for n, v in inputs.items()}
@@ -87,7 +97,7 @@ def load_export(path, **joining):
     functions = dict(loaded.signatures)
     if not functions:
         raise ValueError("it has no signature")
-    definitions = {name: version.graph.signature_def[name] for name in functions}
+    definitions = {name: version.signatures[name] for name in functions}
     servable = Servable(definitions, functions, **joining)
     # Functions of a SavedModel hold its variables by weak references.
     servable.loaded = loaded

@@ -95,12 +95,17 @@ class Server:
         self.stop()
 
     def _poll(self):
+        for model in [*self.catalogue.models.values()]:
+            self._safely(model.warm_up)
         while not self._stopped.wait(self._poll_seconds):
-            try:
-                self.catalogue.refresh()
-            except Exception:
-                # The next look may succeed; what is loaded is served until then.
-                traceback.print_exc(file=sys.stderr)
+            self._safely(self.catalogue.refresh)
+
+    def _safely(self, work):
+        try:
+            work()
+        except Exception:
+            # What is loaded is served all the same; the next look may succeed.
+            traceback.print_exc(file=sys.stderr)
 
 
 def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
