@@ -300,7 +300,7 @@ def _scalar(value, dtype):
         raise _wrong_type(value, dtype)
     if dtype in _FLOATS and math.isfinite(value):
         digits = 24 if dtype == tf.float32 else 53
-        limit = 2**digits - 1 if is_whole else dtype.max
+        limit = 2**digits - 1 if is_whole else float(dtype.max)
         if abs(value) > limit:
             raise Refused(
                 f"Cannot convert JSON value: {_quoted(value)} to {_FLOATS[dtype]} "
