@@ -128,7 +128,9 @@ def run_demo(folder="runs/dates", export_folder="saved_models/dates", steps=2_40
         f"  keras-transformer translate {folder} 'Le 14 juillet 1989'\n"
         f"  keras-transformer plot attention {folder} 'March 4, 2021' --to a.png\n"
         f"  tensorboard --logdir {folder}/tensorboard\n"
-        "  keras-transformer train --help"
+        "  keras-transformer train --help\n\n"
+        "See it work, in a browser:\n"
+        f"  keras-transformer serve {folder}"
     )
     return accuracy
 

@@ -14,7 +14,6 @@ from keras_transformer.text import split_sentences
 from keras_transformer.web.protocol import Refused
 from keras_transformer.web.words import words_of
 
-_MOST_HYPOTHESES = 10
 _MOST_BEAMS = 16
 _MOST_LENGTH = 1024
 
@@ -114,9 +113,11 @@ class Explorer:
                 servable, [text], options, deadline, num_hypotheses=count
             )
             texts, scores = (texts[0], scores[0]) if count > 1 else (texts, scores)
-        elif "with_options" in servable.definitions and _is_translator(servable):
+        elif takes_options(servable):
             found = self._with_options(name, servable, [text], options, deadline, count)
-            own = found["num_hypotheses"][0]
+            own = min(count, found["scores"].shape[1])
+            if "num_hypotheses" in found:
+                own = found["num_hypotheses"][0]
             texts = [t.decode("utf-8", "replace") for t in found["translations"][0]]
             texts, scores = texts[:own], found["scores"][0].tolist()[:own]
         elif "n_best" in servable.definitions and options == Options():
@@ -197,23 +198,40 @@ class Explorer:
             if key in found:
                 break
         else:
-            raise Refused("This model answers with no text; ask it by its REST address.")
+            raise Refused(
+                "This model answers with no text; ask it by its REST address."
+            )
         answers = [{"translation": t.decode("utf-8", "replace")} for t in found[key]]
         for row, answer in enumerate(answers):
             if key == "label":
                 answer["scores"] = [round(float(s), 4) for s in found["scores"][row]]
-            answer["truncated"] = bool(found.get("truncated", [False] * len(texts))[row])
+            answer["truncated"] = bool(
+                found.get("truncated", [False] * len(texts))[row]
+            )
         return answers
 
     def _with_options(self, name, servable, texts, options, deadline, count):
-        if "with_options" not in servable.definitions:
+        if not takes_options(servable):
             raise Refused("This model takes no options.")
-        words = [f"num_hypotheses={count}"]
+        prefixes = [options.target_prefix, *[""] * (len(texts) - 1)]
+        if "with_options" not in servable.definitions:
+            definition = servable.definitions["translate"]
+            penalty = tf.make_ndarray(definition.defaults["length_penalty"])
+            inputs = {
+                "text": _strings(texts),
+                "target_prefix": _strings(prefixes),
+                "num_hypotheses": np.full(len(texts), count, "int32"),
+                "length_penalty": np.repeat(penalty, len(texts)),
+                "max_length": np.full(len(texts), options.max_length or 0, "int32"),
+            }
+            return self._asker.ask(name, servable, "translate", inputs, deadline)
+        words = f"num_hypotheses={count}"
         if options.max_length:
-            words.append(f"max_length={options.max_length}")
-        rows = [" ".join(words)] * len(texts)
-        if options.target_prefix:
-            rows[0] += f" target_prefix={options.target_prefix}"
+            words += f" max_length={options.max_length}"
+        rows = [
+            f"{words} target_prefix={prefix}" if prefix else words
+            for prefix in prefixes
+        ]
         return self._ask(name, servable, "with_options", texts, deadline, options=rows)
 
     def _ask(self, name, servable, signature, texts, deadline, **inputs):
@@ -257,10 +275,14 @@ class _Held:
         self._lock.release()
 
 
-def _is_translator(servable):
-    outputs = servable.definitions["with_options"].outputs
-    return "translations" in outputs and "target_prefix" in str(
-        servable.definitions.get("translate", "")
+def takes_options(servable):
+    """Whether requests to a translator may choose options."""
+    definitions = servable.definitions
+    if "with_options" in definitions:
+        return "translations" in definitions["with_options"].outputs
+    # Exports of before `with_options`.
+    return "translate" in definitions and "length_penalty" in (
+        definitions["translate"].defaults
     )
 
 

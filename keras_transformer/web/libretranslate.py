@@ -9,8 +9,8 @@ import babel
 import numpy as np
 
 from keras_transformer.web.exploring import Options
-from keras_transformer.web.servable import kind_of
 from keras_transformer.web.protocol import Refused, read_json
+from keras_transformer.web.servable import kind_of
 
 # "opus-mt-en-de", "en-de", "en_fr", "wmt.zh-en"
 _PAIR = re.compile(r"(?:.*[-_.])?([A-Za-z]{2,3})[-_]([A-Za-z]{2,3})")

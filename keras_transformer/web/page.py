@@ -8,7 +8,7 @@ import re
 
 from werkzeug import Response
 
-from keras_transformer.web.exploring import Options, whole_number
+from keras_transformer.web.exploring import Options, takes_options, whole_number
 from keras_transformer.web.protocol import Refused, read_json
 from keras_transformer.web.servable import kind_of
 
@@ -60,9 +60,8 @@ class Page:
                     "signatures": sorted(servable.definitions),
                     "explains": "explain" in servable.definitions,
                     "tells_alternatives": kind == "translator"
-                    and bool({"with_options", "n_best"} & {*servable.definitions}),
-                    "takes_options": kind == "translator"
-                    and "with_options" in servable.definitions,
+                    and ("n_best" in servable.definitions or takes_options(servable)),
+                    "takes_options": takes_options(servable),
                     "chooses_beam": kind == "translator" and in_memory,
                     "shows_attention": kind == "translator" and in_memory,
                 }

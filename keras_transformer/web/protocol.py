@@ -332,9 +332,13 @@ def _bytes(value):
 
 
 def _wrong_type(value, dtype):
-    kind = {None: "Null", True: "True", False: "False"}.get(value) if (
-        value is None or isinstance(value, bool)
-    ) else "Object" if isinstance(value, dict) else _KINDS[type(value)]
+    kind = (
+        {None: "Null", True: "True", False: "False"}.get(value)
+        if (value is None or isinstance(value, bool))
+        else "Object"
+        if isinstance(value, dict)
+        else _KINDS[type(value)]
+    )
     return Refused(
         f"JSON Value: {_quoted(value)} Type: {kind} is not of expected type: "
         f"{_FLOATS.get(dtype, dtype.name)}"

@@ -57,8 +57,10 @@ class Rest:
             if found["name"] is None:
                 raise Refused("Missing model name in request.")
             name, number = _model_of(found)
-            return self._metadata(name, number) if found["part"] else (
-                self._status(name, number)
+            return (
+                self._metadata(name, number)
+                if found["part"]
+                else (self._status(name, number))
             )
         raise Refused(f"Malformed request: {method} {path}")
 

@@ -84,7 +84,9 @@ def load_export(path, **joining):
         ValueError: If it can't be loaded; its words name no path.
     """
     path = pathlib.Path(path)
-    if not any((path / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt")):
+    if not any(
+        (path / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt")
+    ):
         raise ValueError("saved_model.pb is missing")
     version, findings = read_version(path)
     if version is None:

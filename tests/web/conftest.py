@@ -1,4 +1,3 @@
-import contextlib
 import json
 import random
 
@@ -70,5 +69,4 @@ def limited(catalogue):
 @pytest.fixture(scope="package")
 def translator_browser(small_translator):
     """A browser of an application that serves a translator in memory."""
-    with contextlib.ExitStack():
-        return Browser(Application(Catalogue(small_translator)))
+    return Browser(Application(Catalogue(small_translator)))

@@ -258,7 +258,9 @@ def test_only_the_page_s_own_parts_may_run(browser):
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
     html = response.text
-    assert not re.search(r"""\b(src|href)=["'](?!#)|\son\w+=|style=|@import|url\(""", html)
+    assert not re.search(
+        r"""\b(src|href)=["'](?!#)|\son\w+=|style=|@import|url\(""", html
+    )
     assert "innerHTML" not in html and "insertAdjacent" not in html
 
 

@@ -74,8 +74,10 @@ class Page:
 
     def answered(self, before):
         self.wait(
-            lambda: self.run("return state.run") > before
-            and not self.all("#target.pending")
+            lambda: (
+                self.run("return state.run") > before
+                and not self.all("#target.pending")
+            )
         )
 
     def answer(self):
@@ -180,7 +182,10 @@ def test_nothing_that_is_put_into_the_page_may_run(page):
     time.sleep(0.3)
     assert page.run("return document.title") == "keras_transformer"
     # The browser tells what the policy refused.
-    assert any("Content Security Policy" in e["message"] for e in page.driver.get_log("browser"))
+    assert any(
+        "Content Security Policy" in e["message"]
+        for e in page.driver.get_log("browser")
+    )
 
 
 def test_two_tabs_have_texts_of_their_own(page, server):
@@ -267,7 +272,9 @@ def test_heads_of_a_translator_shade_the_source(chromium, small_translator):
         )
         assert 0 < sum(weights) <= 1.01
         assert len(page.all("#head option")) == 3
-        page.run("byId('beam').value = 2; byId('beam').dispatchEvent(new Event('input'))")
+        page.run(
+            "byId('beam').value = 2; byId('beam').dispatchEvent(new Event('input'))"
+        )
         page.wait(lambda: page.run("return options().beam_size") == 2)
         before = page.run("return state.run")
         page.run("translate()")

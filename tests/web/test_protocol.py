@@ -9,7 +9,7 @@ import tensorflow as tf
 
 PREDICT = "/v1/models/en-de:predict"
 TEXTS = ["the dog", "a small cat sees the old house"]
-B64 = base64.b64encode("the dog".encode()).decode()
+B64 = base64.b64encode(b"the dog").decode()
 LATIN = base64.b64encode(b"caf\xe9").decode()
 
 
@@ -71,7 +71,11 @@ RIGHT = {
         DEFAULT,
         {"text": [b"caf\xe9"]},
     ),
-    "escapes": (b'{"instances": ["\\u00e4\\ud83d\\ude00"]}', DEFAULT, {"text": ["ä😀"]}),
+    "escapes": (
+        b'{"instances": ["\\u00e4\\ud83d\\ude00"]}',
+        DEFAULT,
+        {"text": ["ä😀"]},
+    ),
     "text of all kinds": (
         {"instances": ["我爱你", "مرحبا", "👩‍👩‍👧", "<img src=x>", "\u0000a\n"]},
         DEFAULT,
@@ -437,7 +441,11 @@ def test_metadata_is_the_saved_model_s(browser, models_folder):
     from keras_transformer.serving.checks.folders import read_version
 
     found = browser.get("/v1/models/en-de/metadata").json
-    assert found["model_spec"] == {"name": "en-de", "signature_name": "", "version": "1"}
+    assert found["model_spec"] == {
+        "name": "en-de",
+        "signature_name": "",
+        "version": "1",
+    }
     signatures = get_model_metadata_pb2.SignatureDefMap()
     json_format.ParseDict(found["metadata"]["signature_def"], signatures)
     version, _ = read_version(models_folder / "en-de" / "1")

@@ -128,9 +128,9 @@ def test_new_versions_are_seen_by_the_poll(models_folder, tmp_path):
             if server.catalogue.get("en-de").newest.number == 2:
                 break
             time.sleep(0.1)
-        assert client.translate("the dog") == RestClient(
-            server.url, "en-de"
-        ).translate("the dog")
+        assert client.translate("the dog") == RestClient(server.url, "en-de").translate(
+            "the dog"
+        )
 
 
 def test_stopping_waits_for_the_requests_under_way(models_folder):
@@ -146,7 +146,9 @@ def test_stopping_waits_for_the_requests_under_way(models_folder):
 
     server.application._rest = slow
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(client.translate("the dog")))
+    asking = threading.Thread(
+        target=lambda: answers.append(client.translate("the dog"))
+    )
     asking.start()
     assert entered.wait(20)
     assert server.stop()
