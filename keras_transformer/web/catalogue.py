@@ -114,13 +114,19 @@ class Model:
             if version is None or version.stamp != stamp:
                 if self._load(number, found[number], stamp):
                     break
-        newest = self.newest
-        for version in self._known():
-            is_gone = version.number not in found
-            is_old = version is not newest and version.state == "AVAILABLE"
+        if found:
             # While a file system stumbles, what is loaded stays.
-            if (is_gone and found) or is_old:
-                with self._lock:
+            self._forget(found)
+
+    def _forget(self, found):
+        """Drops versions whose files are gone, and all but the newest available."""
+        known = self._known()
+        there = [v.number for v in known if v.number in found and v.servable]
+        newest = max(there, default=None)
+        with self._lock:
+            for version in known:
+                is_old = version.servable and version.number != newest
+                if version.number not in found or is_old:
                     del self._versions[version.number]
 
     def warm_up(self):

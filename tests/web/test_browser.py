@@ -164,8 +164,10 @@ def test_arabic_stands_on_the_right(page):
 def test_a_translation_that_is_markup_is_shown_as_text(page):
     markup = "<img src=x onerror=document.title='hit'>"
     page.run(
-        """show([{before: "", source: [{text: "a", after: ""}], translation: arguments[0],
-        words: [{text: arguments[0], after: "", log_prob: -1, from: [0]}]}], "a")""",
+        """show([{before: "", source: [{text: "a", after: ""}],
+        translation: arguments[0], truncated: false, words: [
+            {text: arguments[0], after: "", log_prob: -1, from: [0]}
+        ]}], "a")""",
         markup,
     )
     assert page.text("#answer").strip() == markup
