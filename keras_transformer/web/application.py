@@ -15,7 +15,8 @@ from keras_transformer.web.libretranslate import LibreTranslate, read_form_or_js
 from keras_transformer.web.limits import Limits
 from keras_transformer.web.metrics import Metrics
 from keras_transformer.web.page import Page
-from keras_transformer.web.protocol import Refused, write_error
+from keras_transformer.web.protocol import Refused
+from keras_transformer.web.replies import write_error
 from keras_transformer.web.rest import Rest
 
 _HEADERS = {

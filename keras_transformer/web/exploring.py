@@ -1,21 +1,28 @@
 """What the page shows of a text: its sentences, words, alternatives and attention."""
 
 import dataclasses
-import re
 import threading
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_transformer.decoding.explain import explain
 from keras_transformer.tasks.translator import Translator
-from keras_transformer.text import split_sentences
+from keras_transformer.web.explanations import (
+    by_words,
+    explained,
+    ids_of,
+    in_words,
+    rows_of_explain,
+    sentences_of,
+)
 from keras_transformer.web.protocol import Refused
 from keras_transformer.web.words import words_of
 
 _MOST_BEAMS = 16
 _MOST_LENGTH = 1024
+# Sentences of a text that are answered together.
+_SENTENCES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +101,17 @@ class Explorer:
             neither.
         """
         self._asker.check_texts([text])
-        found = []
-        for before, source in _sentences(text):
-            found.append({"before": before, "text": source})
-        texts = [each["text"] for each in found]
-        answers = self._answers(name, servable, texts, options, deadline)
-        for sentence, answer in zip(found, answers):
-            sentence.update(_in_words(sentence.pop("text"), answer))
+        found = [
+            {"before": before, "text": source} for before, source in sentences_of(text)
+        ]
+        for start in range(0, len(found), _SENTENCES):
+            part = found[start : start + _SENTENCES]
+            texts = [sentence["text"] for sentence in part]
+            answers = self._answers(name, servable, texts, options, deadline)
+            for sentence, answer in zip(part, answers):
+                sentence.update(in_words(sentence.pop("text"), answer))
+            # It begins the first sentence alone.
+            options = dataclasses.replace(options, target_prefix="")
         return found
 
     def alternatives(self, name, servable, text, count, options, deadline):
@@ -144,7 +155,7 @@ class Explorer:
             )
         self._asker.check_texts([text, translation])
         with self._held(deadline):
-            source_ids, target_ids, source, tokens = _ids(
+            source_ids, target_ids, source, tokens = ids_of(
                 servable.text_model, text, translation
             )
             start = servable.text_model.target_tokenizer.start_id
@@ -159,36 +170,38 @@ class Explorer:
             "source": [word["text"] for word in read],
             "words": [word["text"] for word in written],
             "heads": [
-                [_by_words(head, written, read) for head in block] for block in blocks
+                [by_words(head, written, read) for head in block] for block in blocks
             ],
         }
 
     def _answers(self, name, servable, texts, options, deadline):
         """Each text's answer: a dict of its `translation` and what explains it."""
-        if not texts:
-            return []
-        definitions = servable.definitions
-        if "explain" not in definitions:
-            return self._plain(name, servable, texts, deadline)
+        explains = "explain" in servable.definitions
         if options == Options():
-            return _rows(self._ask(name, servable, "explain", texts, deadline))
+            if not explains:
+                return self._plain(name, servable, texts, deadline)
+            found = self._ask(name, servable, "explain", texts, deadline)
+            return rows_of_explain(found)
         if isinstance(servable.text_model, Translator):
             answers, _ = self._translate(servable, texts, options, deadline)
             with self._held(deadline):
                 return [
-                    _explained(servable.text_model, text, answer)
+                    explained(servable.text_model, text, answer)
                     for text, answer in zip(texts, answers)
                 ]
         if options.beam_size is not None:
             raise Refused("beam_size can't be changed in an export.")
         found = self._with_options(name, servable, texts, options, deadline, 1)
-        explained = _rows(self._ask(name, servable, "explain", texts, deadline))
-        answers = []
-        for row, default in enumerate(explained):
-            text = found["translations"][row, 0].decode("utf-8", "replace")
+        answers = [
+            {"translation": row[0].decode("utf-8", "replace")}
+            for row in found["translations"]
+        ]
+        if explains:
             # An export explains the answer of its own options alone.
-            same = text == default["translation"]
-            answers.append(default if same else {"translation": text})
+            found = self._ask(name, servable, "explain", texts, deadline)
+            for row, default in enumerate(rows_of_explain(found)):
+                if answers[row]["translation"] == default["translation"]:
+                    answers[row] = default
         return answers
 
     def _plain(self, name, servable, texts, deadline):
@@ -290,109 +303,3 @@ def _strings(values):
     found = np.empty(len(values), object)
     found[:] = [value.encode("utf-8", "replace") for value in values]
     return found
-
-
-def _sentences(text):
-    """Pairs of the white space before a sentence, and the sentence on one line."""
-    pieces = split_sentences([text.encode("utf-8", "replace")])[0].numpy()
-    before = ""
-    for piece in pieces:
-        piece = piece.decode("utf-8", "replace")
-        sentence = piece.strip()
-        start = len(piece) - len(piece.lstrip())
-        before += piece[:start]
-        if sentence:
-            yield before, re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", sentence)
-            before = piece[start + len(sentence) :]
-
-
-def _rows(found):
-    """The rows of `explain`, each a dict without padding."""
-    rows = []
-    for row in range(len(found["translation"])):
-        tokens = _count(found, "num_tokens", "tokens", row)
-        sources = _count(found, "num_source_tokens", "source_tokens", row)
-        rows.append(
-            {
-                "translation": found["translation"][row].decode("utf-8", "replace"),
-                "tokens": _decoded(found["tokens"][row, :tokens]),
-                "log_probs": found["log_probs"][row, :tokens].tolist(),
-                "aligned_source": found["aligned_source"][row, :tokens].tolist(),
-                "source_tokens": _decoded(found["source_tokens"][row, :sources]),
-                "truncated": bool(found["truncated"][row]),
-            }
-        )
-    return rows
-
-
-def _count(found, name, tokens, row):
-    """How many tokens are a row's own; exports of before 0.1 don't say it."""
-    return found[name][row] if name in found else sum(found[tokens][row] != b"")
-
-
-def _decoded(tokens):
-    return [token.decode("utf-8", "replace") for token in tokens]
-
-
-def _ids(translator, text, translation):
-    """Ids `(1, S)` and `(1, T)` of a pair of texts, and their tokens."""
-    source, target = translator.source_tokenizer, translator.target_tokenizer
-    source_ids = translator.encode(tf.constant([text]))[0].to_tensor().numpy()
-    target_ids = [*target.tokenize([translation])[0].numpy(), target.end_id]
-    return (
-        source_ids,
-        np.array([target_ids], "int32"),
-        [*source.tokens(source_ids[0].tolist())],
-        [*target.tokens(target_ids)],
-    )
-
-
-def _explained(translator, text, answer):
-    source_ids, target_ids, source, tokens = _ids(translator, text, answer)
-    start = translator.target_tokenizer.start_id
-    found = explain(translator.model, source_ids, target_ids, start)
-    alignment = ops.convert_to_numpy(found["alignment"])[0]
-    return {
-        "translation": answer,
-        "tokens": tokens,
-        "log_probs": ops.convert_to_numpy(found["log_probs"])[0].tolist(),
-        "aligned_source": alignment.argmax(axis=1).tolist(),
-        "source_tokens": source,
-        "truncated": False,
-    }
-
-
-def _in_words(text, answer):
-    """A sentence and its answer as words."""
-    source = words_of(text, answer.get("source_tokens", []))
-    words = words_of(answer["translation"], answer.get("tokens", []))
-    owner = {token: n for n, word in enumerate(source) for token in word["tokens"]}
-    for word in words:
-        tokens = word.pop("tokens")
-        if tokens and "log_probs" in answer:
-            log_prob = sum(answer["log_probs"][token] for token in tokens)
-            aligned = [answer["aligned_source"][token] for token in tokens]
-            word["log_prob"] = round(log_prob, 4)
-            word["from"] = sorted({owner[a] for a in aligned if a in owner})
-    found = {
-        "source": [{"text": w["text"], "after": w["after"]} for w in source],
-        "translation": answer["translation"],
-        "words": words,
-        "truncated": bool(answer.get("truncated")),
-    }
-    if "scores" in answer:
-        found["scores"] = answer["scores"]
-    return found
-
-
-def _by_words(head, written, read):
-    """Weights of tokens `(T, S)` as weights of words."""
-    return [
-        [
-            round(float(head[np.ix_(word["tokens"], other["tokens"])].sum(1).mean()), 3)
-            if word["tokens"] and other["tokens"]
-            else 0.0
-            for other in read
-        ]
-        for word in written
-    ]

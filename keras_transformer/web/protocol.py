@@ -1,4 +1,4 @@
-"""TF Serving's REST format: JSON <-> arrays, with the server's own rules and words.
+"""TF Serving's REST format: requests in JSON -> arrays, by the server's own rules.
 
 Reference: [RESTful API](https://www.tensorflow.org/tfx/serving/api_rest).
 """
@@ -15,7 +15,6 @@ _KINDS = {bool: "Bool", int: "Number", float: "Number", str: "String", list: "Ar
 _FLOATS = {tf.float32: "float", tf.float64: "double"}
 # What an error quotes of a request, in characters.
 _QUOTED = 300
-_SUFFIX_OF_BYTES = "_bytes"
 
 
 class Refused(Exception):
@@ -103,39 +102,6 @@ def read_inputs(request, infos):
     if "inputs" not in request:
         raise Refused("Missing 'inputs' or 'instances' key")
     return _from_columns(request["inputs"], infos), False
-
-
-def write_outputs(outputs, by_rows):
-    """A signature's outputs as the server writes them.
-
-    Args:
-        outputs: Dict of arrays by name.
-        by_rows: Whether the request had the row format.
-
-    Returns:
-        A string of JSON. With one output its values stand bare.
-    """
-    outputs = dict(sorted(outputs.items()))
-    if by_rows:
-        _check_rows(outputs)
-    columns = {name: _plain(name, value) for name, value in outputs.items()}
-    is_one = len(columns) == 1
-    if not by_rows:
-        found = next(iter(columns.values())) if is_one else columns
-        return _json({"outputs": found})
-    rows = [*zip(*columns.values())]
-    found = [row[0] if is_one else dict(zip(columns, row)) for row in rows]
-    return _json({"predictions": found})
-
-
-def write_error(words):
-    """An error's body."""
-    return _json({"error": words})
-
-
-def _json(value):
-    # The server writes text as text, and not as escapes.
-    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def _first_of_each(pairs):
@@ -343,36 +309,3 @@ def _wrong_type(value, dtype):
         f"JSON Value: {_quoted(value)} Type: {kind} is not of expected type: "
         f"{_FLOATS.get(dtype, dtype.name)}"
     )
-
-
-def _check_rows(outputs):
-    rows = None
-    for name, value in outputs.items():
-        if not value.shape:
-            raise Refused(f"Tensor name: {name} has no shape information ")
-        if rows is not None and len(value) != rows:
-            raise Refused(
-                f"Tensor name: {name} has inconsistent batch size: {len(value)} "
-                f"expecting: {rows}"
-            )
-        rows = len(value)
-
-
-def _plain(name, array):
-    """An array as nested lists of JSON's values."""
-    if array.dtype == object:
-        as_bytes = name.endswith(_SUFFIX_OF_BYTES)
-        return _text(array.tolist(), as_bytes)
-    if array.dtype.kind not in "biu":
-        # The shortest digits that are this number: 0.1, not 0.10000000149.
-        array = array.astype("float32" if array.dtype.itemsize < 8 else "float64")
-        array = array.astype("U").astype("float64")
-    return array.tolist()
-
-
-def _text(value, as_bytes):
-    if isinstance(value, list):
-        return [_text(each, as_bytes) for each in value]
-    if as_bytes:
-        return {"b64": base64.b64encode(value).decode("ascii")}
-    return value.decode("utf-8", "replace")

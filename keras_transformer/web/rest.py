@@ -13,8 +13,8 @@ from keras_transformer.web.protocol import (
     read_inputs,
     read_json,
     signature_name,
-    write_outputs,
 )
+from keras_transformer.web.replies import write_outputs
 
 _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(

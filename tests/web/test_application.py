@@ -6,9 +6,13 @@ import threading
 import pytest
 
 from keras_transformer.web.application import Application
-from keras_transformer.web.exploring import _sentences
+from keras_transformer.web.asking import Deadline
+from keras_transformer.web.explanations import sentences_of
+from keras_transformer.web.exploring import Options
 from keras_transformer.web.libretranslate import language_pair
 from keras_transformer.web.limits import Limits
+from keras_transformer.web.protocol import Refused
+from keras_transformer.web.servable import Servable
 from tests.web.conftest import Browser
 
 PREDICT = "/v1/models/en-de:predict"
@@ -313,6 +317,32 @@ def test_options_of_an_export_are_those_of_its_signature(browser):
     assert found["hypotheses"][0]["text"] == expected
 
 
+def test_documents_may_have_more_sentences_than_a_request(limited):
+    browser = limited(max_texts=40)
+    request = {"model": "en-de", "text": "The dog runs. A cat sleeps. " * 25}
+    found = browser.ask("/page/translate", request)[1]["sentences"]
+    assert len(found) == 50
+    assert found[48:] == [
+        {**each, "before": " "}
+        for each in browser.ask(
+            "/page/translate", {**request, "text": "The dog runs. A cat sleeps."}
+        )[1]["sentences"]
+    ]
+
+
+def test_options_are_never_passed_over(catalogue):
+    servable = catalogue.get("en-de").get()
+    kept = {"serving_default": servable.definitions["serving_default"]}
+    plain = Servable(kept, {n: servable._functions[n] for n in kept})
+    explorer = Application(catalogue)._page._explorer
+    found = explorer.sentences("en-de", plain, "the dog", Options(), Deadline(60))
+    assert found[0]["translation"]
+    with pytest.raises(Refused, match="takes no options"):
+        explorer.sentences(
+            "en-de", plain, "the dog", Options(max_length=3), Deadline(60)
+        )
+
+
 def test_an_export_has_no_attention(browser):
     request = {"model": "en-de", "text": "a", "translation": "b"}
     status, found = browser.ask("/page/attention", request)
@@ -361,5 +391,5 @@ def test_the_defaults_of_signatures_in_memory_are_those_of_an_export(
     "text", ["", " \n ", "One.", " A b. C d!\n\n e\nf ", "你好。再见。", "a\u2028b"]
 )
 def test_sentences_lose_no_visible_character(text):
-    found = "".join(before + sentence for before, sentence in _sentences(text))
+    found = "".join(before + sentence for before, sentence in sentences_of(text))
     assert "".join(found.split()) == "".join(text.split())
