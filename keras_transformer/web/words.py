@@ -12,6 +12,7 @@ _UNSPACED = re.compile(
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 # What tokenizers put before, or after, the pieces of words.
 _MARKS = re.compile(r"^(##|\u0120)|@@$|</w>$")
+_REPLACED = "\ufffd".encode()
 # How many bytes further a token's text is looked for: what lies between was normalized.
 _NEAR = 24
 
@@ -38,8 +39,15 @@ def spans_of(text, tokens):
     for piece in map(_piece, tokens):
         start = data.find(piece, place, place + _NEAR + len(piece)) if piece else -1
         if start < 0:
-            spans.append((0, 0))
-            continue
+            # Bytes that spell no character are shown as U+FFFD.
+            is_spelling = len(piece) == 1 and piece >= b"\x80"
+            start = data.find(_REPLACED, max(place - 3, 0), place + 3)
+            if not is_spelling or start < 0:
+                spans.append((0, 0))
+                continue
+            piece = _REPLACED
+            if data.startswith(_REPLACED, place):
+                start = place
         place = start + len(piece)
         spans.append((owner[start], owner[place - 1] + 1))
     return spans

@@ -30,6 +30,15 @@ def models_folder(small_translator, tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
+def plain_folder(small_translator, tmp_path_factory):
+    """As `models_folder`; the export has `serving_default` alone, and loads quickly."""
+    folder = tmp_path_factory.mktemp("plain") / "saved_models"
+    options = {"beam_size": 1, "max_length": 6, "warmup_batch_sizes": ()}
+    export_saved_model(small_translator, folder / "en-de", signatures=[], **options)
+    return folder
+
+
+@pytest.fixture(scope="package")
 def catalogue(models_folder):
     return Catalogue(str(models_folder))
 

@@ -11,21 +11,21 @@ from tests.web.conftest import Browser
 
 
 @pytest.fixture
-def folder(models_folder, tmp_path):
+def folder(plain_folder, tmp_path):
     """A folder of models whose exports may be changed."""
-    shutil.copytree(models_folder, tmp_path / "models")
+    shutil.copytree(plain_folder, tmp_path / "models")
     return tmp_path / "models"
 
 
 @pytest.mark.parametrize("inside", ["", "en-de", "en-de/1"])
-def test_exports_are_found_at_each_level(models_folder, inside):
-    catalogue = Catalogue(str(models_folder / inside))
+def test_exports_are_found_at_each_level(plain_folder, inside):
+    catalogue = Catalogue(str(plain_folder / inside))
     assert [*catalogue.models] == ["en-de"]
     assert catalogue.get("en-de").newest.number == 1
 
 
-def test_an_export_outside_of_versions_has_its_folder_s_name(models_folder, tmp_path):
-    shutil.copytree(models_folder / "en-de" / "1", tmp_path / "mine")
+def test_an_export_outside_of_versions_has_its_folder_s_name(plain_folder, tmp_path):
+    shutil.copytree(plain_folder / "en-de" / "1", tmp_path / "mine")
     assert [*find_exports(tmp_path / "mine")] == ["mine"]
 
 

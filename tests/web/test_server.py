@@ -115,10 +115,10 @@ def test_only_loopback_is_local(host, local):
     assert server_module._is_loopback(host) == local
 
 
-def test_new_versions_are_seen_by_the_poll(models_folder, tmp_path):
+def test_new_versions_are_seen_by_the_poll(plain_folder, tmp_path):
     import shutil
 
-    shutil.copytree(models_folder / "en-de", tmp_path / "en-de")
+    shutil.copytree(plain_folder / "en-de", tmp_path / "en-de")
     with Server(str(tmp_path), port=0, poll_seconds=0.1) as server:
         shutil.copytree(tmp_path / "en-de" / "1", tmp_path / "writing-2")
         os.rename(tmp_path / "writing-2", tmp_path / "en-de" / "2")
@@ -133,8 +133,8 @@ def test_new_versions_are_seen_by_the_poll(models_folder, tmp_path):
         )
 
 
-def test_stopping_waits_for_the_requests_under_way(models_folder):
-    server = Server(str(models_folder), port=0).start()
+def test_stopping_waits_for_the_requests_under_way(plain_folder):
+    server = Server(str(plain_folder), port=0).start()
     client = RestClient(server.url, "en-de", retries=0)
     expected = client.translate("the dog")
     entered, real = threading.Event(), server.application._rest
@@ -160,8 +160,8 @@ def test_stopping_waits_for_the_requests_under_way(models_folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_end_the_command_in_good_order(models_folder, number):
-    command = [sys.executable, "-m", "keras_transformer", "serve", str(models_folder)]
+def test_signals_end_the_command_in_good_order(plain_folder, number):
+    command = [sys.executable, "-m", "keras_transformer", "serve", str(plain_folder)]
     process = subprocess.Popen(
         [*command, "--port", "0"], stdout=subprocess.PIPE, text=True
     )
