@@ -7,6 +7,7 @@ import re
 
 import babel
 import numpy as np
+import tensorflow as tf
 
 from keras_transformer.web.exploring import Options
 from keras_transformer.web.protocol import Refused, read_json
@@ -109,23 +110,14 @@ class LibreTranslate:
 
     def _answer(self, model, servable, text, deadline):
         """A text's translation, sentence by sentence, white space kept."""
-        if "document" in servable.definitions:
-            infos = servable.definitions["document"].inputs
-            if [*infos] == ["text"]:
-                return self._document(model, servable, text, deadline)
+        if inputs := _document_inputs(servable, text):
+            found = self._asker.ask(model.name, servable, "document", inputs, deadline)
+            return found["translation"][0].decode("utf-8", "replace")
         sentences = self._explorer.sentences(
             model.name, servable, text, Options(), deadline
         )
         end = text[len(text.rstrip()) :] if sentences else text
         return "".join(s["before"] + s["translation"] for s in sentences) + end
-
-    def _document(self, model, servable, text, deadline):
-        rows = np.empty(1, object)
-        rows[0] = text.encode("utf-8", "replace")
-        found = self._asker.ask(
-            model.name, servable, "document", {"text": rows}, deadline
-        )
-        return found["translation"][0].decode("utf-8", "replace")
 
     def _others(self, model, servable, text, answer, count, deadline):
         if not text.strip():
@@ -153,6 +145,16 @@ class LibreTranslate:
         raise Refused(
             f"{source} to {target} is not supported: GET /languages lists what is."
         )
+
+
+def _document_inputs(servable, text):
+    """The inputs of the signature `document`, or None if there is no such signature."""
+    definition = servable.definitions.get("document")
+    if definition is None or "translation" not in definition.outputs:
+        return None
+    inputs = {n: tf.make_ndarray(v) for n, v in definition.defaults.items()}
+    inputs["text"] = np.array([text.encode("utf-8", "replace")], object)
+    return inputs if set(inputs) == set(definition.inputs) else None
 
 
 def read_form_or_json(request):
