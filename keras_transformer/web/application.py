@@ -26,6 +26,7 @@ _HEADERS = {
 }
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _READS = ("GET", "HEAD")
+_COUNTED = "keras_transformer.counted"
 
 
 class Application:
@@ -72,6 +73,9 @@ class Application:
         start = time.perf_counter()
         response = self._respond(request)
         response.headers.extend(_HEADERS)
+        if request.environ.get(_COUNTED):
+            # It is over when the client has the whole answer.
+            response.call_on_close(self._over)
         if response.status_code == 413:
             _read_away(environ, 8 * self._limits.max_body_bytes)
         seconds = time.perf_counter() - start
@@ -132,13 +136,14 @@ class Application:
                 )
             self._under_way += 1
             self._metrics.under_way(self._under_way)
-        try:
-            return self._dispatch(request)
-        finally:
-            with self._changed:
-                self._under_way -= 1
-                self._metrics.under_way(self._under_way)
-                self._changed.notify_all()
+            request.environ[_COUNTED] = True
+        return self._dispatch(request)
+
+    def _over(self):
+        with self._changed:
+            self._under_way -= 1
+            self._metrics.under_way(self._under_way)
+            self._changed.notify_all()
 
     def _dispatch(self, request):
         deadline = Deadline(self._limits.time_limit)

@@ -50,9 +50,12 @@ class Browser:
         self._client = Client(application)
 
     def get(self, path, **options):
-        return self._client.get(path, base_url="http://localhost", **options)
+        return self._client.get(
+            path, base_url="http://localhost", buffered=True, **options
+        )
 
     def post(self, path, body, **options):
+        options = {"buffered": True, **options}
         data = body if isinstance(body, (bytes, str)) else json.dumps(body)
         return self._client.post(
             path, base_url="http://localhost", data=data, **options

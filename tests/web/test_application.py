@@ -88,6 +88,15 @@ def test_a_busy_server_says_when_to_come_back(catalogue, monkeypatch):
     assert browser.post(PREDICT, {"instances": ["a"]}).status_code == 200
 
 
+def test_a_request_is_under_way_until_its_answer_is_sent(catalogue):
+    application = Application(catalogue)
+    for body in ({"instances": ["a"]}, {"instances": []}):
+        response = Browser(application).post(PREDICT, body, buffered=False)
+        assert not application.wait_until_idle(0)
+        response.close()
+        assert application.wait_until_idle(0)
+
+
 def test_no_error_tells_of_this_machine(catalogue, models_folder, capsys):
     application = Application(catalogue)
     application._rest = lambda *_: open(models_folder / "missing")
@@ -208,7 +217,10 @@ def test_one_text_and_many_are_translated(browser):
 def test_forms_are_read_as_json_is(browser):
     expected = {"translatedText": answer_of(browser, "the dog")}
     form = browser._client.post(
-        "/translate", base_url="http://localhost", data=libre("the dog")
+        "/translate",
+        base_url="http://localhost",
+        data=libre("the dog"),
+        buffered=True,
     )
     assert form.json == expected
     # As curl -d sends it.
