@@ -32,6 +32,7 @@ COMMANDS = {
     "convert": "convert from and to Marian's and CTranslate2's formats",
     "export": "write a SavedModel for TF Serving",
     "doctor": "say what would stop a SavedModel in TF Serving",
+    "serve": "serve models on this machine, with a page to try them",
     "server-config": "write TF Serving's configuration",
     "plot": "draw positions, attention or training",
     "completion": "print the completion script of a shell",

@@ -1,14 +1,17 @@
-"""The command `keras-transformer serve`."""
+"""`keras-transformer serve`."""
 
 import dataclasses
 
+from keras_transformer.cli.library import library
 from keras_transformer.web.limits import Limits
 
-SUMMARY = "serve models on this machine, with a page to try them"
+EXAMPLE = """
+  keras-transformer serve saved_models
+  keras-transformer serve runs/en-de --port 8600
+"""
 
 
 def add_arguments(parser):
-    """Declares the command's arguments."""
     parser.add_argument(
         "folder",
         help="saved_models, an export, a run, a translator, a Marian folder or its "
@@ -26,8 +29,10 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Serves until SIGTERM or Ctrl-C."""
+    names = [field.name for field in dataclasses.fields(Limits)]
+    limits = {name: getattr(options, name) for name in names}
+    Limits(**limits)
+    library()
     from keras_transformer.web.server import serve
 
-    limits = {f.name: getattr(options, f.name) for f in dataclasses.fields(Limits)}
     serve(options.folder, options.host, options.port, **limits)
