@@ -22,10 +22,11 @@ def add_arguments(parser):
         default="127.0.0.1",
         help="address to listen at; 0.0.0.0 lets other machines ask",
     )
-    parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument("--port", type=int, default=8501, help="8501 by default")
     for field in dataclasses.fields(Limits):
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=field.type, default=field.default)
+        words = f"{field.metadata['help']}, {field.default} by default"
+        parser.add_argument(flag, type=field.type, default=field.default, help=words)
 
 
 def run(options):

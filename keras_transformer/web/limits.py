@@ -5,6 +5,10 @@ import dataclasses
 from keras_transformer.arguments import integer, number
 
 
+def _field(default, words):
+    return dataclasses.field(default=default, metadata={"help": words})
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """Limits of requests; beyond them they are refused at once, with the limit's name.
@@ -21,11 +25,11 @@ class Limits:
         ValueError: If one isn't positive.
     """
 
-    max_body_bytes: int = 4 << 20
-    max_texts: int = 256
-    max_characters: int = 50_000
-    max_requests: int = 128
-    time_limit: float = 60.0
+    max_body_bytes: int = _field(4 << 20, "most bytes of a request's body")
+    max_texts: int = _field(256, "most texts of a request")
+    max_characters: int = _field(50_000, "most characters of a text")
+    max_requests: int = _field(128, "most requests under way")
+    time_limit: float = _field(60.0, "seconds that a request may take")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
