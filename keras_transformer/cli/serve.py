@@ -36,8 +36,9 @@ def add_arguments(parser):
 
 
 def run(options):
+    limits = {f.name: getattr(options, f.name) for f in dataclasses.fields(Limits)}
+    Limits(**limits)
     library()
     from keras_transformer.web.server import serve
 
-    limits = {f.name: getattr(options, f.name) for f in dataclasses.fields(Limits)}
     serve(options.folder, options.host, options.port, **limits)
