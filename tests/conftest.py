@@ -1,10 +1,19 @@
 import random
+import signal
 
 import pytest
 
 import keras_transformer as kt
 
 WORDS = "a the red blue old small dog cat man woman house runs sees sleeps".split()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Ctrl-C interrupts, also where what started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -23,14 +23,14 @@ def test_curves_are_columns_of_the_encoding():
     assert axes.lines[1].get_label() == "dimension 3 (cosine)"
 
 
-def test_distance_profiles_are_symmetric_and_highest_at_zero():
+def test_distance_profiles_are_highest_at_zero():
     products, slopes, buckets = plotting.plot_position_distances(16).axes
     for line in products.lines:
         profile = line.get_ydata()
         np.testing.assert_allclose(profile, profile[::-1], atol=1e-4)
         assert profile.argmax() == 16 and profile[16] == 1
-    # The first of eight heads: half a unit for each place.
-    np.testing.assert_allclose(slopes.lines[0].get_ydata()[[0, 16, 20]], [-8, 0, -2])
+    # The first of eight heads: half a unit for each position before, two after.
+    np.testing.assert_allclose(slopes.lines[0].get_ydata()[[0, 16, 20]], [-8, 0, -8])
     assert buckets.lines[0].get_ydata()[16] == 0
 
 

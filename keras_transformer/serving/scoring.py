@@ -8,6 +8,7 @@ from keras_transformer.serving.parts import answers_to_some
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
 from keras_transformer.serving.sources import read_sources
 from keras_transformer.serving.translator_searches import TranslatorSearches
+from keras_transformer.tasks.scoring import encode_references
 from keras_transformer.text.documents import is_blank
 
 _REFERENCE = tf.TensorSpec([None], tf.string, name="reference")
@@ -38,13 +39,8 @@ class ScoringSignatures(TranslatorSearches):
 
         And whether each reference was cut off.
         """
-        tokenizer = self._text_model.target_tokenizer
-        ids = tokenizer.tokenize(reference)
-        most = self._longest - 1
-        truncated = ids.row_lengths() > most
-        ids = ids[:, :most]
-        end = tf.fill([ids.nrows(), 1], tokenizer.end_id)
-        ids = tf.concat([ids, end], axis=1).to_tensor()
+        ids, truncated = encode_references(self._text_model, reference, self._longest)
+        ids = ids.to_tensor()
         # An empty batch has a column too.
         missing = tf.maximum(1 - tf.shape(ids)[1], 0)
         return tf.pad(ids, [[0, 0], [0, missing]]), truncated

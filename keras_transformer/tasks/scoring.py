@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.decoding.explain import explain, log_probs
+from keras_transformer.kernels.impossible import IMPOSSIBLE
+from keras_transformer.text.documents import is_blank, split_language
 from keras_transformer.texts import as_texts
 
 _IDS = keras.KerasTensor((None, None), "int32")
@@ -59,10 +61,9 @@ def score(translator, texts, references, tokens_per_batch):
     }
     if texts:
         longest = longest_answer(translator, translator.options())
-        source_ids, cut = translator.encode(_as_tensor(texts))
-        target_ids, target_cut = encode_references(
-            translator, _as_tensor(references), longest
-        )
+        references = _as_tensor(references)
+        source_ids, cut, blank, _ = _read(translator, texts)
+        target_ids, target_cut = encode_references(translator, references, longest)
         found["truncated"] = (cut | target_cut).numpy()
         found["num_tokens"] = target_ids.row_lengths().numpy().astype("int32")
         for rows, sources, targets in _batches(
@@ -73,6 +74,10 @@ def score(translator, texts, references, tokens_per_batch):
             check_numbers(part, translator.model)
             part = keras.ops.convert_to_numpy(part)
             found["log_prob"][rows] = part.sum(axis=1)[: len(rows)]
+        # A blank source has one answer, itself: as good as any blank text.
+        is_same = is_blank(references).numpy()
+        found["log_prob"][blank] = np.where(is_same[blank], 0.0, IMPOSSIBLE)
+        found["num_tokens"][blank & is_same] = 0
     return {name: values[0] for name, values in found.items()} if is_one else found
 
 
@@ -81,13 +86,45 @@ def explanation(translator, texts, tokens_per_batch, options):
     texts, is_one = as_texts(texts)
     found = [None] * len(texts)
     if texts:
-        source_ids, truncated = translator.encode(_as_tensor(texts))
+        source_ids, truncated, blank, answers = _read(translator, texts)
         truncated = truncated.numpy()
+        for row in np.flatnonzero(blank):
+            found[row] = _explained_blank(answers[row])
+        visible = np.flatnonzero(~blank)
+        source_ids = tf.gather(source_ids, visible)
         for rows, sources, _ in _batches(source_ids, source_ids, tokens_per_batch):
             parts = _explained(translator, sources, options)
-            for row, part in zip(rows, parts):
+            for row, part in zip(visible[rows], parts):
                 found[row] = {**part, "truncated": bool(truncated[row])}
     return found[0] if is_one else found
+
+
+def _read(translator, texts):
+    """What texts are to a translator.
+
+    Returns:
+        A tuple of their ids, a `tf.RaggedTensor` `(B, None)`; a bool tensor `(B,)`:
+        whether each was cut off; a bool array `(B,)`: whether it is blank; and the
+        answers to blank texts, a list of strings.
+    """
+    texts = _as_tensor(texts)
+    _, answers = split_language(texts, translator.source_tokenizer)
+    blank = is_blank(answers)
+    source_ids, truncated = translator.encode(tf.where(blank, "", texts))
+    answers = [answer.decode("utf-8", "replace") for answer in answers.numpy()]
+    return source_ids, truncated, blank.numpy(), answers
+
+
+def _explained_blank(answer):
+    """What there is to say of a blank text, which is its own answer."""
+    return {
+        "translation": answer,
+        "tokens": [],
+        "log_probs": np.zeros(0, "float32"),
+        "aligned_source": np.zeros(0, "int32"),
+        "source_tokens": [],
+        "truncated": False,
+    }
 
 
 def _explained(translator, source_ids, options):

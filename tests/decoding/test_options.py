@@ -19,7 +19,7 @@ WRONG = [
     ("length_penalty", [0.5, NAN]),
     ("penalty_form", "wu"),
     ("stop_when", ["full"]),
-    *[("min_length", value) for value in (0, 1.5, [1, 2])],
+    *[("min_length", value) for value in (0, 1.5, [0, 2], [[1, 2]])],
     *[("max_length", value) for value in (0, -5, "9", 1e3, 10**9, [3, 0], [[3]])],
     *[("extra_length", value) for value in (0, None, 10**9, True)],
     *[("force_end", value) for value in (1, "yes", None)],

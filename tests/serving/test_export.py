@@ -74,6 +74,10 @@ def test_score_is_the_log_probability_of_the_reference(small_translator, answer)
     for text, log_prob, count in zip(
         TEXTS, answer["score"]["log_prob"], answer["score"]["num_tokens"]
     ):
+        if not text.strip():
+            # The answer to a blank text is the text itself, whatever the model is.
+            assert (log_prob, count) == (0.0, 0)
+            continue
         ids = tokenizer.tokenize([text])[0].numpy().tolist()
         logits = small_translator.model(
             {"source_ids": np.array([[*ids, 3]]), "target_ids": np.array([[2, *ids]])}

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transformer as kt
-from keras_transformer.layers import products
+from keras_transformer.kernels import packed
 from keras_transformer.serving import export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.warmup import read_warmup
@@ -288,7 +288,7 @@ def test_parallel_searches_give_the_same_answers(
     small_translator, signatures, tmp_path, monkeypatch
 ):
     # A single sentence's products are cut into parts, as small as they are here.
-    monkeypatch.setattr(products, "_LARGE_KERNEL", 1)
+    monkeypatch.setattr(packed, "_LARGE_KERNEL", 1)
     path = export_saved_model(
         small_translator,
         tmp_path,
