@@ -361,8 +361,7 @@ def test_updates_that_give_no_number_are_left_out_up_to_a_limit(
         lines = [*lines[:1000], "\u00df", *lines[1000:]]
         path.write_text("\n".join(lines) + "\n", "utf-8")
     options = {"valid_source": None, "valid_target": None, "bleu_sentences": 0}
-    # Long enough for all pairs to come.
-    options = config((str(source), str(target)), steps=60, **options)
+    options = config((str(source), str(target)), steps=30, **options)
     RunFolder(tmp_path / "stops", options).prepare()
     (tokenizer, _) = RunFolder(tmp_path / "stops", options).tokenizers()
     FailsAtToken.token = int(tokenizer.tokenize(["\u00df"])[0][-1])

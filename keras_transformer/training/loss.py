@@ -80,7 +80,8 @@ class MaskedCrossentropy(keras.losses.Loss):
         self.padding_id = check_padding_id(padding_id)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        losses, counts = self._losses(y_true, y_pred)
+        _, counts, _ = read_labels(y_true, y_pred, self.padding_id)
+        losses = self.call(y_true, y_pred)
         weights = read_weights(sample_weight, counts, losses.dtype)
         weighted = losses * weights
         if self.reduction in (None, "none"):
@@ -95,7 +96,11 @@ class MaskedCrossentropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """The loss of every token `(B, T)`; that of padding is of no meaning."""
-        return self._losses(y_true, y_pred)[0]
+        labels, _, unknown = read_labels(y_true, y_pred, self.padding_id)
+        losses = smoothed_crossentropy(
+            labels, y_pred, self.label_smoothing, dtype=self.dtype
+        )
+        return ops.where(unknown, float("nan"), losses)
 
     def get_config(self):
         return {
@@ -103,11 +108,3 @@ class MaskedCrossentropy(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
             "padding_id": self.padding_id,
         }
-
-    def _losses(self, y_true, y_pred):
-        """The losses `(B, T)` and which of them count."""
-        labels, counts, unknown = read_labels(y_true, y_pred, self.padding_id)
-        losses = smoothed_crossentropy(
-            labels, y_pred, self.label_smoothing, dtype=self.dtype
-        )
-        return ops.where(unknown, float("nan"), losses), counts

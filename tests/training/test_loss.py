@@ -412,3 +412,13 @@ def test_settings_that_mean_nothing_are_named(arguments, error):
     ((name, value),) = arguments.items()
     with pytest.raises(error, match=f"{name}(?s:.*){value}"):
         MaskedCrossentropy(**arguments)
+
+
+def test_a_loss_of_a_user_s_own_call_is_what_is_reduced():
+    class Doubled(MaskedCrossentropy):
+        def call(self, y_true, y_pred):
+            return 2 * super().call(y_true, y_pred)
+
+    labels, logits = np.array([[1, 2, 0]]), np.random.rand(1, 3, 5).astype("float32")
+    expected = 2 * float(MaskedCrossentropy(0.1)(labels, logits))
+    assert float(Doubled(0.1)(labels, logits)) == pytest.approx(expected)
