@@ -4,6 +4,8 @@ Errors name the argument, its shape and the shape that is wanted. A size that is
 known while a graph is traced is taken for right.
 """
 
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
@@ -153,9 +155,14 @@ def _is_float(dtype):
 
 def check_shape(name, shape, form):
     """Raises a ValueError for a shape that a layer can't be built with."""
-    axes = _axes(form, len(shape)) if isinstance(shape, (tuple, list)) else None
-    are_sizes = axes and all(size is None or isinstance(size, int) for size in shape)
-    if not are_sizes:
+    try:
+        sizes = tuple(shape)  # TensorFlow has a class of its own for shapes.
+    except (TypeError, ValueError):
+        sizes = ()
+    are_sizes = all(
+        size is None or isinstance(size, numbers.Integral) for size in sizes
+    )
+    if not (are_sizes and _axes(form, len(sizes))):
         raise ValueError(f"{name} must be {_words([form])}; received {name}={shape}.")
     if shape[-1] is None:
         raise ValueError(

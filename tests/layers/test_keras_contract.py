@@ -167,3 +167,22 @@ def test_bad_arguments_are_named_with_their_value(make, words):
     with pytest.raises(ValueError) as error:
         make()
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.MultiHeadAttention(2),
+        layers.EncoderBlock(2, 16),
+        layers.DecoderBlock(2, 16),
+        layers.FeedForward(16),
+        layers.PositionalEncoding(),
+        layers.LearnedPositionalEncoding(9),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_tensor_s_own_shape_builds_a_layer(layer):
+    """Each backend has a class of its own for shapes."""
+    x = keras.ops.ones((2, 5, 8))
+    layer.build(x.shape)
+    assert layer.built and tuple(layer(x).shape) == (2, 5, 8)
