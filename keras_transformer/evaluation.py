@@ -148,7 +148,9 @@ def compare(systems, references, metrics=("bleu",), samples=1000):
 
     Example:
 
-    >>> found = compare({"old": old, "new": new}, references, metrics=["chrf"])
+    >>> references = [f"a dog runs {i} times" for i in range(50)]
+    >>> old = [f"dog runs {i} time" for i in range(50)]
+    >>> found = compare({"old": old, "new": references}, references, metrics=["chrf"])
     >>> found["chrf"]["systems"]["new"]["p_value"] < 0.05
     True
 

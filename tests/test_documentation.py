@@ -80,6 +80,7 @@ def smaller(patch):
     patch.setattr(keras.Model, "fit", few_steps)
     patch.setattr(kt.text, "train_tokenizer", few_tokens)
     patch.setattr(kt.interop, "load_marian", of_the_network)
+    patch.setattr(kt.interop, "load", of_the_network)
     patch.setattr(kt, "train", short, raising=False)
 
 
@@ -178,9 +179,12 @@ OTHER_MODELS = {
 ELSEWHERE = {
     "serving.client.GrpcClient",
     "serving.client.RestClient",
+    "serving.client._Client.stream",
     "serving.doctor.diagnose",
     "serving.export.export_saved_model",
     "serving.server_config.write_server_config",
+    "web.server.Server",
+    "web.server.serve",
 }
 
 
