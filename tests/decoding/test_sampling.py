@@ -119,6 +119,7 @@ def test_uniform_numbers_are_uniform_and_independent():
         assert abs(other.mean()) * 12 < 5 / np.sqrt(other.size)
 
 
+@pytest.mark.slow
 def test_each_sentence_may_have_options_of_its_own():
     model, count = tiny(), len(SOURCES)
     options = {

@@ -24,6 +24,7 @@ def in_int8(model):
     return [v for v in model.variables if "int8" in str(v.dtype)]
 
 
+@pytest.mark.slow
 def test_a_model_answers_as_before_and_its_file_loads_again(tmp_path):
     model = kt.Transformer(
         60, num_layers=1, hidden_dim=32, num_heads=2, intermediate_dim=64
@@ -60,6 +61,7 @@ def test_a_model_answers_as_before_and_its_file_loads_again(tmp_path):
     np.testing.assert_array_equal(again, numbers(answers["ids"]))
 
 
+@pytest.mark.slow
 def test_layers_in_people_s_own_models(tmp_path):
     model = keras.Sequential(
         [

@@ -32,6 +32,7 @@ def test_the_warm_up_asks_every_signature_with_and_without_options(exports, kind
     assert options == (set() if kind == "encoder" else {b"", b"sample=1"})
 
 
+@pytest.mark.slow
 def test_loading_is_measured_with_the_warm_up_and_without(saved_path):
     model, warmup = loading_seconds(saved_path)
     assert 0 < model < 600 and 0 < warmup < 600
