@@ -34,6 +34,22 @@ def read_labels(y_true, y_pred, padding_id):
     Raises:
         ValueError: If shapes don't fit, or a label is no class.
     """
+    labels, counts = labels_that_count(y_true, y_pred, padding_id)
+    y_pred = ops.convert_to_tensor(y_pred)
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    known = ops.logical_and(labels >= 0, labels < y_pred.shape[-1])
+    if "float" in dtype:
+        known = ops.logical_and(known, ops.equal(labels, ops.floor(labels)))
+    unknown = ops.logical_and(counts, ops.logical_not(known))
+    labels = _checked(labels, unknown, y_pred, padding_id)
+    return ops.cast(ops.where(known, labels, 0), "int32"), counts, unknown
+
+
+def labels_that_count(y_true, y_pred, padding_id):
+    """Labels `(B, T)` as they are, and booleans `(B, T)` that say which count.
+
+    Args and errors are those of `read_labels`, but no label's value is looked at.
+    """
     mask = getattr(y_pred, "_keras_mask", None)
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     labels = _without_last_axis_of_1(y_true, y_pred)
@@ -48,12 +64,7 @@ def read_labels(y_true, y_pred, padding_id):
     if mask is not None:
         mask = align("The Keras mask of y_pred", mask, y_pred.shape[:-1])
         counts = ops.logical_and(counts, ops.cast(mask, "bool"))
-    known = ops.logical_and(labels >= 0, labels < y_pred.shape[-1])
-    if "float" in dtype:
-        known = ops.logical_and(known, ops.equal(labels, ops.floor(labels)))
-    unknown = ops.logical_and(counts, ops.logical_not(known))
-    labels = _checked(labels, unknown, y_pred, padding_id)
-    return ops.cast(ops.where(known, labels, 0), "int32"), counts, unknown
+    return labels, counts
 
 
 def read_weights(sample_weight, counts, dtype):

@@ -7,6 +7,7 @@ from keras_transformer import arguments
 from keras_transformer.training.crossentropy import smoothed_crossentropy
 from keras_transformer.training.labels import (
     check_padding_id,
+    labels_that_count,
     mean,
     read_labels,
     read_weights,
@@ -80,7 +81,7 @@ class MaskedCrossentropy(keras.losses.Loss):
         self.padding_id = check_padding_id(padding_id)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        _, counts, _ = read_labels(y_true, y_pred, self.padding_id)
+        _, counts = labels_that_count(y_true, y_pred, self.padding_id)
         losses = self.call(y_true, y_pred)
         weights = read_weights(sample_weight, counts, losses.dtype)
         weighted = losses * weights
