@@ -4,12 +4,9 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from keras_transformer.layers.attention_position import (
-    AlibiBias,
-    RotaryEmbedding,
-    T5PositionBias,
-)
+from keras_transformer.layers.distance_bias import AlibiBias, T5PositionBias
 from keras_transformer.layers.position import sinusoidal_encoding
+from keras_transformer.layers.rotary_embedding import RotaryEmbedding
 
 # Told apart by people of any colour vision (Okabe and Ito), and by their dashes.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")

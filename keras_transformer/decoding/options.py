@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 
-from keras_transformer.argument_names import check_names
+from keras_transformer.arguments import check_names
 
 # Wider beams and longer answers than anybody decodes; memory grows with both.
 _MOST_HYPOTHESES = 1024

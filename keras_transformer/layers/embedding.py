@@ -7,14 +7,10 @@ import typing
 import keras
 from keras import ops
 
-from keras_transformer import kernels
+from keras_transformer import arguments, kernels
 from keras_transformer.kernels.dtypes import at_least_float32
 from keras_transformer.kernels.impossible import NO_LOGIT
-from keras_transformer.layers.arguments import (
-    check_flag,
-    check_positive,
-    get_initializer,
-)
+from keras_transformer.layers.arguments import get_initializer
 from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.quantization import (
     LoadsInt8,
@@ -114,11 +110,11 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.vocabulary_size = check_positive("vocabulary_size", vocabulary_size)
-        self.hidden_dim = check_positive("hidden_dim", hidden_dim)
-        self.scale = check_flag("scale", scale)
-        self.mask_zero = check_flag("mask_zero", mask_zero)
-        self.use_bias = check_flag("use_bias", use_bias)
+        self.vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size)
+        self.hidden_dim = arguments.integer("hidden_dim", hidden_dim)
+        self.scale = arguments.flag("scale", scale)
+        self.mask_zero = arguments.flag("mask_zero", mask_zero)
+        self.use_bias = arguments.flag("use_bias", use_bias)
         self.embeddings_initializer = get_initializer(
             "embeddings_initializer",
             keras.initializers.RandomNormal(stddev=self.hidden_dim**-0.5)
@@ -138,12 +134,12 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         finally:
             _reverses.reset(token)
 
-    def check_call(self, inputs, reverse=False, projection=None):
-        check_flag("reverse", reverse)
-        if reverse:
-            CallCheck(D=self.hidden_dim).floats("inputs", inputs, "... D")
+    def check_call(self, given):
+        arguments.flag("reverse", given.reverse)
+        if given.reverse:
+            CallCheck(D=self.hidden_dim).floats("inputs", given.inputs, "... D")
         else:
-            check_ids("inputs", inputs, self.vocabulary_size)
+            check_ids("inputs", given.inputs, self.vocabulary_size)
 
     def build(self, input_shape=None):
         if self.quantization_mode is not None:

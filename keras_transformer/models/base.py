@@ -7,7 +7,7 @@ import keras
 
 from keras_transformer.decoding.compiled_search import CompiledSearch
 from keras_transformer.decoding.options import as_options
-from keras_transformer.layers.attention_position import AlibiBias
+from keras_transformer.layers.distance_bias import AlibiBias
 from keras_transformer.layers.position import LearnedPositionalEncoding
 from keras_transformer.layers.quantization import check_mode, check_not_quantized
 from keras_transformer.models.construction import Constructed

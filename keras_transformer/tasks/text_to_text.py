@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.argument_names import check_names
+from keras_transformer.arguments import check_names
 from keras_transformer.decoding.generate import generate
 from keras_transformer.decoding.options import SearchOptions
 from keras_transformer.tasks.text_model import TextModel

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_transformer import layers
-from keras_transformer.layers.attention_position import alibi_slopes
+from keras_transformer.layers.distance_bias import alibi_slopes
 
 B, H, T, S, K = 2, 4, 6, 9, 8
 NAMES = ["rotary", "relative", "t5", "alibi"]
