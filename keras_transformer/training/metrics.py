@@ -11,7 +11,6 @@ from keras_transformer.training.labels import (
     read_weights,
 )
 
-
 _ARGS = """Args:
         padding_id: Label that doesn't count, or None if each label is a class.
         name: Name of the metric.
