@@ -1,6 +1,7 @@
 """Names of arguments: a misspelled one is an error that says what was meant."""
 
 import difflib
+from collections.abc import Iterable
 
 
 class UnknownArgumentError(TypeError, ValueError):
@@ -11,7 +12,7 @@ class UnknownArgumentError(TypeError, ValueError):
     """
 
 
-def check_names(owner, given, known):
+def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raises an error for names that `owner` doesn't take, with the nearest it does.
 
     Args:

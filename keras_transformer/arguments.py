@@ -2,9 +2,10 @@
 
 import math
 import numbers
+from typing import Any
 
 
-def integer(name, value, minimum=1):
+def integer(name: str, value: Any, minimum: int | None = 1) -> int:
     """`value` as an `int`, NumPy's integers too.
 
     Raises:
@@ -20,7 +21,14 @@ def integer(name, value, minimum=1):
     return int(value)
 
 
-def number(name, value, *, above=None, minimum=None, below=None):
+def number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    minimum: float | None = None,
+    below: float | None = None,
+) -> int | float:
     """`value` as an `int` or a finite `float`, within the limits that are given.
 
     Raises:
@@ -33,7 +41,7 @@ def number(name, value, *, above=None, minimum=None, below=None):
         not math.isfinite(value)
         or (above is not None and value <= above)
         or (minimum is not None and value < minimum)
-        or (below is not None and value >= below)
+        or (below is not None and not value < below)
     )
     if wrong:
         limits = [
