@@ -15,8 +15,6 @@ from keras_transformer.cli import notes
 _KNOWN_WARNINGS = (
     # Its batches are in order already.
     "`shuffle=True` was passed, but will be ignored",
-    # What a sentence of one token does in attention.
-    "You are using a softmax over axis",
 )
 
 

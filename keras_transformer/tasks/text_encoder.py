@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
+from keras_transformer import kernels
 from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.models.encoder_model import EncoderModel
 from keras_transformer.tasks.text_model import TextModel
@@ -121,7 +121,8 @@ class TextEncoder(TextModel):
         self, source_ids: tf.Tensor, model: EncoderModel | None = None
     ) -> tf.Tensor:
         """Ids `(B, S)` -> probabilities of the classes, in the graph."""
-        return ops.softmax((model or self.model)(source_ids, training=False))
+        logits = (model or self.model)(source_ids, training=False)
+        return kernels.softmax(logits, logits.dtype)
 
     def _run(self, name, texts, tokens_per_batch):
         if name not in self._functions:
