@@ -5,6 +5,8 @@ import functools
 import inspect
 import math
 import numbers
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +19,13 @@ class ArgumentTypeError(TypeError, ValueError):
     """
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A number of NumPy's, or an array that is one, as Python's."""
     is_number = isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0
     return value.item() if is_number else value
 
 
-def integer(name, value, minimum=1):
+def integer(name: str, value: Any, minimum: int | None = 1) -> int:
     """`value` as an `int`, NumPy's integers too.
 
     Raises:
@@ -40,7 +42,14 @@ def integer(name, value, minimum=1):
     return int(value)
 
 
-def number(name, value, *, above=None, minimum=None, below=None):
+def number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    minimum: float | None = None,
+    below: float | None = None,
+) -> int | float:
     """`value` as an `int` or a finite `float`, within the limits that are given.
 
     Raises:
@@ -61,23 +70,24 @@ def number(name, value, *, above=None, minimum=None, below=None):
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(received)
+    plain = int(value) if isinstance(value, numbers.Integral) else float(value)
     is_within = (
-        math.isfinite(value)
-        and (above is None or value > above)
-        and (minimum is None or value >= minimum)
-        and (below is None or value < below)
+        math.isfinite(plain)
+        and (above is None or plain > above)
+        and (minimum is None or plain >= minimum)
+        and (below is None or plain < below)
     )
     if not is_within:
         raise ValueError(received)
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
+    return plain
 
 
-def rate(name, value):
+def rate(name: str, value: Any) -> int | float:
     """`value`, a dropout rate, as a Python number from 0 to less than 1."""
     return number(name, value, minimum=0, below=1)
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """`value`, True or False, as a `bool`, NumPy's too.
 
     Raises:
@@ -90,7 +100,7 @@ def flag(name, value):
     return bool(value)
 
 
-def check_names(owner, given, known):
+def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raises an error for names that `owner` doesn't take, with the nearest it does.
 
     Args:
@@ -119,7 +129,7 @@ def check_names(owner, given, known):
 
 
 @functools.cache
-def names_of(function):
+def names_of(function: Callable) -> frozenset[str]:
     """The names of a function's arguments, without `self`."""
     parameters = inspect.signature(function).parameters.values()
     several = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD

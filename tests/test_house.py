@@ -49,6 +49,8 @@ MAY_IMPORT = {
 # The equations of the paper: Keras and NumPy are all they know.
 EQUATIONS = ("layers", "models", "decoding")
 BACKENDS = {"tensorflow", "torch", "jax"}
+# The models: their layers are called by Keras, their tensors are any backend's.
+WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "data", "run", "serving", "web"}
 # On every backend: another backend's package is imported where it is used.
 ON_EVERY_BACKEND = ("", "kernels", "compilation", "training", *EQUATIONS, *GROUND)
 
@@ -189,6 +191,34 @@ def test_functions_are_short():
         if lines_of_code(function) >= LONGEST_FUNCTION
     }
     assert long == {}
+
+
+def public_functions(tree):
+    """The functions and methods of a module that others call, constructors too."""
+    kinds = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]
+    for kind in kinds:
+        if getattr(kind, "name", "").startswith("_"):
+            continue
+        for node in kind.body:
+            if isinstance(node, ast.FunctionDef) and (
+                node.name == "__init__" or not node.name.startswith("_")
+            ):
+                yield node
+
+
+def test_whatever_is_public_has_types():
+    """mypy checks them."""
+    untyped = []
+    for module, tree in TREES.items():
+        if part(module) in WITHOUT_TYPES:
+            continue
+        for function in public_functions(tree):
+            of = function.args
+            found = [*of.posonlyargs, *of.args, *of.kwonlyargs, of.vararg, of.kwarg]
+            found = [arg for arg in found if arg and arg.arg not in ("self", "cls")]
+            if function.returns is None or not all(arg.annotation for arg in found):
+                untyped.append(f"{module}.{function.name}")
+    assert untyped == []
 
 
 def public(names):

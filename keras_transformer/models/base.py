@@ -32,7 +32,7 @@ class TransformerModel(Constructed):
     # Whether answers go on from the source, instead of being another text.
     decoder_only = False
     # Of `generate`, where they aren't those of `SearchOptions`.
-    search_defaults = {}
+    search_defaults: dict = {}
 
     @classmethod
     def from_preset(cls, preset, *args, **kwargs):
