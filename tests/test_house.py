@@ -183,6 +183,30 @@ def lines_of_code(function):
     return total
 
 
+# What Keras itself, or TensorFlow, gives by position, or people say as one word.
+SWITCHES_BY_POSITION = {
+    ("keras_transformer.kernels.scopes", "plain_only"),
+    ("keras_transformer.layers.checked_layer", "quantize"),
+    ("keras_transformer.layers.core", "call"),
+    ("keras_transformer.layers.core", "quantize"),
+    ("keras_transformer.layers.embedding", "quantize"),
+    ("keras_transformer.models.base", "make_train_function"),
+    ("keras_transformer.models.construction", "save"),
+}
+
+
+def test_switches_are_given_by_name():
+    """`translate(texts, True)` says nothing to who reads it."""
+    by_position = set()
+    for module, tree in TREES.items():
+        for function in functions(tree):
+            defaults = function.args.defaults
+            values = [d.value for d in defaults if isinstance(d, ast.Constant)]
+            if any(isinstance(value, bool) for value in values):
+                by_position.add((module, function.name))
+    assert by_position == SWITCHES_BY_POSITION
+
+
 def test_functions_are_short():
     long = {
         f"{module}.{function.name}": lines_of_code(function)

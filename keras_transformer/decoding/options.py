@@ -107,7 +107,7 @@ def _checked_array(name, value, rank, kind, is_valid, words, way_out):
     return value if is_tensor else values
 
 
-def _switch(optional=False):
+def _switch(*, optional=False):
     words = "True or False" + (", or None" if optional else "")
 
     def check(name, value):

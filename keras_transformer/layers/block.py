@@ -52,6 +52,7 @@ class Block(LoadsPosition, CheckedLayer):
         intermediate_dim,
         dropout=0.1,
         activation="relu",
+        *,
         norm_first=False,
         position_encoding=None,
         attention_dropout=0.0,

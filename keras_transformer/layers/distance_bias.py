@@ -85,6 +85,7 @@ class T5PositionBias(_DistanceBias):
         self,
         num_buckets=32,
         max_distance=128,
+        *,
         bidirectional=True,
         embeddings_initializer="glorot_uniform",
         **kwargs,
@@ -199,7 +200,7 @@ class AlibiBias(_DistanceBias):
     for both sides [the authors on encoders](https://github.com/ofirpress/attention_with_linear_biases/issues/5).
     """
 
-    def __init__(self, max_bias=8.0, symmetric=False, **kwargs):
+    def __init__(self, max_bias=8.0, *, symmetric=False, **kwargs):
         super().__init__(**kwargs)
         self.max_bias = arguments.number("max_bias", max_bias, above=0)
         self.symmetric = arguments.flag("symmetric", symmetric)

@@ -103,6 +103,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         self,
         vocabulary_size,
         hidden_dim,
+        *,
         scale=True,
         mask_zero=True,
         use_bias=False,
@@ -126,11 +127,11 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
 
-    def __call__(self, inputs, reverse=False, *args, **kwargs):
+    def __call__(self, inputs, *args, reverse=False, **kwargs):
         # Keras asks for the mask without saying what the call was.
         token = _reverses.set(reverse)
         try:
-            return super().__call__(inputs, reverse, *args, **kwargs)
+            return super().__call__(inputs, *args, reverse=reverse, **kwargs)
         finally:
             _reverses.reset(token)
 
@@ -226,7 +227,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
     def _matrix(self):
         return ops.convert_to_tensor(self.embeddings, self.compute_dtype)
 
-    def call(self, inputs, reverse=False, projection=None):
+    def call(self, inputs, *, reverse=False, projection=None):
         if not reverse:
             ids = ops.cast(inputs, "int32")
             vectors = ops.cast(self._look_up(ids), self.compute_dtype)
@@ -268,7 +269,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
             return mask
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
-    def compute_output_spec(self, inputs, reverse=False, projection=None):
+    def compute_output_spec(self, inputs, *, reverse=False, projection=None):
         if reverse:
             columns = projection.num_columns if projection else self.vocabulary_size
             shape = tuple(inputs.shape[:-1]) + (columns,)

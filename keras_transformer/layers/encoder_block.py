@@ -63,6 +63,7 @@ class EncoderBlock(Block):
         self,
         inputs,
         mask=None,
+        *,
         attention_mask=None,
         use_causal_mask=False,
         return_attention_scores=False,
@@ -86,7 +87,7 @@ class EncoderBlock(Block):
         x = self._feed(x, training)
         return (x, *scores) if return_attention_scores else x
 
-    def compute_output_spec(self, inputs, return_attention_scores=False, **kwargs):
+    def compute_output_spec(self, inputs, *, return_attention_scores=False, **kwargs):
         output = keras.KerasTensor(inputs.shape, self.compute_dtype)
         if not return_attention_scores:
             return output

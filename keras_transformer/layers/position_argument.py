@@ -19,7 +19,7 @@ BY_NAME = {
 }
 
 
-def attention_position(position_encoding, causal=False, dtype=None):
+def attention_position(position_encoding, *, causal=False, dtype=None):
     """The layer that a `position_encoding` argument of attention names, or is.
 
     Args:

@@ -116,6 +116,7 @@ class TransformerModel(Constructed):
         index,
         caches,
         mask=None,
+        *,
         fixed_shapes=False,
         output_projection=None,
     ):
@@ -140,7 +141,7 @@ class TransformerModel(Constructed):
         logits = embedding(states, reverse=True, projection=output_projection)
         return logits, caches
 
-    def fill_caches(self, target_ids, caches, fixed_shapes=False):
+    def fill_caches(self, target_ids, caches, *, fixed_shapes=False):
         """The caches after the first tokens of a target, which are known.
 
         Args:

@@ -75,7 +75,9 @@ class LanguageModel(TransformerModel):
             "decoder",
             DecoderBlock,
             num_layers,
-            embedding=make.embedding(vocabulary_size, "embedding", logits_bias),
+            embedding=make.embedding(
+                vocabulary_size, "embedding", use_bias=logits_bias
+            ),
             position=position,
             dropout=make.dropout(),
         )

@@ -38,7 +38,7 @@ class LayerFactory:
                 f"num_heads={config['num_heads']}, hidden_dim={config['hidden_dim']}."
             )
 
-    def embedding(self, size, name, use_bias=False):
+    def embedding(self, size, name, *, use_bias=False):
         """A `TokenEmbedding` of `size` tokens (section 3.4)."""
         return TokenEmbedding(
             size,
@@ -116,7 +116,8 @@ def _positions(position_encoding, dtype):
     if position_encoding == "t5":
         # T5 shares one table among the blocks of a stack.
         return None, *(
-            attention_position("t5", causal, dtype) for causal in (False, True)
+            attention_position("t5", causal=causal, dtype=dtype)
+            for causal in (False, True)
         )
     if isinstance(position_encoding, AttentionPosition):
         return None, position_encoding, position_encoding

@@ -68,8 +68,8 @@ class Transformer(TransformerModel):
         intermediate_dim=2048,
         dropout=0.1,
         position_encoding="sinusoidal",
-        norm_first=False,
         *,
+        norm_first=False,
         num_decoder_layers=None,
         activation="relu",
         attention_dropout=0.0,
@@ -136,7 +136,7 @@ class Transformer(TransformerModel):
         self.decoder_embedding_norm = decoder.embedding_norm
         self._encoder, self._decoder = encoder, decoder
 
-    def encode(self, source_ids, return_attention_scores=False):
+    def encode(self, source_ids, *, return_attention_scores=False):
         """The encoder alone.
 
         Args:
@@ -249,9 +249,9 @@ def _embeddings(make, config):
     source_size = config["source_vocabulary_size"]
     target_size, use_bias = config["target_vocabulary_size"], config["logits_bias"]
     if target_size is None:
-        shared = make.embedding(source_size, "embedding", use_bias)
+        shared = make.embedding(source_size, "embedding", use_bias=use_bias)
         return shared, shared
     return (
         make.embedding(source_size, "source_embedding"),
-        make.embedding(target_size, "target_embedding", use_bias),
+        make.embedding(target_size, "target_embedding", use_bias=use_bias),
     )

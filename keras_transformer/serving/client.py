@@ -85,7 +85,7 @@ class _Client:
                 if not may_pass or attempt == self.retries:
                     tries = f" after {attempt + 1} tries" if attempt else ""
                     words = f"{self._server}{tries}: {problem}"
-                    raise ServingError(words, may_pass) from error
+                    raise ServingError(words, may_pass=may_pass) from error
             time.sleep(0.2 * 2**attempt)
 
     def translate(self, texts, batch_size=32):

@@ -57,6 +57,7 @@ class TextToText(TextModel):
         self,
         texts,
         options,
+        *,
         return_scores=False,
         target_prefix=None,
         tokens_per_batch=4096,

@@ -188,6 +188,7 @@ def train_tokenizer(
     vocabulary_size: int = 8000,
     model_type: str = "bpe",
     normalization: str = "identity",
+    *,
     byte_fallback: bool = True,
     character_coverage: float = 0.9995,
     split_digits: bool = False,

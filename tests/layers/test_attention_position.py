@@ -131,7 +131,9 @@ def test_t5_buckets_equal_transformers(bidirectional, num_buckets, max_distance)
         num_buckets=num_buckets,
         max_distance=max_distance,
     )
-    layer = layers.T5PositionBias(num_buckets, max_distance, bidirectional)
+    layer = layers.T5PositionBias(
+        num_buckets, max_distance, bidirectional=bidirectional
+    )
     np.testing.assert_array_equal(layer.buckets(distances), expected.numpy())
 
 
