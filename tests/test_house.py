@@ -52,7 +52,11 @@ BACKENDS = {"tensorflow", "torch", "jax"}
 # The models: their layers are called by Keras, their tensors are any backend's.
 WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "data", "run", "serving", "web"}
 # On every backend: another backend's package is imported where it is used.
-ON_EVERY_BACKEND = ("", "kernels", "compilation", "training", *EQUATIONS, *GROUND)
+ON_EVERY_BACKEND = (
+    *("", "kernels", "compilation", "training", "data"),
+    *EQUATIONS,
+    *GROUND,
+)
 
 
 def modules():
