@@ -1,6 +1,10 @@
 """The arrays of a batch: ids with special tokens, labels, weights, padding."""
 
+from collections.abc import Iterable
+
 import numpy as np
+
+from keras_transformer.data.order import Order, Rows
 
 
 class BatchArrays:
@@ -18,7 +22,7 @@ class BatchArrays:
 
     def __init__(
         self,
-        order,
+        order: Order,
         *,
         start_id: int,
         source_end_id: int,
@@ -26,7 +30,7 @@ class BatchArrays:
         accumulation_steps: int = 1,
         num_replicas: int = 1,
         process: tuple[int, int] = (0, 1),
-    ):
+    ) -> None:
         self.order = order
         self.accumulation_steps = accumulation_steps
         self._start_id = start_id
@@ -56,7 +60,9 @@ class BatchArrays:
         weights[len(rows.positions[own.start : own.stop]) :] = 0
         return *batch, weights
 
-    def ids(self, number: int, rows, own: range) -> list:
+    def ids(
+        self, number: int, rows: Rows, own: range
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Pairs of ids of some rows of a batch, read from their corpus."""
         corpus = self.order.corpora[rows.corpus]
         return corpus.read(rows.positions[own.start : own.stop])
@@ -93,9 +99,16 @@ class BatchSequence:
         without: Numbers of the updates that are left out; `step` doesn't count them.
     """
 
-    def __init__(self, arrays, repeat: bool, step: int = 0, without=()):
+    def __init__(
+        self,
+        arrays: BatchArrays,
+        *,
+        repeat: bool,
+        step: int = 0,
+        without: Iterable[int] = (),
+    ) -> None:
         self.arrays = arrays
-        self.size = None
+        self.size: int | None = None
         self._step = step
         self._without = sorted(set(without))
         self._per_epoch = arrays.order.batches_per_epoch

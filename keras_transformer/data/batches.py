@@ -6,6 +6,8 @@ import pathlib
 import tempfile
 import warnings
 import weakref
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from keras_transformer import arguments
 from keras_transformer.data.arrays import BatchArrays, BatchSequence
@@ -16,25 +18,31 @@ from keras_transformer.data.prepared import PreparedCorpus
 from keras_transformer.data.report import LONG
 from keras_transformer.data.tokenizers import checked_tokenizers
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_transformer.data.keras_batches import KerasBatches
+    from keras_transformer.text.any_tokenizer import AnyTokenizer
+
 __all__ = ["bucket_lengths", "make_batches"]
 
 
 def make_batches(
-    source,
-    target=None,
+    source: str | os.PathLike | PreparedCorpus | Iterable[tuple[str, str]],
+    target: str | os.PathLike | None = None,
     *,
-    source_tokenizer=None,
-    target_tokenizer=None,
-    tokens_per_batch=4096,
-    max_length=None,
-    shuffle=True,
-    repeat=True,
-    seed=0,
-    shuffle_buffer=None,
-    accumulation_steps=1,
-    num_replicas=1,
-    process=(0, 1),
-):
+    source_tokenizer: "AnyTokenizer | None" = None,
+    target_tokenizer: "AnyTokenizer | None" = None,
+    tokens_per_batch: int = 4096,
+    max_length: int | None = None,
+    shuffle: bool = True,
+    repeat: bool = True,
+    seed: int = 0,
+    shuffle_buffer: int | None = None,
+    accumulation_steps: int = 1,
+    num_replicas: int = 1,
+    process: tuple[int, int] = (0, 1),
+) -> "tf.data.Dataset | KerasBatches":
     """Turns a parallel corpus into batches for `model.fit`.
 
     Pairs of like length share a batch, whose size is chosen so that source and target
@@ -211,7 +219,8 @@ def _for_fit(arrays, repeat, shuffle):
         )
 
     def from_step(step, without=()):
-        return for_fit(BatchSequence(arrays, repeat, step, without), shuffle)
+        sequence = BatchSequence(arrays, repeat=repeat, step=step, without=without)
+        return for_fit(sequence, shuffle=shuffle)
 
     batches = from_step(0)
     batches.from_step = from_step

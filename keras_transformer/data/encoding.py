@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +19,14 @@ class EncodedPairs:
         ids: The ids of each source and its target, one after another.
         lengths: Number of ids of each source and of its target, int64 (2 B,).
         dropped: Dict of reason -> number of pairs.
-        texts: Sources and targets in UTF-8, one after another, or None.
+        texts: Sources and targets in UTF-8, one after another, uint8; or None.
         text_lengths: Bytes of each source and of its target, int64 (2 B,), or None.
     """
 
     ids: np.ndarray
     lengths: np.ndarray
     dropped: dict
-    texts: bytes | None = None
+    texts: np.ndarray | None = None
     text_lengths: np.ndarray | None = None
 
 
@@ -41,8 +42,14 @@ class PairEncoder:
     """
 
     def __init__(
-        self, source_tokenizer, target_tokenizer, max_length, filters, keep_texts
-    ):
+        self,
+        source_tokenizer: Any,
+        target_tokenizer: Any,
+        *,
+        max_length: int,
+        filters: Any,
+        keep_texts: bool,
+    ) -> None:
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.max_length = max_length
@@ -55,7 +62,8 @@ class PairEncoder:
         sources, targets = zip(*pairs)
         source_ids = _ids(self.source_tokenizer, list(sources))
         target_ids = _ids(self.target_tokenizer, list(targets))
-        kept, texts, dropped = [], [], collections.Counter()
+        dropped: collections.Counter[str] = collections.Counter()
+        kept, texts = [], []
         for pair, *ids in zip(pairs, source_ids, target_ids):
             if reason := self._reason(*pair, *ids):
                 dropped[reason] += 1
@@ -69,7 +77,7 @@ class PairEncoder:
             np.fromiter(flat, self.dtype, int(lengths.sum())),
             lengths,
             dict(dropped),
-            b"".join(texts) if self.keep_texts else None,
+            np.frombuffer(b"".join(texts), "u1") if self.keep_texts else None,
             np.fromiter(map(len, texts), np.int64) if self.keep_texts else None,
         )
 
@@ -85,12 +93,12 @@ class PairEncoder:
         return self.filters.reason(source, target, source_ids, target_ids)
 
 
-def needs_no_tensorflow(tokenizer) -> bool:
+def needs_no_tensorflow(tokenizer: Any) -> bool:
     """Whether a tokenizer's ids come from SentencePiece's own package."""
     return getattr(type(tokenizer), "tokenize", None) is Tokenizer.tokenize
 
 
-def id_dtype(*tokenizers) -> np.dtype:
+def id_dtype(*tokenizers: Any) -> np.dtype:
     """The smallest of uint16 and uint32 that holds all ids of some tokenizers."""
     sizes = [getattr(tokenizer, "vocabulary_size", 1 << 32) for tokenizer in tokenizers]
     # Little-endian on every machine.

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import pathlib
 import tempfile
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from keras_transformer.data.prepared import (
     ORDER,
     SETTINGS_FILE,
     TOKENIZERS,
+    PreparedCorpus,
     checksum,
     shard_lengths,
 )
@@ -53,7 +55,7 @@ def start_folder(folder: pathlib.Path, settings: dict, tokenizers: tuple) -> Non
         write_json(aside / SETTINGS_FILE, settings)
 
 
-def finish_folder(folder: pathlib.Path, shards: list[dict], source) -> None:
+def finish_folder(folder: pathlib.Path, shards: list[dict], source: Any) -> None:
     """Sorts the pairs by length and writes the description of the whole corpus.
 
     Args:
@@ -65,7 +67,7 @@ def finish_folder(folder: pathlib.Path, shards: list[dict], source) -> None:
         ValueError: If no pair is kept.
     """
     settings = read_json(folder / SETTINGS_FILE, "the settings of a prepared corpus")
-    dropped = collections.Counter()
+    dropped: collections.Counter[str] = collections.Counter()
     for shard in shards:
         dropped.update(shard["dropped"])
     pairs = sum(shard["pairs"] for shard in shards)
@@ -105,7 +107,7 @@ def finish_folder(folder: pathlib.Path, shards: list[dict], source) -> None:
         write_json(aside, {**content, CHECKSUM: checksum(content)})
 
 
-def check_tokenizers(corpus, tokenizers: tuple) -> None:
+def check_tokenizers(corpus: PreparedCorpus, tokenizers: tuple) -> None:
     """Checks that tokenizers are those that a `PreparedCorpus` was made with.
 
     Raises:

@@ -6,20 +6,18 @@ permuted anew in each epoch, and so are the batches of all cells. Cells are as l
 the corpus lets them be, so each epoch has the same number of batches, and batch n of a
 run is found without those before it.
 
-What makes batches takes any object with these, such as one that mixes several corpora:
-
-- `corpora`: tuple of `PreparedCorpus`;
-- `batches_per_epoch`: number of batches of an epoch, which all have the same number;
-- `rows(number) -> Rows`: the rows of batch `number`, counted from the start of training
-  over all epochs. It must not depend on what it was asked before.
-- `padding_share`: share of ids that are padding, over an epoch.
+What makes batches takes any `Order`, such as one that mixes several corpora.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from keras_transformer.data.permutation import Permutation
+
+if TYPE_CHECKING:
+    from keras_transformer.data.prepared import PreparedCorpus
 
 # A cell narrower than its bucket needs so many batches, or such a share of all of them:
 # each shape is compiled once.
@@ -59,7 +57,32 @@ class Rows:
         return len(self.positions)
 
 
-class CorpusOrder:
+class Order(Protocol):
+    """What batches are made from.
+
+    Attributes:
+        corpora: Tuple of `PreparedCorpus`.
+        batches_per_epoch: Number of batches of an epoch, the same for all epochs.
+        padding_share: Share of an epoch's ids that are padding.
+        pairs: Number of pairs of an epoch.
+    """
+
+    corpora: "tuple[PreparedCorpus, ...]"
+    batches_per_epoch: int
+    pairs: int
+
+    @property
+    def padding_share(self) -> float:
+        """Share of an epoch's ids that are padding."""
+
+    def rows(self, number: int) -> Rows:
+        """The rows of batch `number`, counted from the start over all epochs.
+
+        They must not depend on what was asked before.
+        """
+
+
+class CorpusOrder(Order):
     """The batches of one corpus.
 
     Args:
@@ -72,7 +95,13 @@ class CorpusOrder:
         pairs: Number of pairs of an epoch.
     """
 
-    def __init__(self, corpus, tokens_per_batch: int, max_length: int, seed=0):
+    def __init__(
+        self,
+        corpus: "PreparedCorpus",
+        tokens_per_batch: int,
+        max_length: int,
+        seed: int | None = 0,
+    ) -> None:
         self.corpora = (corpus,)
         self._seed = seed
         spans = _spans(corpus.groups)
@@ -104,9 +133,9 @@ class CorpusOrder:
         chosen = np.arange(first, min(first + cell.rows, cell.size))
         if self._seed is not None:
             chosen = Permutation(cell.size, self._seed, epoch, which)(chosen)
-        return Rows(
-            0, *cell.lookup(chosen), cell.source_width, cell.target_width, epoch
-        )
+        positions, source, target = cell.lookup(chosen)
+        widths = cell.source_width, cell.target_width
+        return Rows(0, positions, source, target, *widths, epoch)
 
 
 class _Cell:

@@ -1,5 +1,7 @@
 """A pseudo-random permutation that is computed index by index."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _ROUNDS = 8
@@ -30,7 +32,7 @@ class Permutation:
     Domains](https://doi.org/10.1007/3-540-45760-7_9), the cycle-walking cipher.
     """
 
-    def __init__(self, size: int, *key: int):
+    def __init__(self, size: int, *key: int) -> None:
         self.size = size
         bits = max(2, int(size - 1).bit_length())
         self._low = np.uint64(bits // 2)
@@ -38,7 +40,7 @@ class Permutation:
         self._high_mask = np.uint64((1 << (bits - bits // 2)) - 1)
         self._keys = _round_keys(key)
 
-    def __call__(self, indexes) -> np.ndarray:
+    def __call__(self, indexes: Sequence[int] | np.ndarray) -> np.ndarray:
         """Indexes, an integer array (n,) -> permuted ones, int64 (n,)."""
         found = self._walk(np.asarray(indexes, np.uint64))
         outside = found >= self.size

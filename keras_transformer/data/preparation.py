@@ -14,13 +14,14 @@ draws other tokens in each epoch. `PreparedCorpus.texts(index)` reads it.
 """
 
 import collections
-import collections.abc
 import hashlib
 import itertools
 import os
 import pathlib
 import sys
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from keras_transformer import arguments
 from keras_transformer.data.corpus import read_pairs
@@ -32,6 +33,9 @@ from keras_transformer.data.shards import SHARD_FILE, shard_path, write_shard
 from keras_transformer.data.tokenizers import checked_tokenizers
 from keras_transformer.reading import read_json
 
+if TYPE_CHECKING:
+    from keras_transformer.text.any_tokenizer import AnyTokenizer
+
 # Pairs of text in a shard; a shard is done again if its process is killed.
 PAIRS_PER_SHARD = 1 << 20
 _CHUNK = 2048
@@ -41,14 +45,14 @@ _SECONDS_BETWEEN_NOTES = 10
 
 
 def prepare(
-    source,
-    target=None,
-    folder=None,
+    source: str | os.PathLike | Iterable[tuple[str, str]],
+    target: str | os.PathLike | None = None,
+    folder: str | os.PathLike | None = None,
     *,
-    source_tokenizer,
-    target_tokenizer=None,
+    source_tokenizer: "AnyTokenizer",
+    target_tokenizer: "AnyTokenizer | None" = None,
     max_length: int = 256,
-    filters=None,
+    filters: Any = None,
     keep_texts: bool = False,
     processes: int | None = None,
     pairs_per_shard: int = PAIRS_PER_SHARD,
@@ -118,14 +122,14 @@ def prepare(
 
 
 def prepare_files(
-    source,
-    target,
+    source: Any,
+    target: Any,
     folder: pathlib.Path,
     tokenizers: tuple,
     max_length: int,
     *,
     saved: tuple = (),
-    filters=None,
+    filters: Any = None,
     keep_texts: bool = False,
     processes: int | None = None,
     pairs_per_shard: int = PAIRS_PER_SHARD,
@@ -138,7 +142,9 @@ def prepare_files(
         saved: Those of them that are saved, too.
     """
     pairs = _pairs(source, target)
-    encoder = PairEncoder(*tokenizers, max_length, filters, keep_texts)
+    encoder = PairEncoder(
+        *tokenizers, max_length=max_length, filters=filters, keep_texts=keep_texts
+    )
     if processes is None:
         processes = _default_processes(source, target)
     if not can_be_shared(encoder):
@@ -171,7 +177,7 @@ def _pairs(source, target):
             if is_file and not os.path.exists(path):
                 raise FileNotFoundError(f"{name}={str(path)!r} isn't there.")
         return pairs
-    if not isinstance(source, collections.abc.Iterable):
+    if not isinstance(source, Iterable):
         raise TypeError(
             "source must be a path or an iterable of pairs of texts; received "
             f"source={source!r}."
@@ -223,7 +229,7 @@ def _write_shards(folder, pairs, pool, pairs_per_shard, keep_texts, verbose):
         elif (folder / CORPUS_FILE).exists():
             raise _other_texts(folder)
         else:
-            write_shard(path, pool.encoded(chunks), texts.digest, keep_texts)
+            write_shard(path, pool.encoded(chunks), texts.digest, keep_texts=keep_texts)
             found = read_json(path / SHARD_FILE, "the description of a shard")
         shards.append(found)
 

@@ -1,11 +1,12 @@
 """A corpus that is tokenized already, in a folder."""
 
-import collections.abc
 import functools
 import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from keras_transformer.data.report import CorpusReport
 from keras_transformer.data.shards import OFFSET, OpenFiles, check_file, shard_path
 from keras_transformer.reading import field, naming, read_json
 from keras_transformer.text.loading import load_tokenizer
+
+if TYPE_CHECKING:
+    from keras_transformer.text.loading import SavedTokenizer
 
 FORMAT = 1
 CORPUS_FILE, SETTINGS_FILE = "corpus.json", "settings.json"
@@ -25,7 +29,7 @@ _WHAT = "the description of a prepared corpus"
 _CHECKED_BYTES = 1 << 28
 
 
-class PreparedCorpus(collections.abc.Sequence):
+class PreparedCorpus(Sequence):
     """The pairs of a folder that `kt.data.prepare` wrote, as ids.
 
     Pair `i` is a tuple of its source's and its target's ids, two int32 arrays without
@@ -57,7 +61,7 @@ class PreparedCorpus(collections.abc.Sequence):
     >>> source_ids, target_ids = corpus[0]
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = pathlib.Path(folder)
         path = self.folder / CORPUS_FILE
         if not path.is_file():
@@ -106,7 +110,7 @@ class PreparedCorpus(collections.abc.Sequence):
 
     def _check_files(self, contents):
         for path, description in self._all_files():
-            check_file(path, description, contents)
+            check_file(path, description, contents=contents)
 
     def verify(self) -> None:
         """Reads all files and compares their checksums.
@@ -119,7 +123,7 @@ class PreparedCorpus(collections.abc.Sequence):
     def __len__(self) -> int:
         return self.report.pairs
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self._pair(i) for i in range(len(self))[index]]
         return self._pair(self._checked(index))
@@ -147,24 +151,24 @@ class PreparedCorpus(collections.abc.Sequence):
         """The lengths of one shard's pairs."""
         return shard_lengths(self.folder, number)
 
-    def indexes_at(self, positions) -> np.ndarray:
+    def indexes_at(self, positions: Iterable[int]) -> np.ndarray:
         """Indexes of the pairs at some positions of the order by length, int64."""
         path = str(self.folder / ORDER)
         read = self._files.read
         found = [read(path, int(i), 1, self._order_dtype)[0] for i in positions]
         return np.array(found, np.int64)
 
-    def read(self, positions) -> list[tuple[np.ndarray, np.ndarray]]:
+    def read(self, positions: Iterable[int]) -> list[tuple[np.ndarray, np.ndarray]]:
         """The pairs at some positions of the order by length."""
         return [self._pair(int(index)) for index in self.indexes_at(positions)]
 
     @functools.cached_property
-    def source_tokenizer(self):
+    def source_tokenizer(self) -> "SavedTokenizer":
         """The tokenizer of the source."""
         return load_tokenizer(self.folder / TOKENIZERS[0])
 
     @functools.cached_property
-    def target_tokenizer(self):
+    def target_tokenizer(self) -> "SavedTokenizer":
         """The tokenizer of the target, which may be that of the source."""
         path = self.folder / TOKENIZERS[1]
         return load_tokenizer(path) if path.exists() else self.source_tokenizer
@@ -211,7 +215,7 @@ def fingerprint(description: dict) -> str:
     return checksum([FORMAT, tokenizers, files])
 
 
-def checksum(content) -> str:
+def checksum(content: Any) -> str:
     """SHA-256 of a value that JSON can express."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

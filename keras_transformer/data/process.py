@@ -13,8 +13,13 @@ import queue
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 
-from keras_transformer.data.encoding import needs_no_tensorflow
+from keras_transformer.data.encoding import (
+    EncodedPairs,
+    PairEncoder,
+    needs_no_tensorflow,
+)
 
 # Chunks that are on their way, for each process.
 _PENDING = 3
@@ -30,14 +35,14 @@ class EncoderPool:
         processes: Number of processes; with 1, this one.
     """
 
-    def __init__(self, encoder, processes: int):
+    def __init__(self, encoder: PairEncoder, processes: int) -> None:
         self._encoder = encoder
         self._processes = processes
-        self._workers = []
-        self._free = queue.SimpleQueue()
+        self._workers: list[_Worker] = []
+        self._free: queue.SimpleQueue = queue.SimpleQueue()
         self._threads = concurrent.futures.ThreadPoolExecutor(processes)
 
-    def encoded(self, chunks):
+    def encoded(self, chunks: Iterable[list]) -> Iterator[EncodedPairs]:
         """What the encoder makes of chunks of pairs, in their order.
 
         Args:
@@ -52,7 +57,7 @@ class EncoderPool:
         while len(self._workers) < self._processes:
             self._workers.append(_Worker(self._encoder))
             self._free.put(self._workers[-1])
-        pending = collections.deque()
+        pending: collections.deque = collections.deque()
         for chunk in chunks:
             pending.append(self._threads.submit(self._encode, chunk))
             if len(pending) >= _PENDING * self._processes:
@@ -76,7 +81,7 @@ class EncoderPool:
         self._threads.shutdown(cancel_futures=True)
 
 
-def can_be_shared(encoder) -> bool:
+def can_be_shared(encoder: PairEncoder) -> bool:
     """Whether an encoder works in another process."""
     tokenizers = encoder.source_tokenizer, encoder.target_tokenizer
     # A main module isn't imported elsewhere.

@@ -29,10 +29,15 @@ import json
 import os
 import pathlib
 import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_transformer.files import written_aside
+
+if TYPE_CHECKING:
+    from keras_transformer.data.encoding import EncodedPairs
 
 OFFSET = np.dtype("<u8")
 SHARD_FILE = "shard.json"
@@ -44,7 +49,13 @@ def shard_path(folder: pathlib.Path, number: int) -> pathlib.Path:
     return folder / "shards" / f"{number:05d}"
 
 
-def write_shard(path: pathlib.Path, encoded, text_digest, keep_texts: bool) -> None:
+def write_shard(
+    path: pathlib.Path,
+    encoded: "Iterable[EncodedPairs]",
+    text_digest: Callable[[], str],
+    *,
+    keep_texts: bool,
+) -> None:
     """Writes a shard, aside first.
 
     Args:
@@ -55,7 +66,7 @@ def write_shard(path: pathlib.Path, encoded, text_digest, keep_texts: bool) -> N
             checksum of the texts that the shard was made of.
         keep_texts: Whether the pairs have their texts.
     """
-    pairs, dropped = 0, collections.Counter()
+    pairs, dropped = 0, collections.Counter[str]()
     with written_aside(path) as aside:
         aside.mkdir()
         with contextlib.ExitStack() as stack:
@@ -65,7 +76,7 @@ def write_shard(path: pathlib.Path, encoded, text_digest, keep_texts: bool) -> N
             for chunk in encoded:
                 kinds[0].add(chunk.ids, chunk.lengths)
                 if keep_texts:
-                    kinds[1].add(np.frombuffer(chunk.texts, "u1"), chunk.text_lengths)
+                    kinds[1].add(chunk.texts, chunk.text_lengths)
                 pairs += len(chunk.lengths) // 2
                 dropped.update(chunk.dropped)
         content = {
@@ -119,7 +130,7 @@ def describe(path: pathlib.Path) -> dict:
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
-def check_file(path: pathlib.Path, description: dict, contents: bool) -> None:
+def check_file(path: pathlib.Path, description: dict, *, contents: bool) -> None:
     """Checks that a file is what was written.
 
     Args:
@@ -150,7 +161,7 @@ class OpenFiles:
     It may be used by several threads.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._open = functools.lru_cache(_MOST_OPEN)(_Descriptor)
 
     def read(self, path: str, first: int, count: int, dtype: np.dtype) -> np.ndarray:

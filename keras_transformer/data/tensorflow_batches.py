@@ -2,11 +2,17 @@
 
 import itertools
 import weakref
+from typing import TYPE_CHECKING
+
+from keras_transformer.data.arrays import BatchSequence
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _PREFETCHED = 8
 
 
-def tensorflow_batches(sequence, shuffle: bool):
+def tensorflow_batches(sequence: BatchSequence, *, shuffle: bool) -> "tf.data.Dataset":
     """The batches of a `BatchSequence` for `fit`.
 
     Args:

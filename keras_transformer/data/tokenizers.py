@@ -1,10 +1,12 @@
 """What data needs of a tokenizer."""
 
+from typing import Any
+
 from keras_transformer import arguments
 from keras_transformer.text.hub_tokenizer import as_tokenizer
 
 
-def checked_tokenizers(source, target=None) -> tuple:
+def checked_tokenizers(source: Any, target: Any = None) -> tuple:
     """The tokenizers of source and target, those of KerasHub as `HubTokenizer`s.
 
     Args:

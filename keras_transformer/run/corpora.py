@@ -6,10 +6,15 @@ import os
 import pathlib
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from keras_transformer.data import PreparedCorpus, prepare
+from keras_transformer.run.config import RunConfig
 from keras_transformer.run.lock import FolderInUse, locked
 from keras_transformer.text import Tokenizer
+
+if TYPE_CHECKING:
+    from keras_transformer.run.folder import RunFolder
 
 # Names the folder of all corpora, if it isn't to be beside the run's.
 VARIABLE = "KERAS_TRANSFORMER_CORPORA"
@@ -21,7 +26,7 @@ def is_prepared(source: str) -> bool:
     return os.path.isdir(source)
 
 
-def check_corpus(config) -> None:
+def check_corpus(config: RunConfig) -> None:
     """Checks that a run can train on a prepared corpus.
 
     Args:
@@ -50,7 +55,7 @@ def check_corpus(config) -> None:
         )
 
 
-def corpus_of_run(run) -> pathlib.Path:
+def corpus_of_run(run: "RunFolder") -> pathlib.Path:
     """Path of the folder of a run's training corpus, which may be still to prepare.
 
     It is in `corpora/` beside the run's folder, or in the folder that the variable
@@ -71,7 +76,7 @@ def corpus_of_run(run) -> pathlib.Path:
     return pathlib.Path(corpora) / digest[:16]
 
 
-def prepare_corpus(run, verbose: int) -> None:
+def prepare_corpus(run: "RunFolder", verbose: int) -> None:
     """Tokenizes a run's training texts, unless a run has done so.
 
     It waits for another run that prepares a corpus in the same place.

@@ -160,7 +160,7 @@ class TextModel:
                 f"{cls.settings_file} in it."
             )
         settings, has_target = cls._read_settings(path)
-        tokenizers = [load_tokenizer(folder / _SOURCE)]
+        tokenizers: list[Any] = [load_tokenizer(folder / _SOURCE)]
         if has_target or (folder / _TARGET).exists():
             tokenizers.append(load_tokenizer(folder / _TARGET))
         model = _load_model(folder / _MODEL)

@@ -193,7 +193,7 @@ class Tokenizer:
             text = _unprotect(text)
         return text
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
+    def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Strings -> lists of ids, those of `tokenize`, without TensorFlow.
 
         Example:
@@ -205,7 +205,7 @@ class Tokenizer:
             texts = [text and f" {_escaped(text)}" for text in texts]
         return self._processor.encode(texts, num_threads=1)
 
-    def decode(self, ids: list[list[int]]) -> list[str]:
+    def decode(self, ids: Iterable[Iterable[int]]) -> list[str]:
         """Lists of ids -> strings, those of `detokenize`, without TensorFlow."""
         silent = {self.padding_id, self.start_id, self.end_id}
         kept = [[int(i) for i in row if int(i) not in silent] for row in ids]
