@@ -50,9 +50,13 @@ MAY_IMPORT = {
 EQUATIONS = ("layers", "models", "decoding")
 BACKENDS = {"tensorflow", "torch", "jax"}
 # The models: their layers are called by Keras, their tensors are any backend's.
-WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "data", "run", "serving", "web"}
+WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "run", "serving", "web"}
 # On every backend: another backend's package is imported where it is used.
-ON_EVERY_BACKEND = ("", "kernels", "compilation", "training", *EQUATIONS, *GROUND)
+ON_EVERY_BACKEND = (
+    *("", "kernels", "compilation", "training", "data"),
+    *EQUATIONS,
+    *GROUND,
+)
 
 
 def modules():
