@@ -1,6 +1,7 @@
 """The server's process: port, polls for new versions, and an orderly end."""
 
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,9 @@ from keras_transformer.web.limits import Limits
 _SILENCE = 30.0
 # Connections that wait to be taken.
 _WAITING = 256
+# Calls of a signature at a time: more batches, and smaller ones, cost more than cores
+# that are idle.
+_MOST_CALLS = 4
 
 
 class _Handler(WSGIRequestHandler):
@@ -56,7 +60,8 @@ class Server:
         self._time_limit = limits.time_limit
         listening = _listen(host, port)
         try:
-            self.catalogue = Catalogue(folder)
+            calls = min(os.cpu_count() or 1, _MOST_CALLS)
+            self.catalogue = Catalogue(folder, max_calls=calls)
             self.application = Application(
                 self.catalogue, limits, local_only=_is_loopback(host)
             )
