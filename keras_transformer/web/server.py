@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 
+import tensorflow as tf
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from keras_transformer.arguments import integer, number
@@ -145,6 +146,7 @@ def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
     >>> kt.serving.serve("saved_models", port=8501)
     """
     stop = threading.Event()
+    _use_one_thread_an_operation()
     server = Server(folder, host, port, poll_seconds=poll_seconds, **limits)
     handled = {}
     if threading.current_thread() is threading.main_thread():
@@ -159,6 +161,21 @@ def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
     finally:
         for name, handler in handled.items():
             signal.signal(name, handler)
+
+
+def _use_one_thread_an_operation():
+    """Batches beside each other use all cores; threads within one cost twice as much.
+
+    A search consists of small operations: to hand their parts to threads takes as long
+    as to compute them.
+    """
+    if "TF_NUM_INTRAOP_THREADS" in os.environ:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    except RuntimeError:
+        # TensorFlow has been at work in this process, with threads of its own.
+        pass
 
 
 def _is_loopback(host):
