@@ -10,7 +10,7 @@ from keras_transformer import arguments
 from keras_transformer.files import written_aside
 from keras_transformer.serving.checks.folders import version_number
 from keras_transformer.serving.clean_process import ask_in_clean_process
-from keras_transformer.serving.constants import merge_constants
+from keras_transformer.serving.equal_operations import merge_equal_operations
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.generation import GenerationSignatures
 from keras_transformer.serving.translation import TranslationSignatures
@@ -174,7 +174,7 @@ def export_saved_model(
             signatures=functions,
             options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
-        merge_constants(aside)
+        merge_equal_operations(aside)
         # A warm-up that fails keeps the server from loading the model.
         buckets = xla_buckets if xla_warmup else ()
         requests = [
