@@ -5,6 +5,7 @@ from keras_transformer.lazy_names import lazy_names
 _MODULES = {
     "CorpusReport": "report",
     "PreparedCorpus": "prepared",
+    "load": "prepared",
     "make_batches": "batches",
     "prepare": "preparation",
     "read_lines": "corpus",

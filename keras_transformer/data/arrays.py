@@ -92,6 +92,10 @@ class BatchArrays:
 class BatchSequence:
     """The batches from an update on, those of some updates aside.
 
+    Attributes:
+        arrays: The `BatchArrays`.
+        size: Number of batches, or None if they never end.
+
     Args:
         arrays: A `BatchArrays`.
         repeat: Whether they never end.

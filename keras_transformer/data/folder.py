@@ -25,6 +25,8 @@ from keras_transformer.data.shards import describe, write_json
 from keras_transformer.files import written_aside
 from keras_transformer.reading import read_json
 
+_BITS = 32
+
 
 def start_folder(folder: pathlib.Path, settings: dict, tokenizers: tuple) -> None:
     """Writes what a corpus is made with, or compares it with what is there.
@@ -173,27 +175,23 @@ def _compare(folder, before, now):
 
 def _groups(folder, shards):
     """Source length, target length and number of pairs, sorted; int64 (n, 3)."""
-    counts = collections.Counter()
+    counts: collections.Counter[int] = collections.Counter()
     for number in range(shards):
-        found, numbers = np.unique(
-            shard_lengths(folder, number) + 1, axis=0, return_counts=True
-        )
-        counts.update(dict(zip(map(tuple, found.tolist()), numbers.tolist())))
-    return np.array(
-        [(*lengths, counts[lengths]) for lengths in sorted(counts)], np.int64
-    )
+        found = np.unique(_keys(shard_lengths(folder, number) + 1), return_counts=True)
+        counts.update(dict(zip(*(part.tolist() for part in found))))
+    keys = np.array(sorted(counts), np.int64)
+    numbers = [counts[key] for key in keys.tolist()]
+    return np.stack([keys >> _BITS, keys & ((1 << _BITS) - 1), numbers], axis=1)
 
 
 def _write_order(path, folder, shards, groups, dtype):
     """Writes the pairs' indexes, sorted by length, those of a group by index."""
-    base = int(groups[:, :2].max()) + 1
-    keys = groups[:, 0] * base + groups[:, 1]
+    keys = _keys(groups)
     free = np.cumsum(groups[:, 2]) - groups[:, 2]
     order = np.memmap(path, dtype, "w+", shape=int(groups[:, 2].sum()))
     first = 0
     for number in range(shards):
-        lengths = shard_lengths(folder, number) + 1
-        own = np.searchsorted(keys, lengths[:, 0] * base + lengths[:, 1])
+        own = np.searchsorted(keys, _keys(shard_lengths(folder, number) + 1))
         by_group = np.argsort(own, kind="stable")
         counts = np.bincount(own, minlength=len(keys))
         begins = np.cumsum(counts) - counts
@@ -202,3 +200,8 @@ def _write_order(path, folder, shards, groups, dtype):
         free += counts
         first += len(own)
     order.flush()
+
+
+def _keys(lengths):
+    """Both lengths of pairs in one number, which sorts as they do."""
+    return lengths[:, 0] << _BITS | lengths[:, 1]

@@ -84,10 +84,14 @@ class EncoderPool:
 def can_be_shared(encoder: PairEncoder) -> bool:
     """Whether an encoder works in another process."""
     tokenizers = encoder.source_tokenizer, encoder.target_tokenizer
+    if not all(map(needs_no_tensorflow, tokenizers)):
+        return False
+    try:
+        pickle.dumps(encoder)
+    except Exception:
+        return False
     # A main module isn't imported elsewhere.
-    return all(map(needs_no_tensorflow, tokenizers)) and (
-        type(encoder.filters).__module__ != "__main__"
-    )
+    return type(encoder.filters).__module__ != "__main__"
 
 
 class _Worker:
