@@ -187,15 +187,12 @@ def _pairs(source, target):
 
 def _checked_pairs(pairs):
     for number, pair in enumerate(pairs):
-        try:
-            source, target = pair
-        except (TypeError, ValueError):
-            source = target = None
-        if not (isinstance(source, str) and isinstance(target, str)):
+        sides = list(pair) if isinstance(pair, (tuple, list)) else []
+        if len(sides) != 2 or not all(isinstance(side, str) for side in sides):
             raise TypeError(
                 f"source must give pairs of texts; received {pair!r} as pair {number}."
             )
-        yield source, target
+        yield sides[0], sides[1]
 
 
 def _default_processes(source, target):
