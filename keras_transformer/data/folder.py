@@ -175,7 +175,7 @@ def _compare(folder, before, now):
 
 def _groups(folder, shards):
     """Source length, target length and number of pairs, sorted; int64 (n, 3)."""
-    counts: collections.Counter[int] = collections.Counter()
+    counts = collections.Counter()
     for number in range(shards):
         found = np.unique(_keys(shard_lengths(folder, number) + 1), return_counts=True)
         counts.update(dict(zip(*(part.tolist() for part in found))))
