@@ -10,7 +10,7 @@ import numpy as np
 import regex
 
 from keras_transformer import arguments
-from keras_transformer.argument_names import check_names
+from keras_transformer.arguments import check_names
 from keras_transformer.data.report import (
     DUPLICATE,
     IDENTICAL_SIDES,
