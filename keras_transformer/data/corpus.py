@@ -68,7 +68,7 @@ def read_pairs(
     )
     kind = file_kind(source, target)
     if kind == "tmx":
-        return read_tmx(source, source_language, target_language)
+        return read_tmx(source, str(source_language), str(target_language))
     if kind == "tfds":
         return _read_tfds(source)
     if kind == "tsv":

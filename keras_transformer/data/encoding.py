@@ -86,7 +86,7 @@ class PairEncoder:
         self.keep_texts = keep_texts
         is_own = isinstance(filters, Filters)
         self.hashes = is_own and filters.duplicates
-        self._unknown = ()
+        self._unknown: tuple[frozenset[int], ...] = ()
         if is_own and filters.max_unknown_share is not None:
             self._unknown = unknown_ids(source_tokenizer), unknown_ids(target_tokenizer)
         self.dtype = id_dtype(source_tokenizer, target_tokenizer)

@@ -98,7 +98,7 @@ class MixtureReport(CorpusReport):
         cls, corpora: list[CorpusShare], padding_share: float | None
     ) -> "MixtureReport":
         """The sums over some corpora."""
-        dropped = collections.Counter()
+        dropped: collections.Counter[str] = collections.Counter()
         for corpus in corpora:
             dropped.update(corpus.report.dropped)
         reports = [corpus.report for corpus in corpora]

@@ -40,7 +40,7 @@ class RowReader:
         self._tags = tags or [()] * len(corpora)
         self._samplers = samplers
         self._seed = seed
-        self._target_tokens = {}
+        self._target_tokens: dict[int, int] = {}
         self._growth = [self._measured(corpus) for corpus in corpora]
 
     def tagged_groups(self) -> list[np.ndarray]:
@@ -98,14 +98,15 @@ class RowReader:
             last: Index after the last one.
         """
         last = min(last, len(rows))
-        pairs = [None] * max(0, last - first)
         owners = rows.corpus[first:last]
+        found = {}
         for i in np.unique(owners):
-            where = np.flatnonzero(owners == i)
-            read = self._corpora[i].read(rows.positions[first + where])
-            for at, pair in zip(where.tolist(), read):
-                pairs[at] = self._row(pair, i, (self._seed, number, first + at), rows)
-        return pairs
+            where = first + np.flatnonzero(owners == i)
+            for row, pair in zip(
+                where.tolist(), self._corpora[i].read(rows.positions[where])
+            ):
+                found[row] = self._row(pair, i, (self._seed, number, row), rows)
+        return [found[row] for row in range(first, last)]
 
     def target_tokens(self, number: int, rows: Rows) -> int:
         """Number of a batch's labels, end tokens included."""

@@ -63,10 +63,12 @@ class Sources:
             ValueError: For a text with an error in it, or with no pair that is kept.
         """
         return [
-            _prepared_for_now(*pair, self.tokenizers, max_length, filters, own)
+            _prepared_for_now(source, target, self.tokenizers, max_length, filters, own)
             if corpus is None
             else corpus
-            for corpus, pair, own in zip(self._prepared, self._pairs, self._options)
+            for corpus, (source, target), own in zip(
+                self._prepared, self._pairs, self._options
+            )
         ]
 
     def _checked(self, source, target):

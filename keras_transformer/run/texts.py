@@ -63,7 +63,10 @@ def training_texts(config: Any) -> list[Texts]:
     paths, valid = _paths(config)
     options = options_by_corpus(paths + valid, **_reading(config))
     tags = config.tags or [None] * len(paths)
-    return [Texts(*pair, own, tag) for pair, own, tag in zip(paths, options, tags)]
+    return [
+        Texts(source, target, own, tag)
+        for (source, target), own, tag in zip(paths, options, tags)
+    ]
 
 
 def validation_texts(config: Any) -> Texts | None:
@@ -74,7 +77,9 @@ def validation_texts(config: Any) -> Texts | None:
     """
     paths, valid = _paths(config)
     options = options_by_corpus(paths + valid, **_reading(config))
-    return Texts(*valid[0], options[-1]) if valid else None
+    return (
+        Texts(config.valid_source, config.valid_target, options[-1]) if valid else None
+    )
 
 
 def checked_texts(config: Any) -> dict[str, Any]:
