@@ -117,7 +117,9 @@ def read_lines(source: str | os.PathLike | BinaryIO) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def open_bytes(source):
+def open_bytes(
+    source: str | os.PathLike | BinaryIO,
+) -> Iterator[tuple[Any, Any]]:
     """A scope with a file open for reading bytes, and its name.
 
     Args:

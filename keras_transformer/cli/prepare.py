@@ -26,28 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tfds:NAME:SPLIT:SOURCE:TARGET",
     )
     parser.add_argument("target", nargs="?", help="the target side of source's lines")
-    parser.add_argument(
-        "--columns",
-        nargs=2,
-        type=number_or_name,
-        metavar="COLUMN",
-        help="the source's and the target's column of a TSV: numbers from 1, or names "
-        "in its first row",
-    )
-    for side in ("source", "target"):
-        parser.add_argument(
-            f"--{side}-language",
-            metavar="LANGUAGE",
-            help=f"the {side}'s language in a TMX, such as en",
-        )
-    parser.add_argument(
-        "--filters",
-        type=json_object,
-        default={},
-        metavar="JSON",
-        help="arguments of kt.data.Filters: which pairs are left out, such as "
-        '{"max_length_ratio": 3, "duplicates": true}',
-    )
+    _add_reading(parser)
     parser.add_argument(
         "--symbols",
         nargs="+",
@@ -96,6 +75,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quiet", action="store_true", help="no notes on standard error"
+    )
+
+
+def _add_reading(parser):
+    """How texts are read, and which pairs are left out."""
+    parser.add_argument(
+        "--columns",
+        nargs=2,
+        type=number_or_name,
+        metavar="COLUMN",
+        help="the source's and the target's column of a TSV: numbers from 1, or names "
+        "in its first row",
+    )
+    for side in ("source", "target"):
+        parser.add_argument(
+            f"--{side}-language",
+            metavar="LANGUAGE",
+            help=f"the {side}'s language in a TMX, such as en",
+        )
+    parser.add_argument(
+        "--filters",
+        type=json_object,
+        default={},
+        metavar="JSON",
+        help="arguments of kt.data.Filters: which pairs are left out, such as "
+        '{"max_length_ratio": 3, "duplicates": true}',
     )
 
 

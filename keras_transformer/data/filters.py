@@ -210,9 +210,9 @@ class SeenHashes:
     [False, True]
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Sorted arrays; each is more than twice as long as the next.
-        self._runs = []
+        self._runs: list[np.ndarray] = []
 
     def add(self, hashes: np.ndarray) -> np.ndarray:
         """Adds hashes, uint64 (N,).

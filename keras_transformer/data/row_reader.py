@@ -34,7 +34,7 @@ class RowReader:
         tags: Sequence[Sequence[int]] | None = None,
         samplers: Sequence[Any] = (None, None),
         seed: int = 0,
-    ):
+    ) -> None:
         self._corpora = corpora
         self._max_length = max_length
         self._tags = tags or [()] * len(corpora)

@@ -34,7 +34,9 @@ class Sources:
             prepared corpus, or an argument of `read_pairs` that no text needs.
     """
 
-    def __init__(self, source: Any, target: Any, tokenizers: tuple, reading: dict):
+    def __init__(
+        self, source: Any, target: Any, tokenizers: tuple, reading: dict
+    ) -> None:
         self._pairs = _as_pairs(source, target)
         self.names = [str(source) for source, _ in self._pairs]
         self._prepared = [_prepared(*pair) for pair in self._pairs]

@@ -39,7 +39,7 @@ class SubwordSampler:
         - [Subword Regularization](https://arxiv.org/abs/1804.10959), Kudo
     """
 
-    def __init__(self, tokenizer: Any, strength: float):
+    def __init__(self, tokenizer: Any, strength: float) -> None:
         self._processor = sentencepiece.SentencePieceProcessor(
             model_proto=tokenizer.model
         )
