@@ -129,16 +129,18 @@ def open_bytes(
         FileNotFoundError: If there is no such file.
         ValueError: For a `.gz` file that isn't whole, also where the scope reads it.
     """
-    is_gzip = False
+    is_empty = False
     if hasattr(source, "read"):
         name, opened = getattr(source, "name", source), contextlib.nullcontext(source)
+    elif str(source).endswith(".gz"):
+        name, opened = source, gzip.open(source, "rb")
+        # To Python's gzip a file without a byte is whole. A pipe has no size.
+        is_empty = os.path.isfile(source) and not os.path.getsize(source)
     else:
-        is_gzip = str(source).endswith(".gz")
-        name, opened = source, (gzip.open if is_gzip else open)(source, "rb")
+        name, opened = source, open(source, "rb")
     with opened as file:
         try:
-            # To Python's gzip a file without a byte is whole. A pipe has no size.
-            if is_gzip and os.path.isfile(source) and not os.path.getsize(source):
+            if is_empty:
                 raise EOFError("it is empty")
             yield file, name
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
