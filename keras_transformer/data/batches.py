@@ -140,7 +140,7 @@ def make_batches(
     ...     "train.en", "train.de", source_tokenizer=tokenizer)
     >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
     >>> batches = kt.text.make_batches(
-    ...     ["news.en", "talks.tsv"], ["news.de", None], weights=[0.7, 0.3],
+    ...     ["train.en", "mine.en"], ["train.de", "mine.de"], weights=[0.7, 0.3],
     ...     source_tokenizer=tokenizer, bpe_dropout=0.1)
     """
     # A token and the end token.

@@ -12,7 +12,7 @@ from keras_transformer.data.permutation import Permutation
 # In less it would not come once in a billion pairs.
 _LEAST_SHARE_OF_A_CORPUS = 1e-9
 # A shape of its own needs so many batches, or such a share of all of them.
-_LEAST_BATCHES, _LEAST_SHARE = 4, 0.003
+_LEAST_BATCHES, _LEAST_SHARE = 2, 0.002
 # What a permutation is of: all batches, or the cell of that index.
 _BATCHES = -2
 # The most by which a shape's few pairs get wider to join the next one.

@@ -31,8 +31,10 @@ class SubwordSampler:
     Example:
 
     >>> sampler = SubwordSampler(tokenizer, 0.1)
-    >>> ids = tokenizer.tokenize(["the dog"]).to_list()[0]
-    >>> sampler(ids, key=(seed, update, row), longest=64)
+    >>> ids = tokenizer.encode(["the dog"])[0]
+    >>> drawn = sampler(ids, key=(0, 17, 3), longest=64)
+    >>> tokenizer.decode([drawn])
+    ['the dog']
 
     References:
         - [BPE-Dropout](https://arxiv.org/abs/1910.13267), Provilkov et al.

@@ -29,8 +29,10 @@ def tag_ids(
 
     Example:
 
-    >>> tokenizer = kt.text.train_tokenizer(files, symbols=["<2de>"])
-    >>> tag_ids(["<2de>", None], tokenizer, 2)
+    >>> tokenizer = kt.text.train_tokenizer("train.en", 320, symbols=["<2de>"])
+    >>> ids, none = tag_ids(["<2de>", None], tokenizer, 2)
+    >>> tokenizer.tokens(ids), none
+    (['▁', '<2de>'], [])
     """
     if tags is None:
         return [[]] * count
