@@ -152,7 +152,7 @@ def checked_columns(columns: Any) -> tuple | None:
     if columns is None:
         return None
     if isinstance(columns, (str, bytes)) or not isinstance(columns, Sequence):
-        raise TypeError(
+        raise arguments.ArgumentTypeError(
             "columns must be a pair of numbers, such as (1, 2), or of names; received "
             f"columns={columns!r}."
         )
@@ -177,7 +177,9 @@ def checked_languages(source_language: Any, target_language: Any) -> tuple | Non
     languages = {"source_language": source_language, "target_language": target_language}
     for name, value in languages.items():
         if value is not None and not isinstance(value, str):
-            raise TypeError(f"{name} must be a string; received {name}={value!r}.")
+            raise arguments.ArgumentTypeError(
+                f"{name} must be a string; received {name}={value!r}."
+            )
     if source_language is None and target_language is None:
         return None
     if not source_language or not target_language or source_language == target_language:

@@ -75,9 +75,8 @@ class Filters:
                 number = arguments.number(name, value, **limits)
                 object.__setattr__(self, name, number)
         for name in ("duplicates", "identical_sides"):
-            if not isinstance(getattr(self, name), bool):
-                value = getattr(self, name)
-                raise TypeError(f"{name} must be a bool; received {name}={value!r}.")
+            is_on = arguments.flag(name, getattr(self, name))
+            object.__setattr__(self, name, is_on)
         if self.script is not None:
             object.__setattr__(self, "script", _checked_scripts(self.script))
 
@@ -90,7 +89,9 @@ class Filters:
             ValueError: For an argument that there isn't, with the nearest one's name.
         """
         if not isinstance(values, dict):
-            raise TypeError(f"filters must be a dict; received filters={values!r}.")
+            raise arguments.ArgumentTypeError(
+                f"filters must be a dict; received filters={values!r}."
+            )
         names = [field.name for field in dataclasses.fields(cls)]
         check_names("filters", values, names)
         return cls(**values)
@@ -240,7 +241,7 @@ class SeenHashes:
 def _checked_scripts(script: Any) -> tuple:
     """A pair of scripts, each None, a name or a tuple of names."""
     if isinstance(script, (str, bytes)) or not isinstance(script, Iterable):
-        raise TypeError(
+        raise arguments.ArgumentTypeError(
             "script must be a pair of the source's and the target's script, such as "
             f'("Latin", "Cyrillic"); received script={script!r}.'
         )
@@ -264,7 +265,7 @@ def _checked_names(names: Any, script: Any) -> tuple[str, ...]:
         names = (names,)
     names = tuple(names)
     if not names or not all(isinstance(name, str) for name in names):
-        raise TypeError(
+        raise arguments.ArgumentTypeError(
             "script must hold names of scripts, lists of names or None; received "
             f"script={script!r}."
         )

@@ -57,7 +57,7 @@ def mixture_weights(
             f"temperature={temperature!r}, weights={weights!r}. Leave out one of them."
         )
     elif isinstance(weights, (str, bytes)) or not hasattr(weights, "__len__"):
-        raise TypeError(
+        raise arguments.ArgumentTypeError(
             f"weights must be a list of numbers; received weights={weights!r}."
         )
     elif len(weights) != len(sizes):
@@ -244,7 +244,7 @@ def interleaved(
 
     >>> kinds, numbers = interleaved(range(6), [4, 2])
     >>> kinds.tolist(), numbers.tolist()
-    ([0, 0, 1, 0, 0, 1], [0, 1, 0, 2, 3, 1])
+    ([1, 0, 0, 1, 0, 0], [0, 0, 1, 1, 2, 3])
     """
     kinds = np.full(len(ranks), len(counts) - 1, np.int64)
     # Python's integers: an epoch may be so long that products pass 64 bits.

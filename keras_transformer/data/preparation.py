@@ -180,7 +180,7 @@ def _checked_filters(filters):
     if filters is None:
         return Filters()
     if not callable(getattr(filters, "reason", None)):
-        raise TypeError(
+        raise arguments.ArgumentTypeError(
             "filters must be a kt.data.Filters, or another object with a method "
             f"reason; received filters={filters!r}."
         )

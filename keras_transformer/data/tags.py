@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from keras_transformer import arguments
 from keras_transformer.data.encoding import encode_texts
 
 _SPACE = "\u2581"
@@ -37,10 +38,14 @@ def tag_ids(
     if tags is None:
         return [[]] * count
     if isinstance(tags, (str, bytes)) or not isinstance(tags, Sequence):
-        raise TypeError(f"tags must be a list of tokens; received tags={tags!r}.")
+        raise arguments.ArgumentTypeError(
+            f"tags must be a list of tokens; received tags={tags!r}."
+        )
     for tag in tags:
         if tag is not None and not isinstance(tag, str):
-            raise TypeError(f"tags must be strings or None; received tags={tags!r}.")
+            raise arguments.ArgumentTypeError(
+                f"tags must be strings or None; received tags={tags!r}."
+            )
     if len(tags) != count:
         raise ValueError(
             f"tags must have one value for each of the {count} corpora; received "

@@ -145,7 +145,9 @@ def _reading(config):
 
 def _checked_path(name, value):
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be a path; received {name}={value!r}.")
+        raise arguments.ArgumentTypeError(
+            f"{name} must be a path; received {name}={value!r}."
+        )
     if os.fspath(value) == "":
         raise ValueError(f"{name} must name a file; received {name}=''.")
     return os.fspath(value)
@@ -178,7 +180,7 @@ def _checked_weights(weights, source):
     if weights is None:
         return None
     if not isinstance(weights, (list, tuple)):
-        raise TypeError(
+        raise arguments.ArgumentTypeError(
             f"weights must be a list of numbers; received weights={weights!r}."
         )
     numbers = [arguments.number("weights", weight, above=0) for weight in weights]
@@ -190,12 +192,16 @@ def _checked_tags(tags, source):
     if tags is None:
         return None
     if not isinstance(tags, (list, tuple)):
-        raise TypeError(f"tags must be a list of tokens; received tags={tags!r}.")
+        raise arguments.ArgumentTypeError(
+            f"tags must be a list of tokens; received tags={tags!r}."
+        )
     for tag in tags:
         if tag is None:
             continue
         if not isinstance(tag, str):
-            raise TypeError(f"tags must be strings or None; received tags={tags!r}.")
+            raise arguments.ArgumentTypeError(
+                f"tags must be strings or None; received tags={tags!r}."
+            )
         if not tag or any(character.isspace() for character in tag):
             raise ValueError(
                 "tags must be tokens without a space, such as '<2de>'; received "
