@@ -40,8 +40,8 @@ class Filters:
         max_length_ratio: Most times that one side's number of tokens may be the
             other's.
         duplicates: Whether to drop a pair that came before in the same corpus, both
-            sides the same. The first one stays. Takes 24 MB of memory for a million
-            pairs.
+            sides the same. The first one stays. Takes up to 24 MB of memory for a
+            million pairs.
         identical_sides: Whether to drop a pair whose source is its target, white
             space around them aside.
         script: Pair of the source's and the target's script by Unicode's name, such as

@@ -1,8 +1,4 @@
-"""Texts -> a folder of token ids, which `PreparedCorpus` opens.
-
-Texts: `prepare(..., keep_texts=True)` keeps each pair's text too, for a tokenizer that
-draws other tokens in each epoch. `PreparedCorpus.texts(index)` reads it.
-"""
+"""Texts -> a folder of token ids, which `PreparedCorpus` opens."""
 
 import hashlib
 import itertools

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_transformer.data.order import Rows
 
-_MEASURED_PAIRS, _MEASURED_BATCHES = 256, 16
+_MEASURED_PAIRS, _MEASURED_BATCHES = 256, 32
 # Each is asked for by all batches of an update.
 _MOST_COUNTS = 256
 

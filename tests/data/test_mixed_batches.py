@@ -187,7 +187,7 @@ def test_the_padding_that_is_reported_is_that_of_the_batches(
             real, total = real + np.count_nonzero(ids), total + ids.size
     found = 1 - real / total
     # Where segmentations are drawn, some batches are measured.
-    assert abs(found - batches.report.padding_share) < (0.03 if dropout else 1e-9)
+    assert abs(found - batches.report.padding_share) < (0.04 if dropout else 1e-9)
 
 
 def same(one, two):
