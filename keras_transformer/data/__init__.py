@@ -4,6 +4,7 @@ from keras_transformer.lazy_names import lazy_names
 
 _MODULES = {
     "CorpusReport": "report",
+    "Filters": "filters",
     "PreparedCorpus": "prepared",
     "load": "prepared",
     "make_batches": "batches",

@@ -20,7 +20,7 @@ from keras_transformer.data.prepared import (
     checksum,
     shard_lengths,
 )
-from keras_transformer.data.report import EMPTY, LONG, CorpusReport
+from keras_transformer.data.report import CorpusReport, left_out
 from keras_transformer.data.shards import describe, write_json
 from keras_transformer.files import written_aside
 from keras_transformer.reading import read_json
@@ -76,7 +76,7 @@ def finish_folder(folder: pathlib.Path, shards: list[dict], source: Any) -> None
     if not pairs:
         raise ValueError(
             f"source={source!r} holds no pair to train on: "
-            f"{left_out(dropped, settings['max_length'])}."
+            f"{left_out(dropped, _too_long(settings))}."
         )
     groups = _groups(folder, len(shards))
     with written_aside(folder / GROUPS) as aside:
@@ -124,16 +124,8 @@ def check_tokenizers(corpus: PreparedCorpus, tokenizers: tuple) -> None:
         )
 
 
-def left_out(dropped: dict, max_length: int) -> str:
-    """How many pairs are left out for which reasons, in words."""
-    words = {
-        EMPTY: "with an empty side",
-        LONG: f"longer than max_length={max_length} tokens",
-    }
-    counts = {EMPTY: 0, LONG: 0, **dropped}
-    return ", ".join(
-        f"{count} {words.get(name, name)}" for name, count in counts.items()
-    )
+def _too_long(settings):
+    return f"longer than max_length={settings['max_length']} tokens"
 
 
 def _tokenizer_files(tokenizers):

@@ -36,7 +36,7 @@ class EncoderPool:
     """
 
     def __init__(self, encoder: PairEncoder, processes: int) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self._processes = processes
         self._workers: list[_Worker] = []
         self._free: queue.SimpleQueue = queue.SimpleQueue()
@@ -52,10 +52,10 @@ class EncoderPool:
             `EncodedPairs`.
         """
         if self._processes == 1:
-            yield from map(self._encoder, chunks)
+            yield from map(self.encoder, chunks)
             return
         while len(self._workers) < self._processes:
-            self._workers.append(_Worker(self._encoder))
+            self._workers.append(_Worker(self.encoder))
             self._free.put(self._workers[-1])
         pending: collections.deque = collections.deque()
         for chunk in chunks:
