@@ -67,10 +67,6 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
         names = self.names + self.xla_names if self._best_compiled else self.names
         return {name: getattr(self, name) for name in names}
 
-    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def _n_best_of_many(self, source_ids):
-        return self._find(source_ids, num_hypotheses=self._num_hypotheses)
-
     def _answer(self, text, search):
         sources = read_sources(self._text_model, text)
         found = answers_to_some(search, sources.visible, [sources.ids])
@@ -90,18 +86,17 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
 
     @graph(input_signature=[TEXT])
     def n_best(self, text):
-        sources = read_sources(self._text_model, text)
-        count = self._num_hypotheses
-
-        def search(source_ids):
-            return self._in_parts(self._n_best_of_many, source_ids)
-
-        found = answers_to_some(search, sources.visible, [sources.ids])
-        texts = tf.ensure_shape(self._texts(found["ids"]), [None, count])
+        rows, count = tf.shape(text), self._num_hypotheses
+        # `translate` has this search too: a further one takes memory.
+        given = given_options(self._options, {}, rows)
+        given.values["num_hypotheses"] = tf.fill(rows, count)
+        given.prefix = tf.fill(rows, "")
+        found = self._answer_rows(text, given, self._search.sample)
+        # An empty batch has as many columns.
         return {
-            "translations": sources.with_blank(texts),
-            "scores": tf.ensure_shape(found["scores"], [None, count]),
-            "truncated": sources.truncated,
+            "translations": tf.reshape(found["translations"], [-1, count]),
+            "scores": tf.reshape(found["scores"], [-1, count]),
+            "truncated": found["truncated"],
         }
 
     def _translate(self):
