@@ -1,10 +1,10 @@
 """Which models a folder holds: exports, a run, a translator, a Marian folder."""
 
-import json
 import pathlib
 import re
 
 from keras_transformer.files import whole
+from keras_transformer.interop import load
 from keras_transformer.serving.checks.folders import version_number
 from keras_transformer.tasks.text_encoder import TextEncoder
 from keras_transformer.tasks.text_generator import TextGenerator
@@ -74,10 +74,8 @@ def load_text_model(folder):
             f"folder={str(folder)!r} is a run that hasn't ended, so it has no "
             f"translator yet: keras-transformer train {folder} goes on with it."
         )
-    if _is_marian(path) or _is_hub_name(path, str(folder)):
-        from keras_transformer.interop import load_marian
-
-        return load_marian(str(folder))
+    if (path / "config.json").exists() or _is_hub_name(path, str(folder)):
+        return load(str(folder))
     raise FileNotFoundError(
         f"folder={str(folder)!r} holds nothing to serve: no SavedModel, no run, no "
         "translator, text generator or encoder, and no Marian checkpoint."
@@ -85,14 +83,6 @@ def load_text_model(folder):
         else f"folder={str(folder)!r} doesn't exist, and is no name on the Hugging "
         "Face Hub, such as Helsinki-NLP/opus-mt-en-de."
     )
-
-
-def _is_marian(path):
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("model_type") == "marian"
 
 
 def _is_hub_name(path, name):
