@@ -1,5 +1,7 @@
 """The signatures of a translator's export: text in, text out."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -43,7 +45,7 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
             self._answer_rows, self._options, prefix="target_prefix"
         )
 
-    def requests(self, texts):
+    def requests(self, texts: list[str]) -> list[tuple[str, dict[str, Any]]]:
         ids = read_sources(self._text_model, tf.constant(texts)).ids
         lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32).numpy()
         none = np.zeros(len(texts), "int32")
@@ -63,7 +65,7 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
         plain = [(name, inputs.get(name, {"text": texts})) for name in others]
         return plain + with_options
 
-    def functions(self):
+    def functions(self) -> dict[str, Any]:
         names = self.names + self.xla_names if self._best_compiled else self.names
         return {name: getattr(self, name) for name in names}
 

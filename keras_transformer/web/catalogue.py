@@ -6,6 +6,8 @@ import pathlib
 import re
 import sys
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from keras_transformer import arguments
 from keras_transformer.web.loading import (
@@ -49,7 +51,14 @@ class Model:
         **joining: Arguments of `Joined`.
     """
 
-    def __init__(self, name, folder=None, text_model=None, labels=None, **joining):
+    def __init__(
+        self,
+        name: str,
+        folder: pathlib.Path | None = None,
+        text_model: Any = None,
+        labels: Mapping[str, int] | None = None,
+        **joining: Any,
+    ) -> None:
         self.name = name
         self._labels = dict(labels or {})
         self._folder = folder
@@ -61,12 +70,12 @@ class Model:
             self._versions[1] = Version(1, "AVAILABLE", servable=servable)
 
     @property
-    def newest(self):
+    def newest(self) -> Version | None:
         """The version that is served, or None."""
         available = [v for v in self._known() if v.state == "AVAILABLE"]
         return max(available, key=lambda version: version.number, default=None)
 
-    def find(self, number=None, label=None):
+    def find(self, number: int | None = None, label: str | None = None) -> Version:
         """The version of a number or a label, by default the newest.
 
         Raises:
@@ -84,11 +93,11 @@ class Model:
             raise Refused(f"Servable not found for request: {which}({wanted})", 404)
         return newest
 
-    def get(self, number=None, label=None):
+    def get(self, number: int | None = None, label: str | None = None) -> Any:
         """The servable of `find`."""
         return self.find(number, label).servable
 
-    def labelled(self, label):
+    def labelled(self, label: str) -> int:
         """The number that a label stands for.
 
         Raises:
@@ -98,7 +107,7 @@ class Model:
             raise Refused(f"Unrecognized servable version label: {label}")
         return self._labels[label]
 
-    def check_labels(self):
+    def check_labels(self) -> None:
         """Raises a ValueError if a label's version isn't available."""
         there = {v.number for v in self._known() if v.state == "AVAILABLE"}
         for label, number in self._labels.items():
@@ -108,7 +117,7 @@ class Model:
                     f"has {', '.join(map(str, sorted({*there, *self._found()})))}."
                 )
 
-    def status(self, number=None):
+    def status(self, number: int | None = None) -> list[dict[str, Any]]:
         """The versions' states, newest first: dicts as the server's answers.
 
         Raises:
@@ -130,7 +139,7 @@ class Model:
             for version in sorted(found, key=lambda v: -v.number)
         ]
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Looks for versions: loads a newer one, forgets those that are gone.
 
         A version that can't be loaded leaves the one before it served, and is tried
@@ -168,7 +177,7 @@ class Model:
                 if version.number not in found or is_old:
                     del self._versions[version.number]
 
-    def warm_up(self):
+    def warm_up(self) -> None:
         """Makes the first requests to the version that is served."""
         if version := self.newest:
             version.servable.warm_up()
@@ -225,7 +234,9 @@ class Catalogue:
             a label stands for.
     """
 
-    def __init__(self, folder, labels=None, **joining):
+    def __init__(
+        self, folder: Any, labels: Mapping[str, int] | None = None, **joining: Any
+    ) -> None:
         self._labels = _read_labels(labels or {})
         self._joining = joining
         self._folder = None
@@ -276,7 +287,7 @@ class Catalogue:
                 f"{'; '.join(errors)}. keras-transformer doctor says more of each."
             )
 
-    def get(self, name):
+    def get(self, name: str) -> Model:
         """The model of a name.
 
         Raises:
@@ -286,7 +297,7 @@ class Catalogue:
             raise Refused(f"Servable not found for request: Latest({name})", 404)
         return self.models[name]
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Picks up new models and new versions."""
         if self._folder is None:
             return

@@ -4,11 +4,13 @@ Reference: [LibreTranslate](https://docs.libretranslate.com).
 """
 
 import re
+from typing import Any
 
 import babel
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.web.asking import Asker, Deadline
 from keras_transformer.web.exploring import Options
 from keras_transformer.web.protocol import Refused, read_json
 from keras_transformer.web.servable import kind_of
@@ -20,7 +22,7 @@ UNDETERMINED = "und"
 _MOST_ALTERNATIVES = 9
 
 
-def language_pair(name):
+def language_pair(name: str) -> tuple[str, str]:
     """The languages of a model, by its name.
 
     A name that ends in two languages' codes, `"opus-mt-en-de"`, has these. Of another
@@ -49,12 +51,12 @@ class LibreTranslate:
         explorer: The `Explorer`.
     """
 
-    def __init__(self, catalogue, asker, explorer):
+    def __init__(self, catalogue: Any, asker: Asker, explorer: Any) -> None:
         self._catalogue = catalogue
         self._asker = asker
         self._explorer = explorer
 
-    def languages(self):
+    def languages(self) -> list[dict[str, Any]]:
         """Each language with the codes that it is translated to."""
         targets = {}
         for source, target in map(language_pair, self._translators()):
@@ -70,7 +72,7 @@ class LibreTranslate:
             for code, found in sorted(targets.items())
         ]
 
-    def translate(self, request, deadline):
+    def translate(self, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         """The answer to a request.
 
         Args:
@@ -157,7 +159,7 @@ def _document_inputs(servable, text):
     return inputs if set(inputs) == set(definition.inputs) else None
 
 
-def read_form_or_json(request):
+def read_form_or_json(request: Any) -> dict[str, Any]:
     """The fields of a LibreTranslate request, which may be a form."""
     body = request.get_data()
     # curl says "form" of whatever it sends.

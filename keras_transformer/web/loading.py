@@ -1,7 +1,9 @@
 """Which models a folder holds: exports, a run, a translator, a Marian folder."""
 
+import os
 import pathlib
 import re
+from typing import Any
 
 from keras_transformer.files import whole
 from keras_transformer.interop import load
@@ -14,7 +16,7 @@ _TEXT_MODELS = Translator, TextGenerator, TextEncoder
 _GRAPHS = "saved_model.pb", "saved_model.pbtxt"
 
 
-def find_exports(folder):
+def find_exports(folder: str | os.PathLike) -> dict[str, pathlib.Path]:
     """The folders of exported models in a folder, by the models' names.
 
     Args:
@@ -35,12 +37,12 @@ def find_exports(folder):
     return {child.name: child for child in children if versions_in(child)}
 
 
-def holds_graph(folder):
+def holds_graph(folder: pathlib.Path) -> bool:
     """Whether a folder is a SavedModel."""
     return any((folder / name).is_file() for name in _GRAPHS)
 
 
-def versions_in(folder):
+def versions_in(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     """The folders of a model's versions by number, whole ones and others."""
     try:
         children = [child for child in folder.iterdir() if child.is_dir()]
@@ -51,7 +53,7 @@ def versions_in(folder):
     return dict(sorted(numbers.items()))
 
 
-def load_text_model(folder):
+def load_text_model(folder: str | os.PathLike) -> Any:
     """A run's translator, a saved text model, a Marian folder, or one of the Hub.
 
     Args:

@@ -8,6 +8,8 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 from werkzeug import Response
 
+from keras_transformer.web.asking import Asker
+from keras_transformer.web.catalogue import Catalogue
 from keras_transformer.web.protocol import (
     Refused,
     read_inputs,
@@ -35,7 +37,7 @@ class Rest:
         asker: The `Asker`.
     """
 
-    def __init__(self, catalogue, asker):
+    def __init__(self, catalogue: Catalogue, asker: Asker) -> None:
         self._catalogue = catalogue
         self._asker = asker
 

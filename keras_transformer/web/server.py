@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import tensorflow as tf
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -56,14 +56,14 @@ class Server:
 
     def __init__(
         self,
-        folder,
-        host="127.0.0.1",
-        port=8501,
+        folder: Any,
+        host: str = "127.0.0.1",
+        port: int = 8501,
         *,
-        poll_seconds=2.0,
-        labels=None,
-        **limits,
-    ):
+        poll_seconds: float = 2.0,
+        labels: Mapping[str, int] | None = None,
+        **limits: Any,
+    ) -> None:
         limits = Limits(**limits)
         integer("port", port, minimum=0)
         number("poll_seconds", poll_seconds, above=0)
@@ -90,14 +90,14 @@ class Server:
         self._stopped = threading.Event()
         self._threads = []
 
-    def start(self):
+    def start(self) -> Self:
         """Starts to answer; returns at once."""
         for work in (self._server.serve_forever, self._poll):
             self._threads.append(threading.Thread(target=work, daemon=True))
             self._threads[-1].start()
         return self
 
-    def stop(self):
+    def stop(self) -> bool:
         """Ends: takes no more requests, and lets those under way end first."""
         self._stopped.set()
         self._server.shutdown()
