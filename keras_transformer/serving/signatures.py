@@ -27,6 +27,7 @@ class Signatures:
 
     names: tuple[str, ...] = ()
     # Those that the warm-up asks in every batch size.
+    serving_default: Any
     main_names: tuple[str, ...] = ("serving_default",)
 
     def __init__(self, text_model: Any, weights: str = "float32") -> None:

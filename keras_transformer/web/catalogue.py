@@ -36,7 +36,7 @@ class Version:
     number: int
     state: str = "LOADING"
     error: str = ""
-    servable: object = None
+    servable: Any = None
     stamp: object = None
 
 
@@ -240,7 +240,7 @@ class Catalogue:
         self._labels = _read_labels(labels or {})
         self._joining = joining
         self._folder = None
-        self.models = {}
+        self.models: dict[str, Model] = {}
         if not isinstance(folder, (str, os.PathLike)):
             self._add("model", folder)
             self._check_labels()

@@ -29,9 +29,10 @@ def language_pair(name: str) -> tuple[str, str]:
     one the source is `"und"`, any language, and the name is the target's code.
     """
     found = _PAIR.fullmatch(name)
-    codes = [code.lower() for code in found.groups()] if found else []
-    if len(codes) == 2 and all(map(_language, codes)):
-        return tuple(codes)
+    if found:
+        source, target = found[1].lower(), found[2].lower()
+        if _language(source) and _language(target):
+            return source, target
     return UNDETERMINED, name
 
 
@@ -58,7 +59,7 @@ class LibreTranslate:
 
     def languages(self) -> list[dict[str, Any]]:
         """Each language with the codes that it is translated to."""
-        targets = {}
+        targets: dict[str, set[str]] = {}
         for source, target in map(language_pair, self._translators()):
             targets.setdefault(source, set()).add(target)
             targets.setdefault(target, set())

@@ -48,9 +48,8 @@ def versions_in(folder: pathlib.Path) -> dict[int, pathlib.Path]:
         children = [child for child in folder.iterdir() if child.is_dir()]
     except OSError:
         return {}
-    numbers = {version_number(child.name): child for child in children}
-    numbers.pop(None, None)
-    return dict(sorted(numbers.items()))
+    numbers = ((version_number(child.name), child) for child in children)
+    return dict(sorted((n, child) for n, child in numbers if n is not None))
 
 
 def load_text_model(folder: str | os.PathLike) -> Any:

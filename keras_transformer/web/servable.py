@@ -44,6 +44,7 @@ class Servable:
     ) -> None:
         self.definitions = definitions
         self.text_model = text_model
+        self.loaded: Any = None
         self._functions = functions
         self._joined = Joined(self._run, **joining)
 
@@ -78,8 +79,7 @@ class Servable:
 def kind_of(servable: Servable) -> str:
     """`"translator"`, `"generator"`, `"classifier"`, `"embedder"` or `"other"`."""
     definition = servable.definitions.get("serving_default")
-    inputs = [] if definition is None else [*definition.inputs]
-    if inputs != ["text"]:
+    if definition is None or [*definition.inputs] != ["text"]:
         return "other"
     for output, kind in _KINDS.items():
         if output in definition.outputs:

@@ -88,7 +88,7 @@ class Server:
         shown = "localhost" if host in ("0.0.0.0", "::", "") else shown
         self.url = f"http://{shown}:{self._server.port}"
         self._stopped = threading.Event()
-        self._threads = []
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> Self:
         """Starts to answer; returns at once."""
@@ -131,7 +131,7 @@ def serve(
     *,
     poll_seconds: float = 2.0,
     labels: Mapping[str, int] | None = None,
-    **limits: float,
+    **limits: Any,
 ) -> None:
     """Serves models on this machine, with a page to try them, until it is stopped.
 
@@ -169,8 +169,9 @@ def serve(
     """
     stop = threading.Event()
     _use_one_thread_an_operation()
-    settings = {"poll_seconds": poll_seconds, "labels": labels}
-    server = Server(folder, host, port, **settings, **limits)
+    server = Server(
+        folder, host, port, poll_seconds=poll_seconds, labels=labels, **limits
+    )
     handled = {}
     if threading.current_thread() is threading.main_thread():
         for name in (signal.SIGTERM, signal.SIGINT):
