@@ -70,21 +70,23 @@ class BeamSearch:
         self.stop_when = stop_when
         self.has_dead_ends = has_dead_ends
 
-    def start(self, ids):
+    def start(self, ids, scores=0.0):
         """The values that the loop keeps, at first, of answers that begin with `ids`.
 
         Args:
             ids: int32 `(B, L)`, zeros where nothing is known yet.
+            scores: What these count, float32 `(B,)`, or 0.
         """
         # Only the first hypothesis lives at first: the others would be its copies.
         others = ops.cast(ops.arange(self.width) > 0, "float32")
         batch, longest = ops.shape(ids)
         shape = batch, self.width, longest
         no_ids = ops.zeros(shape, "int32")
+        scores = ops.reshape(scores, (-1, 1)) + others * IMPOSSIBLE
         return {
             "ids": ops.broadcast_to(ids[:, None], shape),
             "paths": no_ids,
-            "scores": ops.broadcast_to(others * IMPOSSIBLE, (batch, self.width)),
+            "scores": ops.broadcast_to(scores, (batch, self.width)),
             "finished_ids": no_ids,
             "finished_scores": ops.full((batch, self.width), IMPOSSIBLE, "float32"),
         }

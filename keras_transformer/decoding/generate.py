@@ -67,21 +67,24 @@ def generate(model, source_ids, options=None, **changes):
     decoder = CachedDecoder(
         model, projection, selection.width, fixed_shapes=options.fixed_shapes
     )
-    caches, source_caches, start_index, lengths = start_decoding(
-        decoder, source_ids, max_lengths, longest, options.start_id
+    if begins_with is not None:
+        begins_with = ops.convert_to_tensor(begins_with, "int32")
+    start = start_decoding(
+        decoder, source_ids, begins_with, max_lengths, longest, options.start_id
     )
     sentences = _sentences(source_ids, max_lengths, begins_with, options)
     if options.sample:
         sentences |= selection.options_of_sentences(ops.shape(source_ids)[0])
     return search(
         decoder.step,
-        caches,
-        {**sentences, "caches": source_caches},
+        start.changing,
+        {**sentences, "caches": start.read},
         selection,
         rules,
         banned_ids,
-        start_index=start_index,
-        stages=lengths,
+        start_index=start.count,
+        start_scores=start.scores,
+        stages=start.lengths,
         grow=decoder.grow,
         start_id=options.start_id,
         end_id=options.end_id,
@@ -113,8 +116,7 @@ def _sentences(source_ids, max_lengths, begins_with, options):
         min_lengths = ops.cast(options.min_length, "int32")
         sentences["min_length"] = ops.broadcast_to(min_lengths, (batch,))
     if begins_with is not None:
-        given = ops.convert_to_tensor(begins_with, "int32")
-        sentences["given"] = ops.pad(given, ((0, 0), (0, 1)))
+        sentences["given"] = ops.pad(begins_with, ((0, 0), (0, 1)))
     return sentences
 
 

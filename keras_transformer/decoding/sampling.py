@@ -71,17 +71,20 @@ class Sampling:
             if hasattr(value, "shape")
         }
 
-    def start(self, ids):
+    def start(self, ids, scores=0.0):
         """The values that the loop keeps, at first, of answers that begin with `ids`.
 
         Args:
             ids: int32 `(B, L)`, zeros where nothing is known yet.
+            scores: What these count, float32 `(B,)`, or 0.
         """
         batch, longest = ops.shape(ids)
         lengths = ops.sum(ops.cast(ops.not_equal(ids, 0), "int32"), axis=1)
         return {
             "ids": ops.broadcast_to(ids[:, None], (batch, self.width, longest)),
-            "scores": ops.zeros((batch, self.width), "float32"),
+            "scores": ops.broadcast_to(
+                ops.reshape(ops.cast(scores, "float32"), (-1, 1)), (batch, self.width)
+            ),
             "lengths": ops.broadcast_to(lengths[:, None], (batch, self.width)),
             "ended": ops.zeros((batch, self.width), "bool"),
         }

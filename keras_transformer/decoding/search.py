@@ -20,6 +20,7 @@ def search(
     banned_ids=(),
     *,
     start_index=0,
+    start_scores=0.0,
     stages,
     grow,
     start_id,
@@ -55,6 +56,7 @@ def search(
         banned_ids: Tokens that are never generated.
         start_index: Number of forced tokens that `state` already contains, a scalar
             integer less than any of `max_lengths`.
+        start_scores: What these tokens count in the scores, float32 `(B,)`, or 0.
         stages: Rising lengths of the caches in `state`, the last of them the maximum of
             `max_lengths` or more: integers, or where the backend has dynamic shapes one
             scalar tensor. Each has a loop of its own.
@@ -74,7 +76,7 @@ def search(
     values = {
         "tokens": ops.broadcast_to(newest, (batch, selection.width)),
         "done": ops.zeros((batch,), "bool"),
-        **selection.start(ids),
+        **selection.start(ids, start_scores),
     }
 
     def extend(index, values, state, sentences):
