@@ -6,10 +6,15 @@ from keras_transformer.decoding.beam_search import BeamSearch
 from keras_transformer.decoding.cached_decoder import CachedDecoder
 from keras_transformer.decoding.limits import limits
 from keras_transformer.decoding.options import as_options
+from keras_transformer.decoding.phrase_beam import PhraseBeamSearch
+from keras_transformer.decoding.phrases import as_phrases
 from keras_transformer.decoding.prefill import start_decoding
 from keras_transformer.decoding.rules import rules_of
 from keras_transformer.decoding.sampling import Sampling
 from keras_transformer.decoding.search import search
+
+# Hypotheses without a phrase, with its beginning and with all of it live side by side.
+_LEAST_BEAM_OF_PHRASES = 4
 
 
 def generate(model, source_ids, options=None, **changes):
@@ -73,6 +78,16 @@ def generate(model, source_ids, options=None, **changes):
         decoder, source_ids, begins_with, max_lengths, longest, options.start_id
     )
     sentences = _sentences(source_ids, max_lengths, begins_with, options)
+    if options.phrases is not None:
+        never = {options.start_id, options.end_id, *options.banned_ids}
+        sentences["phrases"] = as_phrases(
+            options.phrases,
+            options.phrase_bonus,
+            False if options.sample else options.force_phrases,
+            max_lengths - options.force_end,
+            model.target_embedding.vocabulary_size,
+            never,
+        )
     if options.sample:
         sentences |= selection.options_of_sentences(ops.shape(source_ids)[0])
     return search(
@@ -122,6 +137,8 @@ def _sentences(source_ids, max_lengths, begins_with, options):
 
 def _selection(options, have_dead_ends):
     """Which hypotheses go on: a `BeamSearch` or a `Sampling`."""
+    has_phrases = options.phrases is not None
+    must_have_phrases = has_phrases and options.force_phrases is not False
     if options.sample:
         width, count = options.num_hypotheses, None
         if not isinstance(width, int):
@@ -135,10 +152,13 @@ def _selection(options, have_dead_ends):
             options.penalty_form,
             count,
         )
-    if options.beam_size == 1:
+    if options.beam_size == 1 and not must_have_phrases:
         return Sampling(temperature=0, penalty_form=options.penalty_form)
-    return BeamSearch(
-        options.beam_size,
+    width = options.beam_size
+    if must_have_phrases:
+        width = max(width, _LEAST_BEAM_OF_PHRASES)
+    return (PhraseBeamSearch if has_phrases else BeamSearch)(
+        width,
         options.num_hypotheses,
         options.penalty_form,
         options.stop_when,

@@ -86,7 +86,7 @@ def _fixed(decoder, source_ids, begins_with, longest):
     """
     batch, width = ops.shape(source_ids)[0], decoder.num_hypotheses
     length = None if begins_with is None else ops.shape(begins_with)[1]
-    if not (length and isinstance(length, int) and isinstance(longest, int)):
+    if not (isinstance(length, int) and length and isinstance(longest, int)):
         lengths = cache_lengths(batch, longest, width)
         return *decoder.start(source_ids, lengths[0] * width), None, lengths
     lengths = cache_lengths(batch, longest, width, least=length)

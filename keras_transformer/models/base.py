@@ -140,9 +140,7 @@ class TransformerModel(Constructed):
         logits = embedding(states, reverse=True, projection=output_projection)
         return logits, caches
 
-    def fill_caches(
-        self, target_ids, caches, fixed_shapes=False, return_states=False
-    ):
+    def fill_caches(self, target_ids, caches, fixed_shapes=False, return_states=False):
         """The caches after the first tokens of a target, which are known.
 
         Args:
