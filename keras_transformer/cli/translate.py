@@ -17,6 +17,7 @@ from keras_transformer.cli.lines import (
 from keras_transformer.cli.progress import progress
 from keras_transformer.cli.search_options import add_search_options, search
 from keras_transformer.cli.translators import HELP, load_translator
+from keras_transformer.glossaries import read_glossary
 
 EXAMPLE = """
   keras-transformer translate runs/en-de 'A dog runs.'
@@ -118,8 +119,6 @@ def _add_glossary(options, given):
         )
     if options.glossary_force and given.get("sample"):
         raise ValueError("--glossary-force needs a beam search; received --sample too.")
-    from keras_transformer.text.glossary import read_glossary
-
     given["glossary"] = read_glossary(options.glossary)
     if bonus is not None:
         given["glossary_bonus"] = bonus

@@ -13,8 +13,8 @@ from keras_transformer.decoding.rules import rules_of
 from keras_transformer.decoding.sampling import Sampling
 from keras_transformer.decoding.search import search
 
-# Hypotheses without a phrase, with its beginning and with all of it live side by side.
-_LEAST_BEAM_OF_PHRASES = 4
+# The furthest hypothesis is one that no model wants: there must be another one.
+_LEAST_BEAM_OF_PHRASES = 2
 
 
 def generate(model, source_ids, options=None, **changes):
@@ -84,7 +84,7 @@ def generate(model, source_ids, options=None, **changes):
             options.phrases,
             options.phrase_bonus,
             False if options.sample else options.force_phrases,
-            max_lengths - options.force_end,
+            max_lengths - int(options.force_end),
             model.target_embedding.vocabulary_size,
             never,
         )

@@ -379,6 +379,11 @@ class SearchOptions:
                 "force_phrases needs a beam search; received force_phrases=True with "
                 "sample=True. A phrase_bonus favours phrases in samples too."
             )
+        if self.beam_size == 1 and not isinstance(self.force_phrases, bool):
+            raise ValueError(
+                "force_phrases with a value for each sentence needs a beam search; "
+                "received beam_size=1."
+            )
         least, longest = self.min_length, self.max_length
         if isinstance(least, int) and isinstance(longest, int) and least > longest:
             raise ValueError(

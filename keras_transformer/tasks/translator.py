@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.glossaries import as_glossaries
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.tasks import scoring
 from keras_transformer.tasks.text_to_text import TextToText
@@ -12,7 +13,7 @@ from keras_transformer.text.documents import (
     split_document,
     split_language,
 )
-from keras_transformer.text.glossary import as_glossaries, phrases_of_texts
+from keras_transformer.text.glossary import phrases_of_texts
 from keras_transformer.text.sentences import as_strings
 from keras_transformer.texts import as_texts
 

@@ -1,13 +1,10 @@
-"""A glossary's terms in texts -> phrases of token ids for a search, inside the graph."""
+"""A glossary's terms in texts -> phrases of token ids, inside the graph."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.reading import existing, read_lines
 from keras_transformer.text.documents import UNSPACED, is_blank
 from keras_transformer.text.sentence_ends import matches
 from keras_transformer.text.sentences import as_strings
@@ -19,9 +16,9 @@ _TEXTS = 256
 def find_phrases(texts, sources, targets, tokenizer) -> tf.Tensor:
     """The target phrases of those glossary terms that occur in texts.
 
-    A source term occurs where its characters do, between the same words: "dog" isn't in
-    "dogs". Upper case isn't lower case. White space of any kind is one space. In scripts
-    without spaces, such as Chinese, a term may stand within a word.
+    A source term occurs as a whole word or several: "dog" isn't in "dogs". Upper case
+    isn't lower case. White space of any kind is one space. In scripts without spaces,
+    such as Chinese, a term may stand within a word.
 
     A target phrase becomes the tokens that it has inside a sentence, after a space. One
     with a token that the vocabulary doesn't know is left out.
@@ -29,7 +26,7 @@ def find_phrases(texts, sources, targets, tokenizer) -> tf.Tensor:
     Args:
         texts: String tensor `(B,)`.
         sources: String tensor `(B, G)`: terms of each text. Empty ones are padding.
-        targets: String tensor `(B, G)`: their translations; no phrase where it is empty.
+        targets: String tensor `(B, G)`: their translations; an empty one is no phrase.
         tokenizer: The target's tokenizer.
 
     Returns:
@@ -38,7 +35,7 @@ def find_phrases(texts, sources, targets, tokenizer) -> tf.Tensor:
 
     Example:
 
-    >>> find_phrases(["The dog runs."], [["dog", "cat"]], [["Hund", "Katze"]], tokenizer)
+    >>> find_phrases(["The dog runs."], [["dog"]], [["Hund"]], tokenizer)
     """
     texts = as_strings(texts)
     sources, targets = (tf.convert_to_tensor(each) for each in (sources, targets))
@@ -133,82 +130,6 @@ def _tokens(phrases, tokenizer):
         is_known = tf.reduce_all(ids != unknown, axis=1, keepdims=True)
         ids = tf.where(is_known, ids, 0)
     return ids
-
-
-def as_glossaries(glossary, count, name="glossary") -> list[dict[str, str]]:
-    """A dict of terms for each text.
-
-    Args:
-        glossary: A dict of source terms and their translations, for all texts; or a
-            list with one for each text, None for none.
-        count: Number of texts.
-        name: Name of the argument, for the words of an error.
-
-    Raises:
-        ValueError: If there isn't one for each text.
-        TypeError: For what isn't made of strings.
-    """
-    if isinstance(glossary, Mapping):
-        return [_checked(glossary, name)] * count
-    if isinstance(glossary, (str, bytes)) or not isinstance(glossary, Iterable):
-        raise TypeError(
-            f"{name} must be a dict of terms, or a list with one for each text; "
-            f"received {name}={glossary!r}."
-        )
-    found = list(glossary)
-    if len(found) != count:
-        raise ValueError(
-            f"{name} must be a dict of terms, or a list with one for each text; "
-            f"received {len(found)} for {count} texts."
-        )
-    return [{} if each is None else _checked(each, name) for each in found]
-
-
-def _checked(terms, name):
-    if not isinstance(terms, Mapping):
-        raise TypeError(
-            f"{name} must be made of dicts of terms; received {terms!r} of type "
-            f"{type(terms).__name__}."
-        )
-    for pair in terms.items():
-        for term in pair:
-            if not isinstance(term, str):
-                raise TypeError(
-                    f"{name} must have strings as terms and as translations; received "
-                    f"{term!r} of type {type(term).__name__}."
-                )
-    return dict(terms)
-
-
-def read_glossary(path) -> dict[str, str]:
-    """The terms of a file and their translations.
-
-    Args:
-        path: A UTF-8 file, plain or `.gz`: a term, a tab and its translation a line.
-            Empty lines are left out.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: For a line of another form, a term that is there twice with
-            different translations, or a file that isn't UTF-8; the line is named.
-    """
-    terms = {}
-    for number, line in enumerate(read_lines(existing(path, "a glossary")), start=1):
-        if not line.strip():
-            continue
-        columns = [column.strip() for column in line.split("\t")]
-        if len(columns) != 2 or not all(columns):
-            raise ValueError(
-                f"{path}, line {number}: must be a term, a tab and its translation; "
-                f"received {line!r}."
-            )
-        term, translation = columns
-        if terms.setdefault(term, translation) != translation:
-            raise ValueError(
-                f"{path}, line {number}: the term {term!r} has another translation "
-                f"before, {terms[term]!r}. Keep one of them."
-            )
-    return terms
 
 
 def phrases_of_texts(texts, glossaries, tokenizer) -> np.ndarray:
