@@ -81,6 +81,8 @@ MARIAN_PROGRAMS = (
     "Marian, Transformers",
 )
 PEER = "CTranslate2, oneDNN"
+# Programs that read a copy of the model in a format of their own.
+PEERS = ("CTranslate2", "Transformers")
 # The weights of ours. Packed ones and int8_products need a processor with AVX-512.
 WEIGHTS = {
     "ours": "float32",
@@ -117,21 +119,32 @@ def compare_sizes(folder, size, arguments):
     chosen = [PEER, *(arguments.only or PROGRAMS)]
     names = [name for name in PROGRAMS if name in chosen]
     all_work = [one for one in WORK if arguments.beam_size in (None, one[0])]
-    command = [json.dumps(SIZES[size]), json.dumps(all_work), weights_of(names)]
-    paths = prepared(folder, size, PREPARE, *command)
+    paths = prepared_size(folder, size, names, all_work)
     names = with_exports(names, paths)
     for beam_size, batch_size in all_work:
-        job = {
-            "beam_size": beam_size,
-            "batch_size": batch_size,
-            "size": size,
-            "paths": paths,
-        }
+        job = job_of(beam_size, batch_size, size, paths)
         # Anew for each work: more than one model in each is more than memory holds.
         with started(names) as programs:
             seconds = take_turns(programs, job, arguments.rounds)
         title = f"{size}, beam {beam_size}, batch {batch_size}"
         print_table(title, seconds, PEER)
+
+
+def prepared_size(folder, size, names, all_work, title=None):
+    """The paths by name of the models that programs need for work of one size."""
+    peers = [peer for peer in PEERS if any(name.startswith(peer) for name in names)]
+    command = map(json.dumps, (SIZES[size], all_work, peers))
+    return prepared(folder, title or size, PREPARE, *command, weights_of(names))
+
+
+def job_of(beam_size, batch_size, size, paths):
+    """The job of a contender, for `take_turns`."""
+    return {
+        "beam_size": beam_size,
+        "batch_size": batch_size,
+        "size": size,
+        "paths": paths,
+    }
 
 
 def compare_texts(folder, arguments):
@@ -472,10 +485,10 @@ def can_be_multiplied(weights):
         return False
     return True
 
-def export(translator, weights, key, **options):
+def export(translator, weights, key, signatures=(), **options):
     paths[key] = kt.serving.export_saved_model(
         translator, folder / f"{name} {key}", weights=weights,
-        warmup_batch_sizes=(), parallel_searches=2, **options)
+        warmup_batch_sizes=(), parallel_searches=2, signatures=signatures, **options)
 
 folder, name, *arguments = sys.argv[1:]
 folder = pathlib.Path(folder)
@@ -487,7 +500,7 @@ PREPARE = """
 import io
 import numpy as np, sentencepiece
 
-size, all_work = map(json.loads, arguments)
+size, all_work, peers = map(json.loads, arguments)
 model = io.BytesIO()
 sentencepiece.SentencePieceTrainer.train(
     sentence_iterator=iter(["a b c d e f g h"] * 9), model_writer=model, vocab_size=20,
@@ -508,11 +521,14 @@ for weights in all_weights:
     for beam_size in {beam_size for beam_size, _ in all_work}:
         buckets = [(rows, 32) for beam, rows in all_work if beam == beam_size]
         export(translator, weights, f"{weights}, beam {beam_size}",
+               signatures=("token_ids", "token_ids_xla"),
                beam_size=beam_size, max_length=32, xla_buckets=buckets)
-kt.interop.save_ctranslate2(translator, folder / f"{name} ctranslate2")
-kt.interop.save_marian(translator, folder / f"{name} marian")
-paths["ctranslate2"] = str(folder / f"{name} ctranslate2")
-paths["marian"] = str(folder / f"{name} marian")
+if "CTranslate2" in peers:
+    paths["ctranslate2"] = str(folder / f"{name} ctranslate2")
+    kt.interop.save_ctranslate2(translator, paths["ctranslate2"])
+if "Transformers" in peers:
+    paths["marian"] = str(folder / f"{name} marian")
+    kt.interop.save_marian(translator, paths["marian"])
 (folder / f"{name}.json").write_text(json.dumps(paths))
 """
 

@@ -70,23 +70,9 @@ def main():
 
 def compare(names, size, arguments):
     """Prints what one size costs each contender."""
-    batch, length, steps = arguments.batch, arguments.length, arguments.steps
-    environments = {name: JAX for name in names if "JAX" in name}
-    with tempfile.TemporaryDirectory() as folder:
-        job = {
-            "size": size,
-            "batch": batch,
-            "length": length,
-            "steps": steps,
-            "answers": folder,
-        }
-        with processes(__file__, names, environments) as started:
-            turns = take_turns(started, job, arguments.rounds)
-        answers = {
-            name: json.loads(pathlib.Path(folder, f"{name}.json").read_text())
-            for name in names
-        }
-    seconds = {name: [turn / steps for turn in turns[name]] for name in names}
+    batch, length = arguments.batch, arguments.length
+    job = {"size": size, "batch": batch, "length": length, "steps": arguments.steps}
+    seconds, answers = step_seconds(names, job, arguments.rounds)
     peer = next((name for name in PEERS if name in names), next(iter(names)))
     print_table(f"{size}, a step of {batch} x {length} tokens", seconds, peer)
     print("\n| | target tokens/s | first step, s | peak memory, MB |")
@@ -95,6 +81,19 @@ def compare(names, size, arguments):
         speed = batch * length / statistics.median(seconds[name])
         first, memory = found["first"], found["memory"]
         print(f"| {name} | {speed:,.0f} | {first:.1f} | {memory:.0f} |")
+
+
+def step_seconds(names, job, rounds):
+    """Seconds of a step of each contender in each round, and its first step's."""
+    environments = {name: JAX for name in names if "JAX" in name}
+    with tempfile.TemporaryDirectory() as folder:
+        with processes(__file__, names, environments) as started:
+            turns = take_turns(started, {**job, "answers": folder}, rounds)
+        answers = {
+            name: json.loads(pathlib.Path(folder, f"{name}.json").read_text())
+            for name in names
+        }
+    return {n: [turn / job["steps"] for turn in turns[n]] for n in names}, answers
 
 
 def token_ids(job):

@@ -82,7 +82,7 @@ def _is_command_line():
     return program in (*scripts, "keras-transformer-script.py")
 
 
-def load_library():
+def load_library() -> None:
     """Imports what saved models need: the registered classes of layers and models.
 
     `import keras_transformer` does so itself, but in a process of the command line.

@@ -1,12 +1,18 @@
 """Functions of ids compiled by Keras's backend, as Keras compiles `predict`."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
 
-def compiled(function, model, specs):
+def compiled(
+    function: Callable[[dict[str, Any]], dict[str, Any]],
+    model: keras.Model,
+    specs: dict[str, keras.KerasTensor],
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Compiles a function that reads the model's current weights at each call.
 
     Args:
@@ -38,7 +44,7 @@ def compiled(function, model, specs):
     return function
 
 
-def check_numbers(values, model):
+def check_numbers(values: Any, model: keras.Model) -> None:
     """Raises an error if what a model answers isn't numbers, and says why.
 
     Args:
@@ -79,12 +85,12 @@ def _are_known(values):
     return True
 
 
-def wants_fixed_shapes():
+def wants_fixed_shapes() -> bool:
     """Whether a search must have the same shapes at each step, to be compiled."""
     return keras.backend.backend() != "tensorflow"
 
 
-def compiles_when_called():
+def compiles_when_called() -> bool:
     """Whether callers wait for the compilation of each new program."""
     return keras.backend.backend() == "jax"
 

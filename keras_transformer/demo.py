@@ -5,9 +5,11 @@ through the same functions as a user's own text.
 """
 
 import datetime
+import os
 import pathlib
 import random
 import time
+from collections.abc import Iterable, Iterator
 
 import babel.dates
 import tensorflow as tf
@@ -26,7 +28,7 @@ _SKELETONS = ("yMd", "yMMMd", "yMMMMd", "yMMMEd")
 _FIRST, _LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
 
 
-def write_date(date, locale, form):
+def write_date(date: datetime.date, locale: str, form: str) -> str:
     """A date as people of a locale write it, by one of the forms of CLDR.
 
     A date in digits alone could be read in more than one order, so it carries its
@@ -42,14 +44,21 @@ def write_date(date, locale, form):
     return text if any(map(str.isalpha, text)) else f"<{locale}> {text}"
 
 
-def date_pairs(dates, generator):
+def date_pairs(
+    dates: Iterable[datetime.date], generator: random.Random
+) -> Iterator[tuple[str, str]]:
     """One pair `(written, ISO 8601)` for each date, in random locales and forms."""
     for date in dates:
         form = generator.choice(_STYLES + _SKELETONS)
         yield write_date(date, generator.choice(LOCALES), form), date.isoformat()
 
 
-def write_corpus(folder, num_train=120_000, num_held_out=2_000, seed=1):
+def write_corpus(
+    folder: pathlib.Path,
+    num_train: int = 120_000,
+    num_held_out: int = 2_000,
+    seed: int = 1,
+) -> None:
     """Writes `train.tsv`, `valid.tsv` and `test.tsv`, with no date in two of them."""
     generator = random.Random(seed)
     days = (_LAST - _FIRST).days + 1
@@ -67,7 +76,11 @@ def write_corpus(folder, num_train=120_000, num_held_out=2_000, seed=1):
         write_text(folder / f"{name}.tsv", "".join(rows))
 
 
-def run_demo(folder="runs/dates", export_folder="saved_models/dates", steps=2_400):
+def run_demo(
+    folder: str | os.PathLike = "runs/dates",
+    export_folder: str | os.PathLike = "saved_models/dates",
+    steps: int = 2_400,
+) -> float:
     """Learns to read dates, exports the model, loads it back and asks it.
 
     Args:

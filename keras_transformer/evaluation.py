@@ -1,5 +1,8 @@
 """How good answers are: sacreBLEU's metrics and its paired test, and exact match."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import sacrebleu
 from sacrebleu.significance import PairedTest
 
@@ -7,7 +10,12 @@ from keras_transformer import arguments
 from keras_transformer.texts import as_texts
 
 
-def bleu(hypotheses, references, lowercase=False):
+def bleu(
+    hypotheses: str | Iterable[str],
+    references: str | Iterable[str],
+    *,
+    lowercase: bool = False,
+) -> tuple[float, str]:
     """Corpus BLEU of detokenized text.
 
     Args:
@@ -35,7 +43,9 @@ def bleu(hypotheses, references, lowercase=False):
     return score, str(metric.get_signature())
 
 
-def moses_bleu(hypotheses, references, language):
+def moses_bleu(
+    hypotheses: str | Iterable[str], references: str | Iterable[str], language: str
+) -> tuple[float, str]:
     """Corpus BLEU of lower-cased, Moses-tokenized text, as older papers report it.
 
     Not comparable with `bleu`: report both, or `bleu`. Needs `sacremoses` (the extra
@@ -67,7 +77,11 @@ def moses_bleu(hypotheses, references, language):
     return score, str(metric.get_signature())
 
 
-def chrf(hypotheses, references, word_order=0):
+def chrf(
+    hypotheses: str | Iterable[str],
+    references: str | Iterable[str],
+    word_order: int = 0,
+) -> tuple[float, str]:
     """Corpus chrF of detokenized text: F2 of its characters' n-grams.
 
     Args:
@@ -94,7 +108,9 @@ def chrf(hypotheses, references, word_order=0):
     return score, str(metric.get_signature())
 
 
-def ter(hypotheses, references):
+def ter(
+    hypotheses: str | Iterable[str], references: str | Iterable[str]
+) -> tuple[float, str]:
     """Corpus translation edit rate: edits for each word of the references; 0 is best.
 
     Args:
@@ -124,7 +140,12 @@ def ter(hypotheses, references):
 METRICS = {"bleu": bleu, "chrf": chrf, "ter": ter}
 
 
-def compare(systems, references, metrics=("bleu",), samples=1000):
+def compare(
+    systems: dict[str, Iterable[str]],
+    references: Iterable[str],
+    metrics: str | Iterable[str] = ("bleu",),
+    samples: int = 1000,
+) -> dict[str, dict[str, Any]]:
     """Whether systems differ by more than chance: sacreBLEU's paired bootstrap test.
 
     Args:
@@ -190,19 +211,25 @@ def compare(systems, references, metrics=("bleu",), samples=1000):
         found[name] = {
             "signature": str(signature),
             "systems": {
-                system: {
-                    "score": float(result.score),
-                    "mean": float(result.mean),
-                    "confidence": float(result.ci),
-                    "p_value": result.p_value,
-                }
-                for system, result in zip(names, results)
+                system: _of_system(result) for system, result in zip(names, results)
             },
         }
     return found
 
 
-def exact_match(hypotheses, references):
+def _of_system(result: Any) -> dict[str, float | None]:
+    """What a paired test found of a system."""
+    return {
+        "score": float(result.score),
+        "mean": float(result.mean),
+        "confidence": float(result.ci),
+        "p_value": result.p_value,
+    }
+
+
+def exact_match(
+    hypotheses: str | Iterable[str], references: str | Iterable[str]
+) -> float:
     """Share of hypotheses that equal their reference, 0 to 1."""
     hypotheses, references = _aligned(hypotheses, references)
     hits = sum(h == r for h, r in zip(hypotheses, references))

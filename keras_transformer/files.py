@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import time
+from collections.abc import Iterable, Iterator
 
 _HOST = socket.gethostname()
 # The separator is in no host's name.
@@ -20,11 +21,13 @@ _ASIDE = re.compile(
 _OLD_ASIDE = re.compile(r"(.+\.)?writing-(?P<pid>\d+)(\.keras)?")
 _A_DAY = 86_400
 # What this process itself is writing: a number alone may be that of an earlier process.
-_in_use = set()
+_in_use: set[str] = set()
 
 
 @contextlib.contextmanager
-def written_aside(path, stale=(), replace=True):
+def written_aside(
+    path: str | os.PathLike, stale: Iterable[str] = (), *, replace: bool = True
+) -> Iterator[pathlib.Path]:
     """Gives a path to write a file or a folder to, which then gets the name `path`.
 
     It stands beside `path` and ends as `path` does. At the end of the block it is
@@ -77,13 +80,13 @@ def written_aside(path, stale=(), replace=True):
         _in_use.difference_update((aside.name, replaced.name))
 
 
-def write_text(path, text):
+def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a file in UTF-8, aside first."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
 
 
-def whole(path):
+def whole(path: str | os.PathLike) -> pathlib.Path:
     """`path`, or what had that name before a process was killed in replacing it."""
     path = pathlib.Path(path)
     if path.exists():
@@ -95,7 +98,7 @@ def whole(path):
     return path
 
 
-def is_running(pid):
+def is_running(pid: int) -> bool:
     """Whether this machine has a process of that number."""
     if os.name == "nt":
         # There `os.kill` ends a process, so nobody is taken for dead.

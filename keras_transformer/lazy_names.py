@@ -2,9 +2,13 @@
 
 import importlib
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
-def lazy_names(package, modules):
+def lazy_names(
+    package: str, modules: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], Callable[[], None]]:
     """What a package defines so that its names are imported on first use.
 
     The command line reads a table of one module, such as the options of a search,

@@ -1,22 +1,30 @@
 """Pictures of position encodings, attention and training, by matplotlib."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from keras_transformer.layers.attention_position import (
-    AlibiBias,
-    RotaryEmbedding,
-    T5PositionBias,
-)
+from keras_transformer.layers.distance_bias import AlibiBias, T5PositionBias
 from keras_transformer.layers.position import sinusoidal_encoding
+from keras_transformer.layers.rotary_embedding import RotaryEmbedding
+
+if TYPE_CHECKING:
+    from keras_transformer.tasks.translator import Translator
 
 # Told apart by people of any colour vision (Okabe and Ito), and by their dashes.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _DASHES = ("solid", "dashed", "dashdot", "dotted", (0, (5, 1)), (0, (1, 1)))
 
 
-def plot_position_encoding(length=100, hidden_dim=128, layout="interleaved"):
+def plot_position_encoding(
+    length: int = 100, hidden_dim: int = 128, layout: str = "interleaved"
+) -> Figure:
     """Draws the sinusoids of section 3.5: a row for each position.
 
     Args:
@@ -42,7 +50,11 @@ def plot_position_encoding(length=100, hidden_dim=128, layout="interleaved"):
     return figure
 
 
-def plot_position_curves(length=100, hidden_dim=128, dimensions=(20, 21, 36, 50)):
+def plot_position_curves(
+    length: int = 100,
+    hidden_dim: int = 128,
+    dimensions: Iterable[int] = (20, 21, 36, 50),
+) -> Figure:
     """Draws a few dimensions of the sinusoids by position: the higher, the slower.
 
     Args:
@@ -74,7 +86,9 @@ def plot_position_curves(length=100, hidden_dim=128, dimensions=(20, 21, 36, 50)
     return figure
 
 
-def plot_position_distances(max_distance=64, num_heads=8, head_dim=64):
+def plot_position_distances(
+    max_distance: int = 64, num_heads: int = 8, head_dim: int = 64
+) -> Figure:
     """Draws how each encoding makes a score depend on distance, before training.
 
     Sinusoidal and rotary: the dot product of two equal vectors at a distance, as a
@@ -133,7 +147,13 @@ def plot_position_distances(max_distance=64, num_heads=8, head_dim=64):
     return figure
 
 
-def plot_attention(translator, text, translation=None, kind="cross", layer=-1):
+def plot_attention(
+    translator: Translator,
+    text: str,
+    translation: str | None = None,
+    kind: str = "cross",
+    layer: int = -1,
+) -> Figure:
     """Draws what each head of a layer attends to while it writes a translation.
 
     Args:
@@ -195,7 +215,7 @@ def plot_attention(translator, text, translation=None, kind="cross", layer=-1):
     return figure
 
 
-def plot_tree(tree):
+def plot_tree(tree: str | tuple[str, Sequence]) -> Figure:
     """Draws a tree, such as a sentence's parse.
 
     Args:
@@ -234,8 +254,8 @@ def plot_tree(tree):
     for xs, (start, end) in lines:
         ends = start, bottom if end is None else end
         axes.plot(xs, ends, color="0.6", linewidth=1, zorder=1)
-    style = {"ha": "center", "va": "center", "zorder": 2}
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 2}
+    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     for x, depth, label in labels:
         axes.text(x, depth, label, color=_COLOURS[0], bbox=box, **style)
     for x, leaf in enumerate(leaves):
@@ -245,7 +265,7 @@ def plot_tree(tree):
     return figure
 
 
-def plot_training(metrics):
+def plot_training(metrics: str | os.PathLike) -> Figure:
     """Draws losses, and BLEU if it was measured, by epoch.
 
     Args:

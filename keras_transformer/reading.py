@@ -7,8 +7,11 @@ file, what it is to be, and the way out.
 import contextlib
 import gzip
 import json
+import os
 import pathlib
 import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 # No settings, vocabulary or SentencePiece model is larger.
 _MOST_BYTES = 1 << 28
@@ -16,7 +19,7 @@ _MOST_JSON_BYTES = 1 << 26
 _BYTE_ORDER_MARK = "\ufeff"
 
 
-def existing(path, what):
+def existing(path: str | os.PathLike, what: str) -> pathlib.Path:
     """The path of a file that is there.
 
     Args:
@@ -36,7 +39,11 @@ def existing(path, what):
 
 
 @contextlib.contextmanager
-def naming(path, what, remedy="Copy it again from where it is whole."):
+def naming(
+    path: str | os.PathLike,
+    what: str,
+    remedy: str = "Copy it again from where it is whole.",
+) -> Iterator[None]:
     """A scope whose errors become a ValueError that names the file and the way out.
 
     Args:
@@ -58,7 +65,7 @@ def naming(path, what, remedy="Copy it again from where it is whole."):
         raise ValueError(message) from error
 
 
-def read_bytes(path, what):
+def read_bytes(path: str | os.PathLike, what: str) -> bytes:
     """The bytes of a file that is there, not empty and of a size to be held.
 
     Raises:
@@ -74,7 +81,7 @@ def read_bytes(path, what):
     return content
 
 
-def read_lines(source):
+def read_lines(source: str | os.PathLike | BinaryIO) -> Iterator[str]:
     """The lines of a UTF-8 text, without their line ends.
 
     A byte order mark, which some editors write first, is no part of the text.
@@ -124,7 +131,7 @@ def _whole_lines(file, name):
         ) from None
 
 
-def read_json(path, what, kind=dict):
+def read_json(path: str | os.PathLike, what: str, kind: type = dict) -> Any:
     """The value in a JSON file.
 
     Args:
@@ -150,12 +157,18 @@ def read_json(path, what, kind=dict):
         except RecursionError:
             raise ValueError("it isn't valid JSON: nested too deeply") from None
         if not isinstance(value, kind):
-            expected = {dict: "a JSON object", list: "a JSON array"}[kind]
+            expected = "a JSON object" if kind is dict else "a JSON array"
             raise ValueError(f"it must hold {expected}; received {_short(value)}")
     return value
 
 
-def field(settings, name, path, kinds, default=...):
+def field(
+    settings: dict[str, Any],
+    name: str,
+    path: str | os.PathLike,
+    kinds: type | tuple[type, ...],
+    default: Any = ...,
+) -> Any:
     """A value of a JSON object, with its type checked.
 
     Args:

@@ -1,9 +1,10 @@
 """Texts as people pass them: one string, or any iterable of strings."""
 
 import collections.abc
+from collections.abc import Iterable
 
 
-def as_texts(texts, name="texts"):
+def as_texts(texts: str | Iterable[str], name: str = "texts") -> tuple[list[str], bool]:
     """A list of strings, checked, and whether it was one string alone.
 
     Args:

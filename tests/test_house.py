@@ -16,7 +16,7 @@ PACKAGE = ROOT / "keras_transformer"
 LONGEST_FUNCTION = 80
 
 # Ground floor: imported by all, they import one another alone.
-GROUND = {"argument_names", "arguments", "files", "lazy_names", "reading", "texts"}
+GROUND = {"arguments", "files", "lazy_names", "reading", "texts"}
 # Under the tasks: the model, and what reads text and trains it.
 MODEL = {"kernels", "compilation", "layers", "decoding", "models"}
 LIBRARY = {*MODEL, "text", "data", "training", "evaluation"}
@@ -49,6 +49,8 @@ MAY_IMPORT = {
 # The equations of the paper: Keras and NumPy are all they know.
 EQUATIONS = ("layers", "models", "decoding")
 BACKENDS = {"tensorflow", "torch", "jax"}
+# The models: their layers are called by Keras, their tensors are any backend's.
+WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "data", "run", "serving", "web"}
 # On every backend: another backend's package is imported where it is used.
 ON_EVERY_BACKEND = ("", "kernels", "compilation", "training", *EQUATIONS, *GROUND)
 
@@ -181,6 +183,30 @@ def lines_of_code(function):
     return total
 
 
+# What Keras itself, or TensorFlow, gives by position, or people say as one word.
+SWITCHES_BY_POSITION = {
+    ("keras_transformer.kernels.scopes", "plain_only"),
+    ("keras_transformer.layers.checked_layer", "quantize"),
+    ("keras_transformer.layers.core", "call"),
+    ("keras_transformer.layers.core", "quantize"),
+    ("keras_transformer.layers.embedding", "quantize"),
+    ("keras_transformer.models.base", "make_train_function"),
+    ("keras_transformer.models.construction", "save"),
+}
+
+
+def test_switches_are_given_by_name():
+    """`translate(texts, True)` says nothing to who reads it."""
+    by_position = set()
+    for module, tree in TREES.items():
+        for function in functions(tree):
+            defaults = function.args.defaults
+            values = [d.value for d in defaults if isinstance(d, ast.Constant)]
+            if any(isinstance(value, bool) for value in values):
+                by_position.add((module, function.name))
+    assert by_position == SWITCHES_BY_POSITION
+
+
 def test_functions_are_short():
     long = {
         f"{module}.{function.name}": lines_of_code(function)
@@ -189,6 +215,34 @@ def test_functions_are_short():
         if lines_of_code(function) >= LONGEST_FUNCTION
     }
     assert long == {}
+
+
+def public_functions(tree):
+    """The functions and methods of a module that others call, constructors too."""
+    kinds = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]
+    for kind in kinds:
+        if getattr(kind, "name", "").startswith("_"):
+            continue
+        for node in kind.body:
+            if isinstance(node, ast.FunctionDef) and (
+                node.name == "__init__" or not node.name.startswith("_")
+            ):
+                yield node
+
+
+def test_whatever_is_public_has_types():
+    """mypy checks them."""
+    untyped = []
+    for module, tree in TREES.items():
+        if part(module) in WITHOUT_TYPES:
+            continue
+        for function in public_functions(tree):
+            of = function.args
+            found = [*of.posonlyargs, *of.args, *of.kwonlyargs, of.vararg, of.kwarg]
+            found = [arg for arg in found if arg and arg.arg not in ("self", "cls")]
+            if function.returns is None or not all(arg.annotation for arg in found):
+                untyped.append(f"{module}.{function.name}")
+    assert untyped == []
 
 
 def public(names):

@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 
 import pytest
+import yaml
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Where a distribution's name isn't that of its module.
@@ -109,3 +110,15 @@ def test_the_wheel_has_the_package_and_nothing_else(built):
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "keras_transformer"
     }
+
+
+def test_each_commit_is_checked_as_ci_checks():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    commands = [hook["entry"].replace(" --force-exclude", "") for hook in hooks]
+    of_ci = re.findall(r"^mypy.*$", (ROOT / ".ci/run").read_text("utf-8"), re.MULTILINE)
+    of_ci = of_ci[0].replace(" --check", "").replace(" .", "").split(" && ")
+    assert sorted(commands) == sorted(of_ci) == ["mypy", "ruff check", "ruff format"]
+    # Of CI's environment, not of another one with other versions.
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert {"mypy", "ruff"} <= declared_distributions()

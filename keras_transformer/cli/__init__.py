@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Collection, Sequence
 
 from keras_transformer import __version__
 from keras_transformer.cli.parser import CommandError, Parser
@@ -41,7 +42,7 @@ COMMANDS = {
 _CLOSED_PIPE = 128 + 13
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs `keras-transformer`.
 
     Errors of use end it with a line and code 2, a loss that isn't finite with code 1, a
@@ -73,7 +74,7 @@ def main(arguments=None):
         _end(f"Stopped by Ctrl-C. {again}", 130)
 
 
-def parser(commands=()):
+def parser(commands: Collection[str] = ()) -> Parser:
     """The parser of all commands.
 
     Args:

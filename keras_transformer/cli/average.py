@@ -11,7 +11,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="a run; it may still train")
     parser.add_argument("to", help="folder of the translator to write")
     parser.add_argument(
@@ -28,7 +28,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Writes a translator whose weights are the mean of a run's checkpoints."""
     if options.last is not None and options.steps is not None:
         raise ValueError("--last and --steps exclude each other; received both.")

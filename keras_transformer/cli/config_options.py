@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+from typing import Any
 
 from keras_transformer.cli.parser import as_flags, json_object
 from keras_transformer.run.config import CHOICES, RunConfig
@@ -16,7 +17,7 @@ from keras_transformer.run.config import CHOICES, RunConfig
 _POSITIONAL = ("source", "target")
 
 
-def add_config_options(parser):
+def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--config`, and an argument for each field of `RunConfig`."""
     words = field_words(RunConfig)
     for name in _POSITIONAL:
@@ -32,7 +33,7 @@ def add_config_options(parser):
         default = "" if field.default in (None, dataclasses.MISSING) else field.default
         default = f" ({default})" if default != "" else ""
         flag = f"--{field.name.replace('_', '-')}"
-        options = {"help": words[field.name] + default, "default": None}
+        options: dict[str, Any] = {"help": words[field.name] + default, "default": None}
         if field.type is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
             continue
@@ -41,7 +42,7 @@ def add_config_options(parser):
         elif field.name in CHOICES:
             options["choices"] = CHOICES[field.name]
         else:
-            kinds = getattr(field.type, "__args__", (field.type,))
+            kinds: Any = getattr(field.type, "__args__", (field.type,))
             options["type"] = kinds[0]
             options["metavar"] = {int: "N", float: "X", str: "FILE"}[kinds[0]]
         parser.add_argument(flag, **options)
@@ -54,7 +55,7 @@ def add_config_options(parser):
     )
 
 
-def given_settings(options):
+def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given: those of the file, and the flags over them.
 
     Raises:
@@ -94,7 +95,7 @@ def _read(path):
     return values
 
 
-def field_words(dataclass):
+def field_words(dataclass: type) -> dict[str, str]:
     """What each field of a dataclass is, from its docstring, for help."""
     doc = inspect.getdoc(dataclass) or ""
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.MULTILINE | re.DOTALL)

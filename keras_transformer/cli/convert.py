@@ -1,5 +1,7 @@
 """`keras-transformer convert`."""
 
+import argparse
+
 from keras_transformer.cli.translators import HELP, load_translator
 
 EXAMPLE = """
@@ -9,7 +11,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help=HELP)
     parser.add_argument("to", help="the folder to write")
     parser.add_argument(
@@ -26,7 +28,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     if options.quantization is not None and options.format != "ctranslate2":
         raise ValueError(
             "--quantization is for --format ctranslate2; received "

@@ -1,5 +1,7 @@
 """`keras-transformer demo`."""
 
+import argparse
+
 from keras_transformer.cli.library import library
 from keras_transformer.cli.train import interruptible
 
@@ -9,12 +11,12 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="runs/dates", help="the run's folder")
     parser.add_argument("--export", default="saved_models/dates", help="SavedModel")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     library()
     from keras_transformer.demo import run_demo
 

@@ -1,5 +1,6 @@
 """`keras-transformer doctor`."""
 
+import argparse
 import sys
 
 from keras_transformer.cli.library import library
@@ -9,7 +10,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="a SavedModel, or the folder of its versions")
     parser.add_argument(
         "--load",
@@ -18,7 +19,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     library()
     from keras_transformer.serving.doctor import diagnose, serving_notes
 

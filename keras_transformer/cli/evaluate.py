@@ -17,7 +17,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help=HELP)
     parser.add_argument("source", help="source sentences, or a TSV")
     parser.add_argument("target", nargs="?", help="references")
@@ -51,7 +51,7 @@ def add_arguments(parser):
     add_search_options(parser)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     given = search(options)
     pairs = list(read_pairs(options.source, options.target))
     if not pairs:

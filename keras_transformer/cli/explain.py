@@ -1,5 +1,6 @@
 """`keras-transformer explain`."""
 
+import argparse
 import json
 
 from keras_transformer.cli.lines import arguments, one_line, opened_output
@@ -13,7 +14,7 @@ EXAMPLE = """
 _LEFT_OUT = ("num_hypotheses",)
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help=HELP)
     parser.add_argument("texts", nargs="+", help="texts to translate")
     parser.add_argument(
@@ -22,7 +23,7 @@ def add_arguments(parser):
     add_search_options(parser, without=_LEFT_OUT)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Prints each translation, and a line for each of its tokens."""
     given = search(options)
     texts, _ = arguments(options.texts)

@@ -13,7 +13,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help=HELP)
     parser.add_argument("to", help="the model's folder; versions go inside")
     parser.add_argument(
@@ -60,7 +60,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     given = search(options)
     translator = load_translator(options.folder)
     from keras_transformer.serving import export_saved_model, loading_seconds

@@ -15,12 +15,10 @@ from keras_transformer.cli import notes
 _KNOWN_WARNINGS = (
     # Its batches are in order already.
     "`shuffle=True` was passed, but will be ignored",
-    # What a sentence of one token does in attention.
-    "You are using a softmax over axis",
 )
 
 
-def library():
+def library() -> None:
     """Makes the process one in which all of `keras_transformer` can be imported.
 
     TensorFlow imports JAX, and Keras imports matplotlib, wherever they are installed,
@@ -93,11 +91,11 @@ def _show(message, category, filename, lineno, file=None, line=None):
     print(f"keras-transformer: warning: {words}", file=file or sys.stderr)
 
 
-def quiet():
+def quiet() -> None:
     """Keeps warnings off the screen, too."""
     warnings.simplefilter("ignore")
 
 
-def progress_on_standard_error():
+def progress_on_standard_error() -> contextlib.AbstractContextManager:
     """A scope in which what libraries print goes to standard error."""
     return contextlib.redirect_stdout(sys.stderr)

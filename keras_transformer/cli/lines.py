@@ -1,8 +1,11 @@
 """Lines of text that come in and go out while a command works."""
 
 import contextlib
+import io
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 # At most so much is read before it is answered: some hundred sentences.
 _CHUNK = 1 << 16
@@ -24,11 +27,11 @@ class Lines:
             decoded have become U+FFFD, as in an export.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream: io.BufferedReader) -> None:
         self.stream = stream
         self.count = self.not_utf_8 = 0
 
-    def batches(self):
+    def batches(self) -> Iterator[list[str]]:
         """Yields lists of strings, without line ends."""
         pending = []
         while chunk := self.stream.read1(_CHUNK):
@@ -47,7 +50,7 @@ class Lines:
         return text.removeprefix(_BYTE_ORDER_MARK) if self.count == 1 else text
 
 
-def decoded(data):
+def decoded(data: bytes) -> tuple[str, bool]:
     """Bytes as text, and whether they are UTF-8."""
     try:
         return data.decode("utf-8"), True
@@ -55,7 +58,7 @@ def decoded(data):
         return data.decode("utf-8", "replace"), False
 
 
-def arguments(texts):
+def arguments(texts: Iterable[str]) -> tuple[list[str], int]:
     """Texts of the command line, and the number of those that aren't UTF-8.
 
     Python has bytes that it can't decode as lone surrogates.
@@ -64,7 +67,7 @@ def arguments(texts):
     return [text for text, _ in found], sum(not is_utf_8 for _, is_utf_8 in found)
 
 
-def standard_input():
+def standard_input() -> Any:
     """Standard input's binary stream.
 
     Raises:
@@ -78,7 +81,7 @@ def standard_input():
 
 
 @contextlib.contextmanager
-def opened_output(path=None):
+def opened_output(path: str | None = None) -> Iterator[Callable[[str], None]]:
     """Gives a function that writes text in UTF-8 at once.
 
     Args:
@@ -101,12 +104,12 @@ def _writer(file):
     return write
 
 
-def one_line(text):
+def one_line(text: str) -> str:
     """A text without line breaks, which a model may write."""
     return " ".join(text.splitlines())
 
 
-def check_batch_tokens(value):
+def check_batch_tokens(value: int) -> None:
     """Raises a ValueError for a batch of no tokens."""
     if value < 1:
         raise ValueError(f"--batch-tokens must be at least 1; received {value}.")

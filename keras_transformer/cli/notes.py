@@ -33,7 +33,7 @@ _NOTES = re.compile(
 )
 
 
-def keep_off_the_screen():
+def keep_off_the_screen() -> None:
     """Sends descriptor 2 through the filter until the program ends.
 
     A user who sets TF_CPP_MIN_LOG_LEVEL to 0 or 1 wants to see the notes.

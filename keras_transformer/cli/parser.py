@@ -5,6 +5,8 @@ import difflib
 import json
 import re
 import sys
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
 
 
 class CommandError(Exception):
@@ -15,7 +17,7 @@ class CommandError(Exception):
         code: The program's exit status.
     """
 
-    def __init__(self, message, code):
+    def __init__(self, message: object, code: Any) -> None:
         super().__init__(message)
         self.code = code
 
@@ -23,22 +25,22 @@ class CommandError(Exception):
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the nearest name that exists."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, **kwargs)
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
-    def check_choice(self, what, name, known):
+    def check_choice(self, what: str, name: str, known: Collection[str]) -> None:
         """Ends the program if a name isn't known."""
         if name not in known:
             hint = _hint(name, known) or f"choose from {', '.join(known)}"
             self.error(f"argument {what}: invalid choice: {name!r}; {hint}")
 
-    def refuse_unknown(self, words):
+    def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
         """Ends the program because of words that no argument takes."""
         known = [name for action in self._actions for name in action.option_strings]
         hints = [
@@ -55,7 +57,7 @@ def _hint(name, known):
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def json_object(text):
+def json_object(text: str) -> dict[str, Any]:
     """The type of an argument that is a JSON object."""
     try:
         value = json.loads(text)
@@ -66,7 +68,7 @@ def json_object(text):
     return value
 
 
-def as_flags(words, names):
+def as_flags(words: str, names: Collection[str]) -> str:
     """Words of a docstring as help: names of arguments become those of their flags."""
 
     def flag(found):

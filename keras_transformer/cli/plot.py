@@ -1,5 +1,6 @@
 """`keras-transformer plot`."""
 
+import argparse
 import pathlib
 
 from keras_transformer.cli.library import library
@@ -13,7 +14,7 @@ EXAMPLE = """
 _POSITIONS = ("positions", "curves", "distances")
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         choices=(*_POSITIONS, "attention", "training"),
@@ -28,7 +29,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     if options.what not in _POSITIONS and options.folder is None:
         raise ValueError(f"folder is needed to plot {options.what}.")
     if options.what == "attention" and options.text is None:
@@ -42,11 +43,11 @@ def run(options):
         figure = plotting.plot_attention(translator, options.text)
     elif options.what == "training":
         figure = plotting.plot_training(pathlib.Path(options.folder) / "metrics.csv")
+    elif options.what == "curves":
+        figure = plotting.plot_position_curves()
+    elif options.what == "distances":
+        figure = plotting.plot_position_distances()
     else:
-        figure = {
-            "positions": plotting.plot_position_encoding,
-            "curves": plotting.plot_position_curves,
-            "distances": plotting.plot_position_distances,
-        }[options.what]()
+        figure = plotting.plot_position_encoding()
     figure.savefig(options.to)
     print(options.to)

@@ -1,5 +1,6 @@
 """`keras-transformer score`."""
 
+import argparse
 import itertools
 import json
 
@@ -15,7 +16,7 @@ EXAMPLE = """
 _PAIRS = 1024
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help=HELP)
     parser.add_argument("source", help="source sentences, or a TSV")
     parser.add_argument("target", nargs="?", help="their translations")
@@ -31,7 +32,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Prints the log-probability of each translation and its number of tokens."""
     check_batch_tokens(options.batch_tokens)
     pairs = read_pairs(options.source, options.target)
@@ -41,7 +42,8 @@ def run(options):
     translator = load_translator(options.folder)
     with opened_output() as write:
         while chunk:
-            found = translator.score(*map(list, zip(*chunk)), options.batch_tokens)
+            texts, references = map(list, zip(*chunk))
+            found = translator.score(texts, references, options.batch_tokens)
             values = [value.tolist() for value in found.values()]
             for row in zip(*values):
                 write(_line(dict(zip(found, row)), options.json))

@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import re
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from keras_transformer.cli.parser import as_flags
 from keras_transformer.decoding.options import SearchOptions
@@ -27,7 +29,11 @@ _FIELDS = {
 }
 
 
-def add_search_options(parser, names=tuple(_FIELDS), without=()):
+def add_search_options(
+    parser: argparse.ArgumentParser,
+    names: Iterable[str] = tuple(_FIELDS),
+    without: Collection[str] = (),
+) -> None:
     """Adds a flag for each of some options, with the option's own words."""
     names = [name for name in names if name not in without]
     group = parser.add_argument_group("search", "Left out, an option is the model's.")
@@ -52,7 +58,7 @@ def _words(field):
     return as_flags(words, _FIELDS)
 
 
-def search(options):
+def search(options: argparse.Namespace) -> dict[str, Any]:
     """The options that were given, checked, as keyword arguments.
 
     Raises:

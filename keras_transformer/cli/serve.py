@@ -1,5 +1,6 @@
 """`keras-transformer serve`."""
 
+import argparse
 import dataclasses
 
 from keras_transformer.cli.config_options import field_words
@@ -12,7 +13,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         help="saved_models, an export, a run, a translator, a Marian folder or its "
@@ -35,7 +36,7 @@ def add_arguments(parser):
         )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     limits = {f.name: getattr(options, f.name) for f in dataclasses.fields(Limits)}
     Limits(**limits)
     library()

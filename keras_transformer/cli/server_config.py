@@ -1,5 +1,7 @@
 """`keras-transformer server-config`."""
 
+import argparse
+
 from keras_transformer.cli.library import library
 
 EXAMPLE = """
@@ -7,7 +9,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="the folder of all models, as saved_models")
     parser.add_argument(
         "--max-batch-size", type=int, default=32, help="most rows of a batch (32)"
@@ -28,7 +30,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     library()
     from keras_transformer.serving import write_server_config
 

@@ -1,8 +1,10 @@
 """`keras-transformer train`."""
 
+import argparse
 import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 
 from keras_transformer.cli.config_options import add_config_options, given_settings
 from keras_transformer.cli.library import library, progress_on_standard_error
@@ -22,7 +24,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="the run's folder")
     add_config_options(parser)
     parser.add_argument(
@@ -45,7 +47,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     folder = pathlib.Path(options.folder)
     config = _config(options, folder)
     if options.print_config:
@@ -72,7 +74,7 @@ def run(options):
 
 
 @contextlib.contextmanager
-def interruptible():
+def interruptible() -> Iterator[None]:
     """A scope in which a stop of the training ends the program with its own code."""
     from keras_transformer.training.interruptions import Interrupted
 

@@ -1,5 +1,6 @@
 """`keras-transformer translate`."""
 
+import argparse
 import itertools
 import json
 import pathlib
@@ -26,7 +27,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help=HELP)
     parser.add_argument(
         "texts",
@@ -80,7 +81,7 @@ def add_arguments(parser):
     add_search_options(parser)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     given = search(options)
     check_batch_tokens(options.batch_tokens)
     if options.output is not None and not pathlib.Path(options.output).parent.is_dir():
@@ -134,7 +135,7 @@ def _translate_lines(options, given):
     if first is None:
         raise ValueError("standard input is empty: it holds no text to translate.")
     translator = load_translator(options.folder)
-    with opened_output(options.output) as write, progress(options.quiet) as show:
+    with opened_output(options.output) as write, progress(quiet=options.quiet) as show:
         for texts in itertools.chain([first], batches):
             write(_answers(translator, texts, options, given))
             show(f"{lines.count:,} lines")

@@ -1,11 +1,17 @@
 """A command's translator: a run, a saved translator, or a model of another library."""
 
+from __future__ import annotations
+
 import json
 import pathlib
+from typing import TYPE_CHECKING
 
 from keras_transformer.cli.library import library
 from keras_transformer.files import whole
 from keras_transformer.run.config_file import has_checkpoint
+
+if TYPE_CHECKING:
+    from keras_transformer.tasks.translator import Translator
 
 HELP = (
     "a run, a saved translator, a Marian folder, or a Marian model's name on the "
@@ -13,7 +19,7 @@ HELP = (
 )
 
 
-def load_translator(name):
+def load_translator(name: str) -> Translator:
     """The `kt.Translator` that a command is given.
 
     Args:

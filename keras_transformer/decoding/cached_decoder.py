@@ -63,7 +63,10 @@ class CachedDecoder:
         """
         with keras.StatelessScope(state_mapping=self._weights):
             states, caches = self._model.fill_caches(
-                ids, cache.join(changing, read), self.fixed_shapes, return_states=True
+                ids,
+                cache.join(changing, read),
+                fixed_shapes=self.fixed_shapes,
+                return_states=True,
             )
         return self.repeat(cache.split(caches)[0]), states
 

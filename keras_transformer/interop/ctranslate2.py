@@ -1,5 +1,6 @@
 """A translator in CTranslate2's format."""
 
+import os
 import pathlib
 
 import keras
@@ -9,12 +10,18 @@ from keras_transformer.files import written_aside
 from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
 from keras_transformer.kernels.impossible import IMPOSSIBLE
 from keras_transformer.layers.quantization import check_not_quantized
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "silu": "SWISH"}
 
 
-def save_ctranslate2(translator, folder, quantization=None, max_positions=1024):
+def save_ctranslate2(
+    translator: Translator,
+    folder: str | os.PathLike,
+    quantization: str | None = None,
+    max_positions: int = 1024,
+) -> None:
     """Writes a translator for those who serve with CTranslate2.
 
     CTranslate2 takes and gives pieces of text. The tokenizers are written beside the

@@ -1,6 +1,8 @@
 """A checkpoint's files: from a folder or the Hugging Face Hub, whole or in shards."""
 
+import os
 import pathlib
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import safetensors.numpy
@@ -14,7 +16,7 @@ _SHARDS = "model-*.safetensors", "pytorch_model-*.bin"
 _REMEDY = "Download it again."
 
 
-def local_folder(folder, patterns):
+def local_folder(folder: str | os.PathLike, patterns: Iterable[str]) -> pathlib.Path:
     """The path of a checkpoint's folder, downloaded if it is a name on the Hub.
 
     Args:
@@ -53,7 +55,7 @@ def local_folder(folder, patterns):
     return pathlib.Path(found)
 
 
-def read_tensors(folder):
+def read_tensors(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, np.ndarray]]:
     """The tensors of a checkpoint, from one file or from the shards of an index.
 
     Returns:
@@ -115,13 +117,15 @@ class Tensors:
         config: Name of the file that the shapes follow from.
     """
 
-    def __init__(self, path, tensors, config):
+    def __init__(
+        self, path: pathlib.Path, tensors: Mapping[str, np.ndarray], config: str
+    ) -> None:
         self._path, self._left, self._config = path, dict(tensors), config
 
     def __contains__(self, name):
         return name in self._left
 
-    def take(self, name, shape):
+    def take(self, name: str, shape: Iterable[int]) -> np.ndarray:
         """A tensor as float32 of this shape.
 
         Raises:
@@ -152,7 +156,7 @@ class Tensors:
             )
         return tensor
 
-    def check_all_taken(self, but=lambda name: False):
+    def check_all_taken(self, but: Callable[[str], bool] = lambda name: False) -> None:
         """Raises a ValueError if tensors are left that no part of the model takes."""
         if left := sorted(name for name in self._left if not but(name)):
             raise ValueError(

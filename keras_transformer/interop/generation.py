@@ -1,8 +1,11 @@
 """Transformers' settings of a search <-> ours."""
 
+import pathlib
 import warnings
+from typing import Any
 
 from keras_transformer.reading import field, read_json
+from keras_transformer.tasks.translator import Translator
 
 GENERATION = "generation_config.json"
 _STOP_WHEN = {False: "likely", True: "full", "never": "certain"}
@@ -119,7 +122,9 @@ class GenerationSettings:
             lists keys and values.
     """
 
-    def __init__(self, folder, config, config_path):
+    def __init__(
+        self, folder: pathlib.Path, config: dict[str, Any], config_path: pathlib.Path
+    ) -> None:
         self.path, self._found = folder / GENERATION, config
         has_own = self.path.exists()
         if has_own:
@@ -164,7 +169,7 @@ class GenerationSettings:
             value = value[0]
         return value
 
-    def search_options(self, first, vocabulary_size):
+    def search_options(self, first: int, vocabulary_size: int) -> dict[str, Any]:
         """The options of `kt.decoding.generate` that the settings stand for.
 
         Args:
@@ -194,11 +199,11 @@ class GenerationSettings:
         return options
 
     @property
-    def renormalizes(self):
+    def renormalizes(self) -> bool:
         """Whether what is never generated has no probability at all."""
         return self._get("renormalize_logits", bool, False)
 
-    def warn(self):
+    def warn(self) -> None:
         """Warns of what isn't honoured, once all else is right."""
         partly = [name for name in ("min_length", "min_new_tokens") if self._over(name)]
         partly += (
@@ -280,7 +285,9 @@ class GenerationSettings:
         return set(banned)
 
 
-def generation_config(translator, config, first):
+def generation_config(
+    translator: Translator, config: dict[str, Any], first: int
+) -> dict[str, Any]:
     """The content of `generation_config.json` for a translator's options.
 
     Args:

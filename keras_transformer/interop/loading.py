@@ -1,14 +1,21 @@
 """Checkpoints of any family that can be read."""
 
+import os
+
+import keras
+
 from keras_transformer.interop.files import local_folder
 from keras_transformer.interop.marian import CONFIG, FILES, load_marian
 from keras_transformer.reading import field, read_json
+from keras_transformer.tasks.translator import Translator
 
 # A checkpoint's `model_type` -> what reads it, and the files it needs.
 _FAMILIES = {"marian": (load_marian, FILES)}
 
 
-def load(folder, dtype=None):
+def load(
+    folder: str | os.PathLike, dtype: str | keras.DTypePolicy | None = None
+) -> Translator:
     """Reads a translator of another library, whatever its family.
 
     Args:

@@ -4,6 +4,7 @@ The format's ids and ours differ: ours have padding at id 0. So a Marian model's
 becomes i + 1, and the start token, which is Marian's padding, is a token of its own.
 """
 
+import os
 import warnings
 
 import keras
@@ -44,7 +45,9 @@ _SWITCHES = {
 _PART = "part of a Marian folder"
 
 
-def load_marian(folder, dtype=None):
+def load_marian(
+    folder: str | os.PathLike, dtype: str | keras.DTypePolicy | None = None
+) -> Translator:
     """Reads a Marian translator, such as one of OPUS-MT's thousand.
 
     It is an ordinary `Translator`: it translates, `model.fit` trains it further, and

@@ -1,6 +1,7 @@
 """A translator as a Marian checkpoint in Hugging Face's format."""
 
 import json
+import os
 import pathlib
 
 import safetensors.numpy
@@ -18,10 +19,11 @@ from keras_transformer.interop.names import marian_weights
 from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
 from keras_transformer.layers.position import PositionalEncoding
 from keras_transformer.layers.quantization import check_not_quantized
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 
-def save_marian(translator, folder):
+def save_marian(translator: Translator, folder: str | os.PathLike) -> None:
     """Writes a translator as Transformers' `MarianMTModel` and `MarianTokenizer`.
 
     A model fits the format if its positions are sinusoidal, its blocks post-norm and

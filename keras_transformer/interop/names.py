@@ -1,14 +1,22 @@
 """Marian's names of the tensors in our variables: one table serves both ways."""
 
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
 import keras
 import numpy as np
+
+from keras_transformer.interop.files import Tensors
+from keras_transformer.layers.embedding import TokenEmbedding
+from keras_transformer.models.transformer import Transformer
 
 # Our padding's logit: low enough to have no probability in float32, high enough not to
 # weigh in the mean of logits that label smoothing takes.
 IMPROBABLE = -100.0
 
 
-def tensor_names(model):
+def tensor_names(model: Transformer) -> Iterator[tuple[keras.Variable, list[str]]]:
     """Yields our variables, and the Marian tensors that stand side by side in each."""
 
     def linear(dense, *names):
@@ -43,7 +51,7 @@ def tensor_names(model):
             yield from norm(first, f"model.{side}.layernorm_embedding")
 
 
-def embedding_names(model):
+def embedding_names(model: Transformer) -> list[tuple[TokenEmbedding, list[str]]]:
     """Each embedding, and the names under which the format may have its matrix."""
     encoder, decoder = (
         f"model.{side}.embed_tokens.weight" for side in ("encoder", "decoder")
@@ -57,7 +65,12 @@ def embedding_names(model):
     ]
 
 
-def check_sizes(tensors, config, path, config_path):
+def check_sizes(
+    tensors: Mapping[str, np.ndarray],
+    config: dict[str, Any],
+    path: pathlib.Path,
+    config_path: pathlib.Path,
+) -> None:
     """Raises a ValueError if the weights can't be those of the configuration.
 
     It is looked at before a model of that size is made.
@@ -91,7 +104,12 @@ def _check_shape(tensors, name, shape, path, config_path):
         )
 
 
-def assign_weights(model, tensors, path, improbable=()):
+def assign_weights(
+    model: Transformer,
+    tensors: Tensors,
+    path: pathlib.Path,
+    improbable: Iterable[int] = (),
+) -> None:
     """Assigns all weights, once all of them are known to fit.
 
     Args:
@@ -130,7 +148,7 @@ def assign_weights(model, tensors, path, improbable=()):
         variable.assign(value)
 
 
-def marian_weights(model, first):
+def marian_weights(model: Transformer, first: int) -> dict[str, np.ndarray]:
     """The tensors of a model by their Marian names, from our id `first` on."""
     weights = {}
     for embedding, names in embedding_names(model):

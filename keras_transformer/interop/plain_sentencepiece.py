@@ -8,11 +8,12 @@ import tempfile
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.tokenizer import ESCAPED, Tokenizer
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
 
 
-def check_tokenizers(translator):
+def check_tokenizers(translator: Translator) -> None:
     """Raises a ValueError for tokenizers that are no single SentencePiece model."""
     for side in ("source", "target"):
         tokenizer = getattr(translator, f"{side}_tokenizer")
@@ -24,7 +25,7 @@ def check_tokenizers(translator):
             )
 
 
-def plain_model(tokenizer):
+def plain_model(tokenizer: Tokenizer | VocabularyTokenizer) -> bytes:
     """The serialized model, for programs that only know SentencePiece.
 
     A `Tokenizer` puts a space before a text and escapes two characters itself. Here the

@@ -2,6 +2,7 @@
 
 import collections
 import io
+import os
 import pickle
 import pickletools
 import zipfile
@@ -29,7 +30,7 @@ _WHAT = "a checkpoint of PyTorch 1.6 or later"
 _REMEDY = "If it is whole, write it anew with torch.save or as safetensors."
 
 
-def read_torch_file(path):
+def read_torch_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the tensors of a `.bin` or `.pt` file that `torch.save` wrote.
 
     The file holds a pickle. Only what names tensors in it is followed; anything that

@@ -43,7 +43,10 @@ def masked(scores, bias=None, mask=None):
 
 def softmax(scores, dtype):
     """Attention weights `(B, H, T, S)` of a dtype, from scores in float32 or more."""
-    return ops.cast(ops.softmax(scores, axis=-1), dtype)
+    # Keras warns of a softmax over one score, which is exp(x - x).
+    is_one = scores.shape[-1] == 1
+    weights = ops.exp(scores - scores) if is_one else ops.softmax(scores, axis=-1)
+    return ops.cast(weights, dtype)
 
 
 def weighted_sum(weights, values):

@@ -9,8 +9,8 @@ import urllib.request
 
 import numpy as np
 
+from keras_transformer import arguments
 from keras_transformer.glossaries import as_glossaries
-from keras_transformer.layers.arguments import check_positive
 from keras_transformer.serving.requests import (
     InvalidRequest,
     ServingError,
@@ -88,13 +88,14 @@ class _Client:
                 if not may_pass or attempt == self.retries:
                     tries = f" after {attempt + 1} tries" if attempt else ""
                     words = f"{self._server}{tries}: {problem}"
-                    raise ServingError(words, may_pass) from error
+                    raise ServingError(words, may_pass=may_pass) from error
             time.sleep(0.2 * 2**attempt)
 
     def translate(
         self,
         texts,
         batch_size=32,
+        *,
         glossary=None,
         glossary_bonus=None,
         glossary_force=False,
@@ -125,12 +126,16 @@ class _Client:
         >>> client.translate(["A dog runs."], glossary={"dog": "Köter"})
         ['Ein Köter läuft.']
         """
-        check_positive("batch_size", batch_size)
-        of_glossary = glossary, glossary_bonus, glossary_force
+        arguments.integer("batch_size", batch_size)
+        of_glossary = {
+            "glossary": glossary,
+            "glossary_bonus": glossary_bonus,
+            "glossary_force": glossary_force,
+        }
         if isinstance(texts, str):
-            return self.translate([texts], batch_size, *of_glossary)[0]
+            return self.translate([texts], batch_size, **of_glossary)[0]
         texts = list(texts)
-        ask = self._asking(texts, *of_glossary)
+        ask = self._asking(texts, **of_glossary)
         answers = [None] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(texts), batch_size):
@@ -139,11 +144,11 @@ class _Client:
                 answers[i] = answer
         return answers
 
-    def _asking(self, texts, glossary, bonus, force):
+    def _asking(self, texts, glossary, glossary_bonus, glossary_force):
         """A function of indices of texts: the translations that the server gives."""
         if glossary is None:
             return lambda rows: self.ask(text=[texts[i] for i in rows])["translation"]
-        options = glossary_options(bonus, force)
+        options = glossary_options(glossary_bonus, glossary_force)
         glossaries = as_glossaries(glossary, len(texts))
 
         def ask(rows):
@@ -185,7 +190,7 @@ class _Client:
         ...     print(piece, end="", flush=True)
         Ein Hund läuft. Zwei Personen unterhalten sich.
         """
-        check_positive("num_tokens", num_tokens)
+        arguments.integer("num_tokens", num_tokens)
         if not isinstance(text, str):
             raise TypeError(f"text must be a string; received text={text!r}.")
         return streamed(self.ask, text, num_tokens)

@@ -24,9 +24,9 @@ class Signatures:
         weights: Name of a format in `weights.FORMATS`.
     """
 
-    names = ()
+    names: tuple[str, ...] = ()
     # Those that the warm-up asks in every batch size.
-    main_names = ("serving_default",)
+    main_names: tuple[str, ...] = ("serving_default",)
 
     def __init__(self, text_model, weights="float32"):
         check_not_quantized(text_model.model, "An export, which has weights='int8',")

@@ -4,27 +4,38 @@ The functions of tensors are those of the signatures `score` and `explain` of an
 too.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.decoding.explain import explain, log_probs
+from keras_transformer.decoding.options import SearchOptions
 from keras_transformer.kernels.impossible import IMPOSSIBLE
 from keras_transformer.text.documents import is_blank, split_language
 from keras_transformer.texts import as_texts
 
+if TYPE_CHECKING:
+    from keras_transformer.tasks.translator import Translator
+
 _IDS = keras.KerasTensor((None, None), "int32")
 
 
-def longest_answer(translator, search):
+def longest_answer(translator: Translator, search: SearchOptions) -> int:
     """Most tokens of any answer of a search."""
     own = translator.longest_source + search.extra_length
     longest = max(own, search.max_length or 0)
     return min(longest, translator.model.max_length or longest)
 
 
-def encode_references(translator, references, longest):
+def encode_references(
+    translator: Translator, references: tf.Tensor, longest: int
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Translations -> ids, inside the graph.
 
     Args:
@@ -45,7 +56,12 @@ def encode_references(translator, references, longest):
     return tf.concat([ids, end], axis=1), truncated
 
 
-def score(translator, texts, references, tokens_per_batch):
+def score(
+    translator: Translator,
+    texts: str | Iterable[str],
+    references: str | Iterable[str],
+    tokens_per_batch: int,
+) -> dict[str, Any]:
     """See `kt.Translator.score`."""
     texts, is_one = as_texts(texts)
     references, one_reference = as_texts(references, "references")
@@ -81,10 +97,15 @@ def score(translator, texts, references, tokens_per_batch):
     return {name: values[0] for name, values in found.items()} if is_one else found
 
 
-def explanation(translator, texts, tokens_per_batch, options):
+def explanation(
+    translator: Translator,
+    texts: str | Iterable[str],
+    tokens_per_batch: int,
+    options: SearchOptions,
+) -> Any:
     """See `kt.Translator.explain`."""
     texts, is_one = as_texts(texts)
-    found = [None] * len(texts)
+    found: list[Any] = [None] * len(texts)
     if texts:
         source_ids, truncated, blank, answers = _read(translator, texts)
         truncated = truncated.numpy()

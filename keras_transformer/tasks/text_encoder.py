@@ -1,12 +1,17 @@
 """The TextEncoder: an encoder and its tokenizer, text in, vectors or classes out."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import numpy as np
-from keras import ops
+import tensorflow as tf
 
+from keras_transformer import kernels
 from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.models.encoder_model import EncoderModel
 from keras_transformer.tasks.text_model import TextModel
+from keras_transformer.text.any_tokenizer import AnyTokenizer
 from keras_transformer.texts import as_texts
 
 
@@ -36,7 +41,13 @@ class TextEncoder(TextModel):
     model_class = EncoderModel
     settings_file = "text_encoder.json"
 
-    def __init__(self, model, tokenizer, labels=None, max_source_length=256):
+    def __init__(
+        self,
+        model: EncoderModel,
+        tokenizer: AnyTokenizer,
+        labels: Iterable[str] | None = None,
+        max_source_length: int = 256,
+    ) -> None:
         super().__init__(model, tokenizer, None, max_source_length)
         self.labels = None if labels is None else as_texts(labels, "labels")[0]
         classes = model.config["num_classes"]
@@ -45,9 +56,11 @@ class TextEncoder(TextModel):
                 "labels must have a name for each of the model's classes; received "
                 f"{len(self.labels)} labels for num_classes={classes}."
             )
-        self._functions = {}
+        self._functions: dict[str, Any] = {}
 
-    def embed(self, texts, tokens_per_batch=4096):
+    def embed(
+        self, texts: str | Iterable[str], tokens_per_batch: int = 4096
+    ) -> np.ndarray:
         """Vectors of texts; see `kt.EncoderModel.embed`.
 
         Args:
@@ -65,7 +78,13 @@ class TextEncoder(TextModel):
         vectors = self._run("vectors", texts, tokens_per_batch)
         return vectors[0] if is_one else vectors
 
-    def classify(self, texts, return_scores=False, tokens_per_batch=4096):
+    def classify(
+        self,
+        texts: str | Iterable[str],
+        *,
+        return_scores: bool = False,
+        tokens_per_batch: int = 4096,
+    ) -> Any:
         """The most probable class of each text.
 
         Args:
@@ -93,13 +112,18 @@ class TextEncoder(TextModel):
             names, scores = names[0], scores[0]
         return (names, scores) if return_scores else names
 
-    def vectors(self, source_ids, model=None):
+    def vectors(
+        self, source_ids: tf.Tensor, model: EncoderModel | None = None
+    ) -> tf.Tensor:
         """Ids `(B, S)` -> vectors `(B, D)`, in the graph."""
         return (model or self.model).embed(source_ids)
 
-    def probabilities(self, source_ids, model=None):
+    def probabilities(
+        self, source_ids: tf.Tensor, model: EncoderModel | None = None
+    ) -> tf.Tensor:
         """Ids `(B, S)` -> probabilities of the classes, in the graph."""
-        return ops.softmax((model or self.model)(source_ids, training=False))
+        logits = (model or self.model)(source_ids, training=False)
+        return kernels.softmax(logits, logits.dtype)
 
     def _run(self, name, texts, tokens_per_batch):
         if name not in self._functions:

@@ -1,7 +1,13 @@
 """The TextGenerator: a language model and its tokenizer, prompts in and text out."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
 from keras_transformer.models.language_model import LanguageModel
 from keras_transformer.tasks.text_to_text import TextToText
+from keras_transformer.text.any_tokenizer import AnyTokenizer
 
 
 class TextGenerator(TextToText):
@@ -31,20 +37,27 @@ class TextGenerator(TextToText):
     input_name = "prompts"
     defaults = {"beam_size": 1, "length_penalty": 0.0}
 
-    def __init__(self, model, tokenizer, max_source_length=256, search_options=None):
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: AnyTokenizer,
+        max_source_length: int = 256,
+        search_options: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(model, tokenizer, None, max_source_length, search_options)
 
     def generate(
         self,
-        prompts,
-        max_new_tokens=None,
-        num_hypotheses=None,
-        return_scores=False,
-        seed=None,
-        tokens_per_batch=4096,
-        verbose=0,
-        **options,
-    ):
+        prompts: str | Iterable[str],
+        max_new_tokens: int | None = None,
+        num_hypotheses: int | None = None,
+        *,
+        return_scores: bool = False,
+        seed: int | Sequence[int] | None = None,
+        tokens_per_batch: int = 4096,
+        verbose: int = 0,
+        **options: Any,
+    ) -> Any:
         """Continues each prompt.
 
         Args:
@@ -76,13 +89,12 @@ class TextGenerator(TextToText):
         return self._answer(
             prompts,
             self._options_of(self.generate, given, options),
-            return_scores,
-            None,
-            tokens_per_batch,
-            verbose,
+            return_scores=return_scores,
+            tokens_per_batch=tokens_per_batch,
+            verbose=verbose,
         )
 
-    def encode(self, texts):
+    def encode(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Prompts -> ids, inside the graph.
 
         Args:

@@ -2,9 +2,11 @@
 
 import inspect
 import json
+import os
 import pathlib
 import warnings
 import zipfile
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ import tensorflow as tf
 from keras_transformer.arguments import integer
 from keras_transformer.files import whole, written_aside
 from keras_transformer.reading import existing, field, naming, read_json
+from keras_transformer.text.any_tokenizer import AnyTokenizer
 from keras_transformer.text.hub_tokenizer import (
     SETTINGS_FILE,
     HubTokenizer,
@@ -35,16 +38,22 @@ class TextModel:
     and take these as keyword arguments.
     """
 
-    model_class = None
-    settings_file = None
+    model_class: type
+    settings_file: str
 
-    def __init__(self, model, source_tokenizer, target_tokenizer, max_source_length):
+    def __init__(
+        self,
+        model: keras.Model,
+        source_tokenizer: AnyTokenizer,
+        target_tokenizer: AnyTokenizer | None,
+        max_source_length: int,
+    ) -> None:
         if not isinstance(model, self.model_class):
             raise TypeError(
                 f"model must be a kt.{self.model_class.__name__}; received "
                 f"model={model!r}."
             )
-        self.model = model
+        self.model: Any = model
         self.source_tokenizer = as_tokenizer(source_tokenizer)
         self.target_tokenizer = self.source_tokenizer
         if target_tokenizer not in (None, source_tokenizer):
@@ -82,7 +91,7 @@ class TextModel:
             yield rows, tf.gather(source_ids, rows).to_tensor().numpy()
             start += count
 
-    def encode(self, texts):
+    def encode(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Source strings -> source ids, inside the graph.
 
         Args:
@@ -100,7 +109,7 @@ class TextModel:
         return tf.concat([ids, tf.cast(end, ids.dtype)], axis=1), truncated
 
     @property
-    def longest_source(self):
+    def longest_source(self) -> int:
         """Most tokens of a source: `max_source_length`, unless fewer have positions."""
         return min(self.max_source_length, self.model.max_length or 2**31)
 
@@ -111,7 +120,7 @@ class TextModel:
             settings[_HAS_TARGET] = True
         return settings
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike) -> None:
         """Writes the model and the tokenizers to one folder, without pickle.
 
         An earlier save in the folder is replaced, once the new one is complete; other
@@ -139,7 +148,7 @@ class TextModel:
             path.write_text(settings + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: str | os.PathLike) -> Self:
         """Reads what `save` wrote.
 
         Raises:

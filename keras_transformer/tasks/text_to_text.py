@@ -3,15 +3,17 @@
 import dataclasses
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.argument_names import check_names
+from keras_transformer.arguments import check_names
 from keras_transformer.decoding.generate import generate
 from keras_transformer.decoding.options import SearchOptions
 from keras_transformer.tasks.text_model import TextModel
+from keras_transformer.text.any_tokenizer import AnyTokenizer
 from keras_transformer.texts import as_texts
 
 # What the tokenizer decides, and what belongs to a call's texts.
@@ -23,18 +25,18 @@ class TextToText(TextModel):
     """What a translator and a text generator share: the search."""
 
     # Changes of `SearchOptions`, where neither a call nor `search_options` says more.
-    defaults = {}
+    defaults: dict[str, Any] = {}
     # What messages call the argument that texts come in.
     input_name = "texts"
 
     def __init__(
         self,
-        model,
-        source_tokenizer,
-        target_tokenizer=None,
-        max_source_length=256,
-        search_options=None,
-    ):
+        model: keras.Model,
+        source_tokenizer: AnyTokenizer,
+        target_tokenizer: AnyTokenizer | None = None,
+        max_source_length: int = 256,
+        search_options: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(model, source_tokenizer, target_tokenizer, max_source_length)
         if not isinstance(search_options, (Mapping, type(None))):
             raise TypeError(
@@ -55,6 +57,7 @@ class TextToText(TextModel):
         self,
         texts,
         options,
+        *,
         return_scores=False,
         target_prefix=None,
         tokens_per_batch=4096,
@@ -99,7 +102,7 @@ class TextToText(TextModel):
                 progress.add(len(rows))
         return answers, scores
 
-    def options(self, **given):
+    def options(self, **given: Any) -> SearchOptions:
         """The options of a search, as a `kt.decoding.SearchOptions`.
 
         Args:
@@ -168,7 +171,13 @@ class TextToText(TextModel):
         prefixes = self.target_tokenizer.tokenize(tf.constant(target_prefix))
         return prefixes.to_tensor().numpy()
 
-    def search(self, source_ids, model=None, options=None, **changes):
+    def search(
+        self,
+        source_ids: tf.Tensor,
+        model: keras.Model | None = None,
+        options: SearchOptions | None = None,
+        **changes: Any,
+    ) -> dict[str, tf.Tensor]:
         """Source ids `(B, S)` -> the dict of `kt.decoding.generate`, in the graph.
 
         Args:

@@ -1,5 +1,8 @@
 """The Translator: a model and its tokenizers, text in and text out."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -50,22 +53,23 @@ class Translator(TextToText):
 
     def translate(
         self,
-        texts,
-        beam_size=None,
-        max_length=None,
-        length_penalty=None,
-        num_hypotheses=None,
-        return_scores=False,
-        target_prefix=None,
-        seed=None,
-        tokens_per_batch=4096,
-        verbose=0,
-        split=False,
-        glossary=None,
-        glossary_bonus=None,
-        glossary_force=None,
-        **options,
-    ):
+        texts: str | Iterable[str],
+        beam_size: int | None = None,
+        max_length: int | None = None,
+        length_penalty: float | None = None,
+        num_hypotheses: int | None = None,
+        *,
+        return_scores: bool = False,
+        target_prefix: str | Iterable[str] | None = None,
+        seed: int | Sequence[int] | None = None,
+        tokens_per_batch: int = 4096,
+        verbose: int = 0,
+        split: bool = False,
+        glossary: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        glossary_bonus: float | Sequence[float] | None = None,
+        glossary_force: bool | Sequence[bool] | None = None,
+        **options: Any,
+    ) -> Any:
         """Translates a list of sentences, or of whole documents, of any size.
 
         Sentences of like length are translated together; the answers come back in the
@@ -133,7 +137,12 @@ class Translator(TextToText):
             search = self._with_phrases(search, texts, glossaries)
             texts = texts[0] if is_one else texts
             return self._answer(
-                texts, search, return_scores, target_prefix, tokens_per_batch, verbose
+                texts,
+                search,
+                return_scores=return_scores,
+                target_prefix=target_prefix,
+                tokens_per_batch=tokens_per_batch,
+                verbose=verbose,
             )
         for name, value, only in (
             ("num_hypotheses", search.num_hypotheses, 1),
@@ -150,7 +159,12 @@ class Translator(TextToText):
         )
         return answers[0] if is_one else answers
 
-    def score(self, texts, references, tokens_per_batch=4096):
+    def score(
+        self,
+        texts: str | Iterable[str],
+        references: str | Iterable[str],
+        tokens_per_batch: int = 4096,
+    ) -> dict[str, Any]:
         """How probable given translations are; an export's signature `score`.
 
         Args:
@@ -176,7 +190,9 @@ class Translator(TextToText):
         """
         return scoring.score(self, texts, references, tokens_per_batch)
 
-    def explain(self, texts, tokens_per_batch=4096, **options):
+    def explain(
+        self, texts: str | Iterable[str], tokens_per_batch: int = 4096, **options: Any
+    ) -> Any:
         """Translates, and shows why: an export's signature `explain`.
 
         Args:

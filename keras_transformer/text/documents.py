@@ -4,8 +4,11 @@ White space belongs to the document, not to its sentences: what stands between t
 stays as it is, and a model sees none of it.
 """
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 
+from keras_transformer.text.any_tokenizer import AnyTokenizer
 from keras_transformer.text.sentence_ends import BREAK, CLOSE, SPACE, WIDE_STOP, matches
 from keras_transformer.text.sentences import as_strings, cut_after, split_sentences
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
@@ -28,12 +31,14 @@ _MANY = 8
 _LANGUAGE = r"^(>>.*?<<[ \t]*)?\C*$"
 
 
-def is_blank(texts):
+def is_blank(texts: tf.Tensor) -> tf.Tensor:
     """Whether texts have no visible character: a bool tensor like the string tensor."""
     return matches(texts, _INVISIBLE)
 
 
-def split_language(texts, tokenizer):
+def split_language(
+    texts: tf.Tensor, tokenizer: AnyTokenizer
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Splits the language token off that may stand before a text.
 
     Args:
@@ -51,7 +56,9 @@ def split_language(texts, tokenizer):
     return languages, _without_first(texts, tf.strings.length(languages))
 
 
-def split_document(texts, tokenizer, max_length):
+def split_document(
+    texts: str | Iterable[str] | tf.Tensor, tokenizer: AnyTokenizer, max_length: int
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     """Splits texts into the sentences that a model is to translate.
 
     A sentence comes without the white space around it, and with a space for each line
@@ -87,7 +94,7 @@ def split_document(texts, tokenizer, max_length):
     )
 
 
-def join_document(translations, pieces):
+def join_document(translations: tf.Tensor, pieces: tf.RaggedTensor) -> tf.Tensor:
     """Puts translations where the sentences stood, between the same white space.
 
     Where no space stood between two sentences, as in Chinese, one is put between
@@ -118,7 +125,9 @@ def join_document(translations, pieces):
     return tf.strings.reduce_join(pieces.with_values(translated), axis=1)
 
 
-def cut_long(pieces, tokenizer, max_tokens):
+def cut_long(
+    pieces: tf.RaggedTensor, tokenizer: AnyTokenizer, max_tokens: int
+) -> tf.RaggedTensor:
     """Cuts pieces of text that have more tokens than a model takes.
 
     A piece is halved until its parts are short enough: after a clause mark in its

@@ -2,7 +2,10 @@
 
 import functools
 import json
+import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -66,7 +69,12 @@ class HubTokenizer:
 
     padding_id = 0
 
-    def __init__(self, tokenizer, start=None, end=None):
+    def __init__(
+        self,
+        tokenizer: keras.layers.Layer,
+        start: str | None = None,
+        end: str | None = None,
+    ) -> None:
         if not is_hub_tokenizer(tokenizer):
             raise TypeError(
                 "tokenizer must be one of keras_hub.tokenizers; received "
@@ -160,7 +168,7 @@ class HubTokenizer:
         return self.tokenizer if has_vocabulary else _copy(self.tokenizer)
 
     @property
-    def resources(self):
+    def resources(self) -> list[Any]:
         """What a `tf.Module` that uses the tokenizer must keep track of."""
         if not _is_byte_pair(self.tokenizer):
             return []
@@ -168,11 +176,11 @@ class HubTokenizer:
         return [*tables, self._byte_pairs.cache.id2value]
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids; padding, start and end included."""
         return self._vocabulary_size
 
-    def tokenize(self, text):
+    def tokenize(self, text: Sequence[str] | tf.Tensor) -> tf.RaggedTensor:
         """Strings `(B,)` -> a `tf.RaggedTensor` of int32 ids, no special tokens.
 
         Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
@@ -180,7 +188,7 @@ class HubTokenizer:
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         return self._to_ids(text)
 
-    def detokenize(self, ids):
+    def detokenize(self, ids: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:
         """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
 
         Padding, start and end tokens leave no trace.
@@ -189,7 +197,7 @@ class HubTokenizer:
             ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids, "int32"))
         return self._to_text(tf.cast(ids, tf.int32))
 
-    def tokens(self, ids):
+    def tokens(self, ids: Iterable[int]) -> list[str]:
         """The pieces of text behind some ids, for pictures: a list of strings."""
         special = {self.start_id: "<start>", self.end_id: "<end>"}
         if self._shift:
@@ -201,7 +209,7 @@ class HubTokenizer:
             for i in map(int, ids)
         ]
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Writes the tokenizer's configuration and vocabulary to a folder."""
         path = pathlib.Path(path)
         path.mkdir(parents=True)
@@ -217,7 +225,7 @@ class HubTokenizer:
             self.tokenizer.save_assets(path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> Self:
         """Reads a tokenizer from a folder that `save` wrote.
 
         Raises:
@@ -237,7 +245,7 @@ class HubTokenizer:
             return cls(tokenizer, settings.get("start"), settings.get("end"))
 
 
-def as_tokenizer(tokenizer, name="tokenizer"):
+def as_tokenizer(tokenizer: Any, name: str = "tokenizer") -> Any:
     """The tokenizer; one of KerasHub's as a `HubTokenizer`.
 
     Raises:
@@ -251,7 +259,7 @@ def as_tokenizer(tokenizer, name="tokenizer"):
     return HubTokenizer(tokenizer) if is_hub_tokenizer(tokenizer) else tokenizer
 
 
-def is_hub_tokenizer(tokenizer):
+def is_hub_tokenizer(tokenizer: Any) -> bool:
     """Whether it is a tokenizer of KerasHub."""
     modules = (kind.__module__ for kind in type(tokenizer).__mro__)
     if not any(module.split(".")[0] == "keras_hub" for module in modules):

@@ -80,7 +80,7 @@ _OMISSION = rf"\C*[\[(（]{_STOP}+[\])）]{CLOSE}{SPACE}*"
 _TITLE = r"\C*[《〈][^》〉]*"
 
 
-def goes_on(before, after, has_capitals):
+def goes_on(before: tf.Tensor, after: tf.Tensor, has_capitals: tf.Tensor) -> tf.Tensor:
     """Whether what follows a full stop shows that the sentence goes on.
 
     Args:
@@ -102,7 +102,9 @@ def goes_on(before, after, has_capitals):
     return mark | (small & has_capitals) | quoted | inside
 
 
-def is_inside(before, after, has_ordinals):
+def is_inside(
+    before: tf.Tensor, after: tf.Tensor, has_ordinals: tf.Tensor
+) -> tf.Tensor:
     """Whether a full stop belongs to an abbreviation, an initial or a number.
 
     Args:
@@ -146,13 +148,13 @@ def _is_inside_number(word, after, first_word, has_ordinals):
     return ordinal | date
 
 
-def writes_ordinals(texts):
+def writes_ordinals(texts: tf.Tensor) -> tf.Tensor:
     """Whether a full stop may mark an ordinal number in the texts' language."""
     words = abbreviations.NO_ORDINALS.replace(" ", "|")
     return ~matches(texts, rf"(?i)(?:\C*[^\p{{L}}])?(?:{words})[^\p{{L}}]\C*")
 
 
-def matches(texts, pattern):
+def matches(texts: tf.Tensor, pattern: str) -> tf.Tensor:
     """Whether the whole of each string matches."""
     return tf.strings.regex_full_match(texts, pattern)
 
@@ -169,7 +171,7 @@ def _last_word(before):
 
 
 @functools.cache
-def _alternatives(texts, capitalized=False):
+def _alternatives(texts, *, capitalized=False):
     words = set(" ".join(texts).split())
     if capitalized:
         words |= {word[0].upper() + word[1:] for word in words}
@@ -182,7 +184,7 @@ def _ending(by_language):
     Those that end no sentence are written with a capital too.
     """
     capitalized = by_language is not abbreviations.SOMETIMES_LAST
-    words = _alternatives(tuple(by_language.values()), capitalized)
+    words = _alternatives(tuple(by_language.values()), capitalized=capitalized)
     words = words.replace(r"\.", rf"\.{SPACE}?").replace(r"\~", r"\p{L}*")
     return f"{_NO_WORD}(?:{words})"
 

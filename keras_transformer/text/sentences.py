@@ -4,6 +4,8 @@ A text is cut wherever a sentence might end. Then regular expressions look at wh
 stands on both sides of each cut, and the parts where none ends are joined again.
 """
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 
 from keras_transformer.text.sentence_ends import (
@@ -27,7 +29,7 @@ _WRAPPED_LENGTH = 40
 _LIST_ITEM = rf"(?:{LIST_MARK}|{SPACE}*[-*•–—·>#+]{SPACE})\C*"
 
 
-def split_sentences(texts):
+def split_sentences(texts: str | Iterable[str] | tf.Tensor) -> tf.RaggedTensor:
     """Splits texts into sentences, inside the graph, for many languages at once.
 
     Full stops, question and exclamation marks of all scripts end a sentence, with the
@@ -93,7 +95,7 @@ def _split(texts):
     )
 
 
-def as_strings(texts):
+def as_strings(texts: str | Iterable[str] | tf.Tensor) -> tf.Tensor:
     """A string tensor `(B,)` of a tensor, a list of strings or one string."""
     if isinstance(texts, (str, bytes)):
         texts = [texts]
@@ -120,7 +122,7 @@ def as_strings(texts):
     return texts
 
 
-def cut_after(texts, *rules):
+def cut_after(texts: tf.Tensor, *rules: tuple[str, ...]) -> tf.RaggedTensor:
     """Strings `(B,)` -> their parts, a `tf.RaggedTensor` `(B, None)`, none of them "".
 
     A rule is a pattern and what to write before, and perhaps after, the cut.

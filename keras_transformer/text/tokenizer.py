@@ -5,6 +5,8 @@ import io
 import itertools
 import os
 import re
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 import sentencepiece
 import tensorflow as tf
@@ -45,7 +47,7 @@ def _unprotect(text):
     return text
 
 
-def load_sentencepiece(model):
+def load_sentencepiece(model: bytes) -> sentencepiece.SentencePieceProcessor:
     """SentencePiece's own processor of a serialized model, or a ValueError."""
     processor = sentencepiece.SentencePieceProcessor()
     try:
@@ -88,7 +90,7 @@ class Tokenizer:
 
     padding_id, unknown_id, start_id, end_id = 0, 1, 2, 3
 
-    def __init__(self, model):
+    def __init__(self, model: bytes) -> None:
         self.model = bytes(model)
         processor = load_sentencepiece(self.model)
         ids = processor.pad_id(), processor.bos_id(), processor.eos_id()
@@ -132,11 +134,11 @@ class Tokenizer:
         return to_text
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids, padding and the other special ones included."""
         return self._processor.vocab_size()
 
-    def tokenize(self, text):
+    def tokenize(self, text: Sequence[str] | tf.Tensor) -> tf.RaggedTensor:
         """Strings `(B,)` -> a `tf.RaggedTensor` of int32 ids, no special tokens.
 
         Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
@@ -146,7 +148,7 @@ class Tokenizer:
             text = _protect(text)
         return self._to_ids(text)
 
-    def detokenize(self, ids):
+    def detokenize(self, ids: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:
         """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
 
         Padding, start and end tokens leave no trace.
@@ -159,17 +161,17 @@ class Tokenizer:
             text = _unprotect(text)
         return text
 
-    def tokens(self, ids):
+    def tokens(self, ids: Iterable[int]) -> list[str]:
         """The pieces of text behind some ids, for pictures: a list of strings."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Writes the SentencePiece model to a file."""
         with written_aside(path) as aside:
             aside.write_bytes(self.model)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> Self:
         """Reads a tokenizer from a file that `save` or SentencePiece wrote.
 
         Raises:
@@ -182,15 +184,16 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    files,
-    vocabulary_size=8000,
-    model_type="bpe",
-    normalization="identity",
-    byte_fallback=True,
-    character_coverage=0.9995,
-    split_digits=False,
-    symbols=(),
-):
+    files: str | os.PathLike | Iterable[str | os.PathLike],
+    vocabulary_size: int = 8000,
+    model_type: str = "bpe",
+    normalization: str = "identity",
+    *,
+    byte_fallback: bool = True,
+    character_coverage: float = 0.9995,
+    split_digits: bool = False,
+    symbols: Iterable[str] = (),
+) -> Tokenizer:
     """Trains a tokenizer on text files; give it both languages for a joint vocabulary.
 
     Args:

@@ -2,8 +2,11 @@
 
 import functools
 import json
+import os
 import pathlib
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import tensorflow as tf
 import tensorflow_text
@@ -53,13 +56,13 @@ class VocabularyTokenizer:
 
     def __init__(
         self,
-        model,
-        vocabulary,
-        start="<pad>",
-        end="</s>",
-        unknown="<unk>",
-        added=(),
-    ):
+        model: bytes,
+        vocabulary: Iterable[str],
+        start: str = "<pad>",
+        end: str = "</s>",
+        unknown: str = "<unk>",
+        added: Iterable[str] = (),
+    ) -> None:
         self.model = bytes(model)
         self.vocabulary = list(vocabulary)
         self.special = {"start": start, "end": end, "unknown": unknown}
@@ -106,16 +109,16 @@ class VocabularyTokenizer:
         return to_pieces
 
     @property
-    def resources(self):
+    def resources(self) -> list[Any]:
         """What a `tf.Module` that uses the tokenizer must keep track of."""
         return [self._ids]
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids, padding included."""
         return len(self.vocabulary)
 
-    def tokenize(self, text):
+    def tokenize(self, text: Sequence[str] | tf.Tensor) -> tf.RaggedTensor:
         """Strings `(B,)` -> a `tf.RaggedTensor` of int32 ids, no special tokens.
 
         Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
@@ -143,7 +146,7 @@ class VocabularyTokenizer:
         pieces = tf.concat([_where(part, is_added), others], axis=1)
         return parts.with_flat_values(pieces).merge_dims(1, 2)
 
-    def detokenize(self, ids):
+    def detokenize(self, ids: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:
         """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
 
         Padding, unknown, start and end tokens leave no trace.
@@ -152,11 +155,11 @@ class VocabularyTokenizer:
         text = tf.strings.reduce_join(pieces, axis=-1)
         return tf.strings.strip(tf.strings.regex_replace(text, _SPACE, " "))
 
-    def tokens(self, ids):
+    def tokens(self, ids: Iterable[int]) -> list[str]:
         """The pieces of text behind some ids, for pictures: a list of strings."""
         return [self.vocabulary[int(i)] for i in ids]
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Writes the model and the vocabulary to a folder."""
         settings = {"vocabulary": self.vocabulary, **self.special}
         if self.added:
@@ -168,7 +171,7 @@ class VocabularyTokenizer:
             (aside / _VOCABULARY).write_text(text, encoding="utf-8")
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> Self:
         """Reads a tokenizer from a folder that `save` wrote.
 
         Raises:
@@ -180,8 +183,8 @@ class VocabularyTokenizer:
         model = read_bytes(path / _MODEL, "a SentencePiece model")
         settings = read_json(file, "the vocabulary of a tokenizer")
         lists = {
-            name: field(settings, name, file, list, default)
-            for name, default in (("vocabulary", ...), ("added", []))
+            "vocabulary": field(settings, "vocabulary", file, list),
+            "added": field(settings, "added", file, list, []),
         }
         for name, tokens in lists.items():
             if wrong := [token for token in tokens if not isinstance(token, str)]:

@@ -5,6 +5,7 @@ On the backend that Keras has: test_other_backends.py runs this on JAX and PyTor
 
 import contextlib
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
@@ -200,7 +201,7 @@ def test_every_fast_form_is_tested():
     tested = {case.form for case in CASES.values()}
     known = {
         form.function
-        for plain_form, forms in kernels._FAST_FORMS.items()
+        for plain_form, forms in kernels.FAST_FORMS.items()
         for form in forms
         if plain_form not in OTHERS
     }
@@ -307,3 +308,14 @@ def test_what_is_no_token_comes_after_what_is_forbidden():
         with kernels.plain_only(is_plain):
             _, _, tokens = kernels.best_tokens(ops.convert_to_tensor(logits), 2)
         assert numbers(tokens).tolist() == [[800, 5]] * 2
+
+
+def test_one_score_alone_has_the_weight_1_and_no_gradient():
+    score = ops.convert_to_tensor(np.array([[3.0]], "float32"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        np.testing.assert_array_equal(plain.softmax(score, "float32"), [[1.0]])
+        gradient = gradient_of(lambda x: ops.sum(plain.softmax(x, "float32")))(score)
+    gradient = ops.convert_to_numpy(gradient)
+    np.testing.assert_array_equal(gradient, [[0.0]])
+    assert np.isnan(ops.convert_to_numpy(plain.softmax(score * np.nan, "float32")))
