@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported on first use: some of them need TensorFlow, the layers any backend.
 _NAMES = {
