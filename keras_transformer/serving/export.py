@@ -10,8 +10,8 @@ from keras_transformer import arguments
 from keras_transformer.files import written_aside
 from keras_transformer.serving.checks.folders import version_number
 from keras_transformer.serving.clean_process import ask_in_clean_process
-from keras_transformer.serving.equal_operations import merge_equal_operations
 from keras_transformer.serving.encoding import EncodingSignatures
+from keras_transformer.serving.equal_operations import merge_equal_operations
 from keras_transformer.serving.generation import GenerationSignatures
 from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
