@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 
 from keras_transformer.reading import existing, read_lines
 
 
-def as_glossaries(glossary, count, name="glossary") -> list[dict[str, str]]:
+def as_glossaries(
+    glossary: Mapping[str, str] | Iterable[Mapping[str, str] | None],
+    count: int,
+    name: str = "glossary",
+) -> list[dict[str, str]]:
     """A dict of terms for each text.
 
     Args:
@@ -52,7 +57,7 @@ def _checked(terms, name):
     return dict(terms)
 
 
-def read_glossary(path) -> dict[str, str]:
+def read_glossary(path: str | os.PathLike) -> dict[str, str]:
     """The terms of a file and their translations.
 
     Args:

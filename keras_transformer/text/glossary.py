@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.text.any_tokenizer import AnyTokenizer
 from keras_transformer.text.documents import UNSPACED, is_blank
 from keras_transformer.text.sentence_ends import matches
 from keras_transformer.text.sentences import as_strings
@@ -13,7 +14,9 @@ from keras_transformer.text.sentences import as_strings
 _TEXTS = 256
 
 
-def find_phrases(texts, sources, targets, tokenizer) -> tf.Tensor:
+def find_phrases(
+    texts: tf.Tensor, sources: tf.Tensor, targets: tf.Tensor, tokenizer: AnyTokenizer
+) -> tf.Tensor:
     """The target phrases of those glossary terms that occur in texts.
 
     A source term occurs as a whole word or several: "dog" isn't in "dogs". Upper case
@@ -46,7 +49,7 @@ def find_phrases(texts, sources, targets, tokenizer) -> tf.Tensor:
     return found.with_values(phrases).to_tensor()
 
 
-def occur(texts, terms) -> tf.Tensor:
+def occur(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
     """Which terms `(B, G)` occur in texts `(B,)` as whole words: bool `(B, G)`."""
     # A space at both ends: there is a character before and after each term.
     codes, is_word = _characters(tf.strings.join([" ", _spaced(texts), " "]))
@@ -132,7 +135,9 @@ def _tokens(phrases, tokenizer):
     return ids
 
 
-def phrases_of_texts(texts, glossaries, tokenizer) -> np.ndarray:
+def phrases_of_texts(
+    texts: list[str], glossaries: list[dict[str, str]], tokenizer: AnyTokenizer
+) -> np.ndarray:
     """As `find_phrases`, for lists of any length and glossaries of any size.
 
     Args:
