@@ -12,7 +12,7 @@ from keras_transformer.decoding.phrases import (
     spelled,
     unfinished,
 )
-from keras_transformer.kernels import ban, best_tokens, take_rows
+from keras_transformer.kernels import best_tokens, take_rows
 from keras_transformer.kernels.impossible import IMPOSSIBLE
 
 # By so much an answer that lacks a phrase which it must have ranks below others: by
@@ -29,8 +29,8 @@ class PhraseBeamSearch(BeamSearch):
         known = sentences["phrases"]
         if "forced" not in known:
             return super()._continuations(logits, scores, values, sentences, banned_ids)
-        logits = ban(logits + scores, banned_ids)
-        return continuations(logits, values["phrases"], known, self.width)
+        of_tokens = logits, scores, banned_ids
+        return continuations(of_tokens, values["phrases"], known, self.width)
 
     def _best_live(self, scores):
         # In their order, which isn't that of scores where phrases are forced.
@@ -76,7 +76,7 @@ class PhraseBeamSearch(BeamSearch):
         return {**found, "scores": ops.where(is_lacking, scores + _LACKING, scores)}
 
 
-def continuations(logits, state, phrases, width):
+def continuations(of_tokens, state, phrases, width):
     """The 2N continuations of each sentence that are looked at, the first ones first.
 
     Where phrases are forced, each number of phrases that hypotheses have, begun ones
@@ -86,7 +86,8 @@ def continuations(logits, state, phrases, width):
     all phrases is found.
 
     Args:
-        logits: Scores of continuations `(B, N, V)`.
+        of_tokens: Tuple of the logits `(B, N, V)`, of the hypotheses' scores
+            `(B, N, 1)` and of the tokens that are never generated.
         state: What hypotheses have of the phrases.
         phrases: From `as_phrases`, with `"forced"`.
         width: Number N of hypotheses.
@@ -98,7 +99,7 @@ def continuations(logits, state, phrases, width):
     Allocation](https://arxiv.org/abs/1804.06609), and its vectorized form
     [(Hu et al. 2019)](https://aclanthology.org/N19-1090/).
     """
-    scores, place, tokens = _candidates(logits, state, phrases, width)
+    scores, place, tokens = _candidates(of_tokens, state, phrases, width)
     order = ops.argsort(-scores, axis=1)
     scores, place, tokens = (
         ops.take_along_axis(each, order, axis=1) for each in (scores, place, tokens)
@@ -121,7 +122,8 @@ def continuations(logits, state, phrases, width):
     turns = ops.where(is_furthest & is_first, banks, turns)
     numbers = ops.arange(ops.shape(scores)[1], dtype="int32")
     lowest = -banks * (numbers[-1] + 3)
-    turns = ops.where(is_possible, turns, lowest)
+    # No two are equal, as some backends' `top_k` has no order then.
+    turns = ops.where(is_possible, turns, lowest - numbers)
     turns = ops.where(phrases["forced"], turns, -numbers)
     _, order = ops.top_k(turns, 2 * width)
     return tuple(
@@ -129,15 +131,18 @@ def continuations(logits, state, phrases, width):
     )
 
 
-def _candidates(logits, state, phrases, width):
+def _candidates(of_tokens, state, phrases, width):
     """Each hypothesis's best tokens, and those that go on with a phrase."""
+    logits, scores, banned_ids = of_tokens
     batch, size = ops.shape(logits)[0], logits.shape[-1]
     count = min(2 * width, size)
-    own, _, own_tokens = best_tokens(ops.reshape(logits, (-1, 1, size)), count)
+    rows = ops.reshape(logits, (-1, 1, size))
+    of_rows = ops.reshape(scores, (-1, 1, 1))
+    own, _, own_tokens = best_tokens(rows, count, of_rows, banned_ids)
     own = ops.reshape(own, (batch, width, count))
     own_tokens = ops.reshape(own_tokens, (batch, width, count))
     next_tokens = next_of_phrases(state, phrases)
-    values = ops.take_along_axis(logits, next_tokens, axis=-1)
+    values = ops.take_along_axis(logits, next_tokens, axis=-1) + scores
     is_known = ops.any(next_tokens[..., None] == own_tokens[:, :, None], axis=-1)
     numbers = ops.arange(ops.shape(next_tokens)[-1], dtype="int32")
     same = next_tokens[..., None] == next_tokens[:, :, None]
