@@ -16,7 +16,7 @@ PACKAGE = ROOT / "keras_transformer"
 LONGEST_FUNCTION = 80
 
 # Ground floor: imported by all, they import one another alone.
-GROUND = {"arguments", "files", "lazy_names", "reading", "texts"}
+GROUND = {"arguments", "files", "glossaries", "lazy_names", "reading", "texts"}
 # Under the tasks: the model, and what reads text and trains it.
 MODEL = {"kernels", "compilation", "layers", "decoding", "models"}
 LIBRARY = {*MODEL, "text", "data", "training", "evaluation"}
