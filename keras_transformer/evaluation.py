@@ -13,6 +13,7 @@ from keras_transformer.texts import as_texts
 def bleu(
     hypotheses: str | Iterable[str],
     references: str | Iterable[str],
+    *,
     lowercase: bool = False,
 ) -> tuple[float, str]:
     """Corpus BLEU of detokenized text.

@@ -26,7 +26,7 @@ _in_use: set[str] = set()
 
 @contextlib.contextmanager
 def written_aside(
-    path: str | os.PathLike, stale: Iterable[str] = (), replace: bool = True
+    path: str | os.PathLike, stale: Iterable[str] = (), *, replace: bool = True
 ) -> Iterator[pathlib.Path]:
     """Gives a path to write a file or a folder to, which then gets the name `path`.
 

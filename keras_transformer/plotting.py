@@ -10,12 +10,9 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from keras_transformer.layers.attention_position import (
-    AlibiBias,
-    RotaryEmbedding,
-    T5PositionBias,
-)
+from keras_transformer.layers.distance_bias import AlibiBias, T5PositionBias
 from keras_transformer.layers.position import sinusoidal_encoding
+from keras_transformer.layers.rotary_embedding import RotaryEmbedding
 
 if TYPE_CHECKING:
     from keras_transformer.tasks.translator import Translator

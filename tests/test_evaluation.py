@@ -38,7 +38,10 @@ def test_bleu_is_that_of_sacrebleu(lowercase):
 
 
 def test_lowercase_counts_more_than_case():
-    assert bleu(HYPOTHESES, REFERENCES, True)[0] > bleu(HYPOTHESES, REFERENCES)[0]
+    assert (
+        bleu(HYPOTHESES, REFERENCES, lowercase=True)[0]
+        > bleu(HYPOTHESES, REFERENCES)[0]
+    )
 
 
 def test_bleu_is_the_formula_of_the_paper():

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "keras_transformer"
 LONGEST_FUNCTION = 80
 
 # Ground floor: imported by all, they import one another alone.
-GROUND = {"argument_names", "arguments", "files", "lazy_names", "reading", "texts"}
+GROUND = {"arguments", "files", "lazy_names", "reading", "texts"}
 # Under the tasks: the model, and what reads text and trains it.
 MODEL = {"kernels", "compilation", "layers", "decoding", "models"}
 LIBRARY = {*MODEL, "text", "data", "training", "evaluation"}
@@ -50,9 +50,13 @@ MAY_IMPORT = {
 EQUATIONS = ("layers", "models", "decoding")
 BACKENDS = {"tensorflow", "torch", "jax"}
 # The models: their layers are called by Keras, their tensors are any backend's.
-WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "data", "run", "serving", "web"}
+WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "run", "serving", "web"}
 # On every backend: another backend's package is imported where it is used.
-ON_EVERY_BACKEND = ("", "kernels", "compilation", "training", *EQUATIONS, *GROUND)
+ON_EVERY_BACKEND = (
+    *("", "kernels", "compilation", "training", "data"),
+    *EQUATIONS,
+    *GROUND,
+)
 
 
 def modules():
@@ -181,6 +185,30 @@ def lines_of_code(function):
     if ast.get_docstring(function) is not None:
         total -= first.end_lineno - first.lineno + 1
     return total
+
+
+# What Keras itself, or TensorFlow, gives by position, or people say as one word.
+SWITCHES_BY_POSITION = {
+    ("keras_transformer.kernels.scopes", "plain_only"),
+    ("keras_transformer.layers.checked_layer", "quantize"),
+    ("keras_transformer.layers.core", "call"),
+    ("keras_transformer.layers.core", "quantize"),
+    ("keras_transformer.layers.embedding", "quantize"),
+    ("keras_transformer.models.base", "make_train_function"),
+    ("keras_transformer.models.construction", "save"),
+}
+
+
+def test_switches_are_given_by_name():
+    """`translate(texts, True)` says nothing to who reads it."""
+    by_position = set()
+    for module, tree in TREES.items():
+        for function in functions(tree):
+            defaults = function.args.defaults
+            values = [d.value for d in defaults if isinstance(d, ast.Constant)]
+            if any(isinstance(value, bool) for value in values):
+                by_position.add((module, function.name))
+    assert by_position == SWITCHES_BY_POSITION
 
 
 def test_functions_are_short():

@@ -38,13 +38,16 @@ class Docstrings(griffe.Extension):
 
 
 def _assembled(cls):
-    """The value of `__doc__ = f'''...'''`, whose parts are strings of the module."""
+    """The value of `__doc__ = f'''...'''`, whose parts are strings of modules."""
     module = ast.parse(cls.filepath.read_text("utf-8"))
-    strings = {
-        node.targets[0].id: node.value.value
-        for node in module.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-    }
+    strings = _strings(module)
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith(
+            cls.package.name
+        ):
+            path = cls.package.filepath.parent.parent / node.module.replace(".", "/")
+            if (file := path.with_suffix(".py")).exists():
+                strings |= _strings(ast.parse(file.read_text("utf-8")))
     (found,) = (
         node.value.values
         for node in _body(module, cls)
@@ -55,6 +58,15 @@ def _assembled(cls):
         for part in found
     )
     return "".join(parts)
+
+
+def _strings(module):
+    """The constants of a module, by their names."""
+    return {
+        node.targets[0].id: node.value.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    }
 
 
 def _options(cls):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def progress(quiet: bool = False) -> Iterator[Callable[[str], None]]:
+def progress(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """Gives a function that shows a line on standard error in place of the last.
 
     Nothing is shown where standard error is no terminal, or where answers come to the

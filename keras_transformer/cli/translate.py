@@ -94,7 +94,7 @@ def _translate_lines(options, given):
     if first is None:
         raise ValueError("standard input is empty: it holds no text to translate.")
     translator = load_translator(options.folder)
-    with opened_output(options.output) as write, progress(options.quiet) as show:
+    with opened_output(options.output) as write, progress(quiet=options.quiet) as show:
         for texts in itertools.chain([first], batches):
             write(_answers(translator, texts, options, given))
             show(f"{lines.count:,} lines")

@@ -1,10 +1,12 @@
-"""Parallel text in files -> pairs -> batches."""
+"""Parallel text in files -> pairs -> ids -> batches."""
 
 from keras_transformer.lazy_names import lazy_names
 
 _MODULES = {
-    "CorpusReport": "batches",
+    "CorpusReport": "report",
+    "PreparedCorpus": "prepared",
     "make_batches": "batches",
+    "prepare": "preparation",
     "read_lines": "corpus",
     "read_pairs": "corpus",
 }

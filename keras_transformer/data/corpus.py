@@ -2,13 +2,16 @@
 
 import itertools
 import os
+from collections.abc import Iterator
 
 from keras_transformer.reading import read_lines
 
 _END = object()
 
 
-def read_pairs(source, target=None):
+def read_pairs(
+    source: str | os.PathLike, target: str | os.PathLike | None = None
+) -> Iterator[tuple[str, str]]:
     """The sentence pairs of a parallel corpus, one by one.
 
     Args:

@@ -62,6 +62,7 @@ class BeamSearch:
         num_hypotheses=1,
         penalty_form="gnmt",
         stop_when="certain",
+        *,
         has_dead_ends=True,
     ):
         self.width = beam_size

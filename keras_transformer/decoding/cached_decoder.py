@@ -58,7 +58,9 @@ class CachedDecoder:
         """
         with keras.StatelessScope(state_mapping=self._weights):
             caches = cache.join(changing)
-            caches = self._model.fill_caches(ids, caches, self.fixed_shapes)
+            caches = self._model.fill_caches(
+                ids, caches, fixed_shapes=self.fixed_shapes
+            )
         return cache.repeat(cache.split(caches)[0], self.num_hypotheses)
 
     def grow(self, changing, length):

@@ -140,5 +140,5 @@ def _selection(options, have_dead_ends):
         options.num_hypotheses,
         options.penalty_form,
         options.stop_when,
-        have_dead_ends,
+        has_dead_ends=have_dead_ends,
     )

@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 
-from keras_transformer.argument_names import check_names
+from keras_transformer.arguments import check_names
 
 # Wider beams and longer answers than anybody decodes; memory grows with both.
 _MOST_HYPOTHESES = 1024
@@ -107,7 +107,7 @@ def _checked_array(name, value, rank, kind, is_valid, words, way_out):
     return value if is_tensor else values
 
 
-def _switch(optional=False):
+def _switch(*, optional=False):
     words = "True or False" + (", or None" if optional else "")
 
     def check(name, value):

@@ -151,7 +151,7 @@ def given_tokens(index, sentences):
     return ops.take(given, ops.minimum(index, last), axis=1)[:, None]
 
 
-def begin_with_given(free=False):
+def begin_with_given(*, free=False):
     """Answers begin with what is given of them, a prefix or a prompt.
 
     The log-probabilities of forced tokens still count in the scores, unless they are

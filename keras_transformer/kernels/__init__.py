@@ -1,7 +1,7 @@
 """How the paper's equations are computed fast: the seam between ideas and speed.
 
 Layers and searches call an operation by what it computes, `kernels.linear(...)`. Its
-plain form, a few lines of `keras.ops`, is the formula (`plain.py`). `_FAST_FORMS` says
+plain form, a few lines of `keras.ops`, is the formula (`plain.py`). `FAST_FORMS` says
 which other form takes its place: the first one whose backend, `training` and compiler
 are those of the call, and that can take its arguments. The choice is made while a
 program is traced, so a compiled program pays nothing for it.
@@ -71,7 +71,7 @@ class Form:
 _TENSORFLOW, _JAX, _TORCH = ("tensorflow",), ("jax",), ("torch",)
 
 # By the plain form its fast ones, of which the first that serves is taken.
-_FAST_FORMS = {
+FAST_FORMS = {
     plain.linear: [
         Form(packed.linear_of_packed, takes=packed.has_packed),
         Form(training.linear, _TENSORFLOW, training=True),
@@ -132,7 +132,7 @@ _FAST_FORMS = {
 def form_of(plain_form, arguments, named=None, *, training=False):
     """The form of an operation that a call with these arguments takes."""
     if not is_plain():
-        for form in _FAST_FORMS[plain_form]:
+        for form in FAST_FORMS[plain_form]:
             if form.serves(bool(training), arguments, named or {}):
                 return form.function
     return plain_form

@@ -64,7 +64,7 @@ def num_parts():
     return _num_parts.get()
 
 
-def with_packed_weights(weights, compiled_by_xla=False):
+def with_packed_weights(weights, *, compiled_by_xla=False):
     """A scope in which matmuls use packed weights in place of variables.
 
     Args:

@@ -1,14 +1,10 @@
 """Keras layers, on keras.ops alone: they run on TensorFlow, JAX and PyTorch."""
 
 from keras_transformer.layers.attention import MultiHeadAttention
-from keras_transformer.layers.attention_position import (
-    AlibiBias,
-    RelativePositionEmbedding,
-    RotaryEmbedding,
-    T5PositionBias,
-)
-from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
+from keras_transformer.layers.decoder_block import DecoderBlock
+from keras_transformer.layers.distance_bias import AlibiBias, T5PositionBias
 from keras_transformer.layers.embedding import TokenEmbedding
+from keras_transformer.layers.encoder_block import EncoderBlock
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.pooling import MaskedPooling
 from keras_transformer.layers.position import (
@@ -17,6 +13,8 @@ from keras_transformer.layers.position import (
     position_shift_matrix,
     sinusoidal_encoding,
 )
+from keras_transformer.layers.relative_position import RelativePositionEmbedding
+from keras_transformer.layers.rotary_embedding import RotaryEmbedding
 
 __all__ = [
     "AlibiBias",

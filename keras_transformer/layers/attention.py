@@ -3,12 +3,9 @@
 import keras
 from keras import ops
 
-from keras_transformer import kernels
+from keras_transformer import arguments, kernels
 from keras_transformer.layers import cache as kv_cache
 from keras_transformer.layers.arguments import (
-    check_flag,
-    check_positive,
-    check_rate,
     check_seed,
     clone_initializer,
     fused_initializer,
@@ -17,11 +14,6 @@ from keras_transformer.layers.arguments import (
 from keras_transformer.layers.attention_arguments import (
     check_attention_call,
     check_cache_length,
-)
-from keras_transformer.layers.attention_position import (
-    attention_position,
-    deserialize_position,
-    serialize_position,
 )
 from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.core import Dense, Dropout
@@ -32,11 +24,16 @@ from keras_transformer.layers.masks import (
     join_masks,
     keys_mask,
 )
+from keras_transformer.layers.position_argument import (
+    LoadsPosition,
+    attention_position,
+    serialize_position,
+)
 from keras_transformer.layers.shapes import CallCheck, check_shape, known_sizes
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class MultiHeadAttention(CheckedLayer):
+class MultiHeadAttention(LoadsPosition, CheckedLayer):
     """Scaled dot-product attention in several heads.
 
     ```
@@ -118,6 +115,7 @@ class MultiHeadAttention(CheckedLayer):
         head_dim=None,
         dropout=0.0,
         position_encoding=None,
+        *,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
@@ -125,15 +123,15 @@ class MultiHeadAttention(CheckedLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.num_heads = check_positive("num_heads", num_heads)
+        self.num_heads = arguments.integer("num_heads", num_heads)
         self.head_dim = None
         if head_dim is not None:
-            self.head_dim = check_positive("head_dim", head_dim)
-        self.dropout = check_rate("dropout", dropout)
+            self.head_dim = arguments.integer("head_dim", head_dim)
+        self.dropout = arguments.rate("dropout", dropout)
         self.position_encoding = attention_position(
             position_encoding, dtype=self.dtype_policy
         )
-        self.use_bias = check_flag("use_bias", use_bias)
+        self.use_bias = arguments.flag("use_bias", use_bias)
         self.kernel_initializer = get_initializer(
             "kernel_initializer", kernel_initializer
         )
@@ -284,6 +282,7 @@ class MultiHeadAttention(CheckedLayer):
         query,
         value=None,
         key=None,
+        *,
         query_mask=None,
         value_mask=None,
         key_mask=None,
@@ -414,6 +413,7 @@ class MultiHeadAttention(CheckedLayer):
         query,
         value=None,
         key=None,
+        *,
         return_attention_scores=False,
         cache=None,
         projected_value=None,
@@ -452,8 +452,3 @@ class MultiHeadAttention(CheckedLayer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "seed": self.seed,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        position = deserialize_position(config["position_encoding"])
-        return cls(**{**config, "position_encoding": position})

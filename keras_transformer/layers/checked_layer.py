@@ -1,10 +1,12 @@
 """What all layers have in common: arguments are checked before Keras reads them."""
 
 import functools
+import inspect
+import types
 
 import keras
 
-from keras_transformer.layers.arguments import argument_names, check_names
+from keras_transformer import arguments
 
 # What Keras's own `Layer` takes.
 _ARGUMENTS_OF_ALL = frozenset(
@@ -26,27 +28,41 @@ class StaysFloat:
 class CheckedLayer(StaysFloat, keras.layers.Layer):
     """A layer that checks its arguments: errors name the argument and what it got.
 
-    Subclasses implement `check_call` with the arguments of `call`. A user's subclass
-    that has a constructor or a `call` of its own checks their arguments itself.
+    Subclasses implement `check_call`. A user's subclass that has a constructor or a
+    `call` of its own checks their arguments itself.
     """
 
     def __new__(cls, *args, **kwargs):
         if _is_of_package(cls.__init__):
-            check_names(kwargs, _constructor_names(cls), cls.__name__)
+            arguments.check_names(cls.__name__, kwargs, _constructor_names(cls))
         return super().__new__(cls, *args, **kwargs)
 
     def __call__(self, *args, **kwargs):
         if _is_of_package(type(self).call):
-            names = argument_names(type(self).call)
+            names = arguments.names_of(type(self).call)
             # Those of outer layers, such as `training`, Keras leaves out itself.
             known = names | self._call_context_args
-            check_names(kwargs, known, f"A call of {type(self).__name__}", TypeError)
+            arguments.check_names(f"A call of {type(self).__name__}", kwargs, known)
             own = {name: value for name, value in kwargs.items() if name in names}
-            self.check_call(*args, **own)
+            self.check_call(_given(type(self).call, self, *args, **own))
         return super().__call__(*args, **kwargs)
 
-    def check_call(self, *args, **kwargs):
-        """Raises a ValueError or TypeError for arguments that `call` can't take."""
+    def check_call(self, given):
+        """Raises a ValueError or TypeError for arguments that `call` can't take.
+
+        Args:
+            given: The arguments of `call` as attributes, defaults among them.
+        """
+
+
+def _given(function, *args, **kwargs):
+    """The arguments of a call of `function`, defaults among them, as attributes."""
+    bound = _signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return types.SimpleNamespace(**bound.arguments)
+
+
+_signature = functools.cache(inspect.signature)
 
 
 def _is_of_package(function):
@@ -57,5 +73,5 @@ def _is_of_package(function):
 def _constructor_names(cls):
     """The arguments of a layer's constructor and those that it hands on."""
     bases = cls.__mro__[: cls.__mro__.index(CheckedLayer)]
-    own = (argument_names(base.__init__) for base in bases)
+    own = (arguments.names_of(base.__init__) for base in bases)
     return _ARGUMENTS_OF_ALL.union(*own)

@@ -32,13 +32,8 @@ class Dense(LoadsInt8, keras.layers.Dense):
     def quantize(self, mode=None, type_check=True, config=None):
         """Turns the kernel into int8, as Keras's `Dense.quantize` does.
 
-        Args:
-            mode: `"int8"`.
-            type_check: Of no account; Keras passes it.
-            config: None or `keras.quantizers.Int8QuantizationConfig()`.
-
         Raises:
-            ValueError: For another mode or quantizers of its own.
+            ValueError: For another mode than `"int8"` or quantizers of its own.
         """
         check_mode(mode, config)
         super().quantize(mode, type_check=False, config=config)

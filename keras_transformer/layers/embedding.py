@@ -7,14 +7,10 @@ import typing
 import keras
 from keras import ops
 
-from keras_transformer import kernels
+from keras_transformer import arguments, kernels
 from keras_transformer.kernels.dtypes import at_least_float32
 from keras_transformer.kernels.impossible import NO_LOGIT
-from keras_transformer.layers.arguments import (
-    check_flag,
-    check_positive,
-    get_initializer,
-)
+from keras_transformer.layers.arguments import get_initializer
 from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.quantization import (
     LoadsInt8,
@@ -107,6 +103,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         self,
         vocabulary_size,
         hidden_dim,
+        *,
         scale=True,
         mask_zero=True,
         use_bias=False,
@@ -114,11 +111,11 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.vocabulary_size = check_positive("vocabulary_size", vocabulary_size)
-        self.hidden_dim = check_positive("hidden_dim", hidden_dim)
-        self.scale = check_flag("scale", scale)
-        self.mask_zero = check_flag("mask_zero", mask_zero)
-        self.use_bias = check_flag("use_bias", use_bias)
+        self.vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size)
+        self.hidden_dim = arguments.integer("hidden_dim", hidden_dim)
+        self.scale = arguments.flag("scale", scale)
+        self.mask_zero = arguments.flag("mask_zero", mask_zero)
+        self.use_bias = arguments.flag("use_bias", use_bias)
         self.embeddings_initializer = get_initializer(
             "embeddings_initializer",
             keras.initializers.RandomNormal(stddev=self.hidden_dim**-0.5)
@@ -130,20 +127,20 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
 
-    def __call__(self, inputs, reverse=False, *args, **kwargs):
+    def __call__(self, inputs, *args, reverse=False, **kwargs):
         # Keras asks for the mask without saying what the call was.
         token = _reverses.set(reverse)
         try:
-            return super().__call__(inputs, reverse, *args, **kwargs)
+            return super().__call__(inputs, *args, reverse=reverse, **kwargs)
         finally:
             _reverses.reset(token)
 
-    def check_call(self, inputs, reverse=False, projection=None):
-        check_flag("reverse", reverse)
-        if reverse:
-            CallCheck(D=self.hidden_dim).floats("inputs", inputs, "... D")
+    def check_call(self, given):
+        arguments.flag("reverse", given.reverse)
+        if given.reverse:
+            CallCheck(D=self.hidden_dim).floats("inputs", given.inputs, "... D")
         else:
-            check_ids("inputs", inputs, self.vocabulary_size)
+            check_ids("inputs", given.inputs, self.vocabulary_size)
 
     def build(self, input_shape=None):
         if self.quantization_mode is not None:
@@ -230,7 +227,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
     def _matrix(self):
         return ops.convert_to_tensor(self.embeddings, self.compute_dtype)
 
-    def call(self, inputs, reverse=False, projection=None):
+    def call(self, inputs, *, reverse=False, projection=None):
         if not reverse:
             ids = ops.cast(inputs, "int32")
             vectors = ops.cast(self._look_up(ids), self.compute_dtype)
@@ -272,7 +269,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
             return mask
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
-    def compute_output_spec(self, inputs, reverse=False, projection=None):
+    def compute_output_spec(self, inputs, *, reverse=False, projection=None):
         if reverse:
             columns = projection.num_columns if projection else self.vocabulary_size
             shape = tuple(inputs.shape[:-1]) + (columns,)

@@ -2,9 +2,8 @@
 
 import keras
 
+from keras_transformer import arguments
 from keras_transformer.layers.arguments import (
-    check_positive,
-    check_rate,
     check_seed,
     clone_initializer,
     get_activation,
@@ -61,9 +60,9 @@ class FeedForward(CheckedLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.intermediate_dim = check_positive("intermediate_dim", intermediate_dim)
+        self.intermediate_dim = arguments.integer("intermediate_dim", intermediate_dim)
         self.activation = get_activation(activation, self.intermediate_dim)
-        self.dropout = check_rate("dropout", dropout)
+        self.dropout = arguments.rate("dropout", dropout)
         self.kernel_initializer = get_initializer(
             "kernel_initializer", kernel_initializer
         )
@@ -71,9 +70,9 @@ class FeedForward(CheckedLayer):
         self.seed = check_seed("seed", seed)
         self.supports_masking = True
 
-    def check_call(self, inputs, training=None):
+    def check_call(self, given):
         width = self.outer.units if self.built else None
-        CallCheck(D=width).floats("inputs", inputs, "... T D")
+        CallCheck(D=width).floats("inputs", given.inputs, "... T D")
 
     def build(self, input_shape):
         self.inner = self._dense(self.intermediate_dim, "inner", self.activation)

@@ -47,10 +47,10 @@ class MaskedPooling(CheckedLayer):
         self.pooling = pooling
         self.supports_masking = True
 
-    def check_call(self, inputs, mask=None):
+    def check_call(self, given):
         check = CallCheck()
-        check.floats("inputs", inputs, "B S D")
-        check.mask("mask", mask, "B S")
+        check.floats("inputs", given.inputs, "B S D")
+        check.mask("mask", given.mask, "B S")
 
     def call(self, inputs, mask=None):
         # There may be no position at all.

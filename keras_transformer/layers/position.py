@@ -6,12 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer import arguments
 from keras_transformer.kernels.dtypes import at_least_float32
-from keras_transformer.layers.arguments import (
-    check_number,
-    check_positive,
-    get_initializer,
-)
+from keras_transformer.layers.arguments import get_initializer
 from keras_transformer.layers.checked_layer import CheckedLayer
 from keras_transformer.layers.shapes import (
     CallCheck,
@@ -66,7 +63,7 @@ def sinusoidal_encoding(
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 3.5.
     """
-    hidden_dim = check_positive("hidden_dim", hidden_dim)
+    hidden_dim = arguments.integer("hidden_dim", hidden_dim)
     check_sinusoid(max_wavelength, layout)
     num_sines = (hidden_dim + 1) // 2
     exponents = 2.0 * np.arange(num_sines) / hidden_dim
@@ -129,7 +126,7 @@ def position_shift_matrix(
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762),
     section 3.5.
     """
-    hidden_dim = check_positive("hidden_dim", hidden_dim)
+    hidden_dim = arguments.integer("hidden_dim", hidden_dim)
     check_sinusoid(max_wavelength, layout)
     if hidden_dim % 2:
         raise ValueError(
@@ -160,7 +157,7 @@ def check_sinusoid(max_wavelength, layout):
         raise ValueError(
             f"layout must be one of {LAYOUTS}; received layout={layout!r}."
         )
-    return check_number("max_wavelength", max_wavelength, lambda w: w > 0, "positive")
+    return arguments.number("max_wavelength", max_wavelength, above=0)
 
 
 def _split_significand(values, bits, parts):
@@ -237,8 +234,8 @@ class PositionalEncoding(CheckedLayer):
     def build(self, input_shape):
         check_shape("input_shape", input_shape, "... T D")
 
-    def check_call(self, inputs, start_index=0):
-        _check_sequences(inputs, start_index)
+    def check_call(self, given):
+        _check_sequences(given.inputs, given.start_index)
 
     def call(self, inputs, start_index=0):
         encoding = sinusoidal_encoding(
@@ -299,16 +296,16 @@ class LearnedPositionalEncoding(CheckedLayer):
 
     def __init__(self, max_length=512, embeddings_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        self.max_length = check_positive("max_length", max_length)
+        self.max_length = arguments.integer("max_length", max_length)
         self.embeddings_initializer = get_initializer(
             "embeddings_initializer", embeddings_initializer
         )
         self.supports_masking = True
 
-    def check_call(self, inputs, start_index=0):
+    def check_call(self, given):
         width = self.embeddings.shape[1] if self.built else None
-        _check_sequences(inputs, start_index, width)
-        self._check_fits(shape_of(inputs)[-2], start_index)
+        _check_sequences(given.inputs, given.start_index, width)
+        self._check_fits(shape_of(given.inputs)[-2], given.start_index)
 
     def build(self, input_shape):
         check_shape("input_shape", input_shape, "... T D")

@@ -52,7 +52,7 @@ class CallCheck:
             return
         check_is_array(name, value, forms[0])
         check_is_mask(name, value)
-        self._shape(name, value, forms, broadcasts)
+        self._shape(name, value, forms, broadcasts=broadcasts)
 
     def array(self, name, value, *forms):
         """A tensor of any dtype, or None."""
@@ -75,7 +75,7 @@ class CallCheck:
         """The size of an axis, or None."""
         return self._sizes.get(name)
 
-    def _shape(self, name, value, forms, broadcasts=False):
+    def _shape(self, name, value, forms, *, broadcasts=False):
         shape = shape_of(value)
         if shape is None:
             return

@@ -7,7 +7,7 @@ import keras
 
 from keras_transformer.decoding.compiled_search import CompiledSearch
 from keras_transformer.decoding.options import as_options
-from keras_transformer.layers.attention_position import AlibiBias
+from keras_transformer.layers.distance_bias import AlibiBias
 from keras_transformer.layers.position import LearnedPositionalEncoding
 from keras_transformer.layers.quantization import check_mode, check_not_quantized
 from keras_transformer.models.construction import Constructed
@@ -116,6 +116,7 @@ class TransformerModel(Constructed):
         index,
         caches,
         mask=None,
+        *,
         fixed_shapes=False,
         output_projection=None,
     ):
@@ -140,7 +141,7 @@ class TransformerModel(Constructed):
         logits = embedding(states, reverse=True, projection=output_projection)
         return logits, caches
 
-    def fill_caches(self, target_ids, caches, fixed_shapes=False):
+    def fill_caches(self, target_ids, caches, *, fixed_shapes=False):
         """The caches after the first tokens of a target, which are known.
 
         Args:

@@ -6,7 +6,7 @@ import inspect
 import keras
 from keras.src.backend.common import global_state
 
-from keras_transformer.argument_names import check_names
+from keras_transformer.arguments import check_names
 
 _CLONING = "keras.src.models.cloning"
 

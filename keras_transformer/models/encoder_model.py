@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.blocks import EncoderBlock
+from keras_transformer import arguments
+from keras_transformer.layers.encoder_block import EncoderBlock
 from keras_transformer.layers.pooling import POOLINGS, MaskedPooling
+from keras_transformer.models.argument_docs import OF_KERAS, OPTIONS, SIZES
 from keras_transformer.models.base import TransformerModel
 from keras_transformer.models.construction import own_arguments
 from keras_transformer.models.layer_factory import LayerFactory
@@ -14,7 +15,7 @@ from keras_transformer.models.stack import padding_mask
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class EncoderModel(TransformerModel):
-    """The Transformer's encoder, a functional Keras model.
+    __doc__ = f"""The Transformer's encoder, a functional Keras model.
 
     Integer ids `(B, S)`, in which 0 is padding, become hidden states `(B, S, D)`, or
     with a `pooling` one vector `(B, D)` a sentence. It is one layer of a classifier or
@@ -24,32 +25,15 @@ class EncoderModel(TransformerModel):
         vocabulary_size: Number of tokens V, padding included.
         num_layers: Number of blocks.
         hidden_dim: Width D of the model.
-        num_heads: Number of attention heads H; it must divide `hidden_dim`.
-        intermediate_dim: Inner width of the feed-forward networks.
-        dropout: Dropout rate on the sum of embedding and position, and on the output of
-            each sub-layer.
+        {SIZES}
         position_encoding: How the model knows order, see `kt.Transformer`.
-        norm_first: Whether layer normalization comes before each sub-layer (pre-norm).
-        activation: Activation of the feed-forward networks.
-        attention_dropout: Dropout rate on attention weights.
-        intermediate_dropout: Dropout rate inside the feed-forward networks.
-        layer_norm_epsilon: Epsilon of the layer normalizations.
-        use_bias: Whether the attention's projections have biases.
-        scale_embedding: Whether embeddings are multiplied by `sqrt(hidden_dim)`.
+        {OPTIONS}
         pooling: `"mean"` or `"max"` over the real tokens, `"first"`, the first token's
             state, or None.
         num_classes: Number of classes; a projection to logits `(B, num_classes)` in
             float32 follows the pooling, which is then `"mean"` unless given. None for
             no classes.
-        seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
-        dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
-        name: Name of the model.
-        trainable: Whether its weights are trained.
-
-    Raises:
-        TypeError: For an unknown argument; the nearest known one is named.
-        ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
-            `hidden_dim`, or a rate or name is unknown.
+        {OF_KERAS}
 
     Example:
 
@@ -71,6 +55,9 @@ class EncoderModel(TransformerModel):
         intermediate_dim=2048,
         dropout=0.1,
         position_encoding="sinusoidal",
+        *,
+        pooling=None,
+        num_classes=None,
         norm_first=False,
         activation="relu",
         attention_dropout=0.0,
@@ -78,22 +65,20 @@ class EncoderModel(TransformerModel):
         layer_norm_epsilon=1e-6,
         use_bias=True,
         scale_embedding=True,
-        pooling=None,
-        num_classes=None,
         seed=None,
         dtype=None,
         name=None,
         trainable=True,
     ):
         if num_classes is not None:
-            check_positive("num_classes", num_classes)
+            arguments.integer("num_classes", num_classes)
             pooling = pooling or "mean"
         config = own_arguments(locals())
         if pooling not in (None, *POOLINGS):
             raise ValueError(
                 f"pooling must be one of {POOLINGS} or None; received {pooling!r}."
             )
-        check_positive("vocabulary_size", vocabulary_size)
+        arguments.integer("vocabulary_size", vocabulary_size)
         dtype = keras.dtype_policies.get(dtype)
         make = LayerFactory(config, dtype)
         position, _ = make.positions()

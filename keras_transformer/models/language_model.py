@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.blocks import DecoderBlock
+from keras_transformer import arguments
+from keras_transformer.layers.decoder_block import DecoderBlock
+from keras_transformer.models.argument_docs import OF_KERAS, OPTIONS, SIZES
 from keras_transformer.models.base import TransformerModel
 from keras_transformer.models.construction import own_arguments
 from keras_transformer.models.layer_factory import LayerFactory
@@ -13,7 +14,7 @@ from keras_transformer.models.stack import padding_mask
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class LanguageModel(TransformerModel):
-    """The Transformer's decoder without an encoder, a functional Keras model.
+    __doc__ = f"""The decoder without an encoder, a functional Keras model.
 
     Integer ids `(B, T)`, in which 0 is padding, become logits `(B, T, V)` in float32:
     row t scores the token after token t, from tokens 0 to t alone.
@@ -22,28 +23,11 @@ class LanguageModel(TransformerModel):
         vocabulary_size: Number of tokens V, padding included.
         num_layers: Number of blocks.
         hidden_dim: Width D of the model.
-        num_heads: Number of attention heads H; it must divide `hidden_dim`.
-        intermediate_dim: Inner width of the feed-forward networks.
-        dropout: Dropout rate on the sum of embedding and position, and on the output of
-            each sub-layer.
+        {SIZES}
         position_encoding: How the model knows order, see `kt.Transformer`.
-        norm_first: Whether layer normalization comes before each sub-layer (pre-norm).
-        activation: Activation of the feed-forward networks.
-        attention_dropout: Dropout rate on attention weights.
-        intermediate_dropout: Dropout rate inside the feed-forward networks.
-        layer_norm_epsilon: Epsilon of the layer normalizations.
-        use_bias: Whether the attention's projections have biases.
-        scale_embedding: Whether embeddings are multiplied by `sqrt(hidden_dim)`.
+        {OPTIONS}
         logits_bias: Whether logits have a bias for each token.
-        seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
-        dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
-        name: Name of the model.
-        trainable: Whether its weights are trained.
-
-    Raises:
-        TypeError: For an unknown argument; the nearest known one is named.
-        ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
-            `hidden_dim`, or a rate or name is unknown.
+        {OF_KERAS}
 
     Example:
 
@@ -68,6 +52,7 @@ class LanguageModel(TransformerModel):
         intermediate_dim=2048,
         dropout=0.1,
         position_encoding="sinusoidal",
+        *,
         norm_first=False,
         activation="relu",
         attention_dropout=0.0,
@@ -82,7 +67,7 @@ class LanguageModel(TransformerModel):
         trainable=True,
     ):
         config = own_arguments(locals())
-        check_positive("vocabulary_size", vocabulary_size)
+        arguments.integer("vocabulary_size", vocabulary_size)
         dtype = keras.dtype_policies.get(dtype)
         make = LayerFactory(config, dtype)
         _, position = make.positions()
@@ -90,7 +75,9 @@ class LanguageModel(TransformerModel):
             "decoder",
             DecoderBlock,
             num_layers,
-            embedding=make.embedding(vocabulary_size, "embedding", logits_bias),
+            embedding=make.embedding(
+                vocabulary_size, "embedding", use_bias=logits_bias
+            ),
             position=position,
             dropout=make.dropout(),
         )

@@ -2,22 +2,15 @@
 
 import keras
 
-from keras_transformer.layers.arguments import (
-    argument_names,
-    check_positive,
-    check_rate,
-)
-from keras_transformer.layers.attention_position import (
-    BY_NAME,
-    AttentionPosition,
-    attention_position,
-)
+from keras_transformer import arguments
+from keras_transformer.layers.attention_position import AttentionPosition
 from keras_transformer.layers.core import Dropout, LayerNormalization, part_seed
 from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.position import (
     LearnedPositionalEncoding,
     PositionalEncoding,
 )
+from keras_transformer.layers.position_argument import BY_NAME, attention_position
 from keras_transformer.models.stack import Stack
 
 
@@ -36,16 +29,16 @@ class LayerFactory:
     def __init__(self, config, dtype):
         self.config, self.dtype = config, dtype
         for name in ("num_layers", "num_heads", "hidden_dim"):
-            check_positive(name, config[name])
+            arguments.integer(name, config[name])
         for name in ("dropout", "attention_dropout", "intermediate_dropout"):
-            check_rate(name, config[name])
+            arguments.rate(name, config[name])
         if config["hidden_dim"] % config["num_heads"]:
             raise ValueError(
                 "num_heads must divide hidden_dim; received "
                 f"num_heads={config['num_heads']}, hidden_dim={config['hidden_dim']}."
             )
 
-    def embedding(self, size, name, use_bias=False):
+    def embedding(self, size, name, *, use_bias=False):
         """A `TokenEmbedding` of `size` tokens (section 3.4)."""
         return TokenEmbedding(
             size,
@@ -95,11 +88,11 @@ class LayerFactory:
         )
 
     def _block(self, block_class, name, position):
-        known = argument_names(block_class.__init__) & self.config.keys()
-        arguments = {argument: self.config[argument] for argument in known}
-        arguments["position_encoding"] = position
-        arguments["seed"] = part_seed(self.config["seed"], name)
-        return block_class(**arguments, dtype=self.dtype, name=name)
+        known = arguments.names_of(block_class.__init__) & self.config.keys()
+        given = {argument: self.config[argument] for argument in known}
+        given["position_encoding"] = position
+        given["seed"] = part_seed(self.config["seed"], name)
+        return block_class(**given, dtype=self.dtype, name=name)
 
     def positions(self):
         """How encoder and decoder know order.
@@ -123,7 +116,8 @@ def _positions(position_encoding, dtype):
     if position_encoding == "t5":
         # T5 shares one table among the blocks of a stack.
         return None, *(
-            attention_position("t5", causal, dtype) for causal in (False, True)
+            attention_position("t5", causal=causal, dtype=dtype)
+            for causal in (False, True)
         )
     if isinstance(position_encoding, AttentionPosition):
         return None, position_encoding, position_encoding

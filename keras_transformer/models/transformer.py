@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
-from keras_transformer.layers.arguments import check_positive
-from keras_transformer.layers.blocks import DecoderBlock, EncoderBlock
+from keras_transformer import arguments
+from keras_transformer.layers.decoder_block import DecoderBlock
+from keras_transformer.layers.encoder_block import EncoderBlock
+from keras_transformer.models.argument_docs import OF_KERAS, OPTIONS, SIZES
 from keras_transformer.models.base import TransformerModel
 from keras_transformer.models.construction import own_arguments
 from keras_transformer.models.layer_factory import LayerFactory
@@ -13,7 +15,7 @@ from keras_transformer.models.stack import padding_mask
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class Transformer(TransformerModel):
-    """The encoder-decoder of "Attention Is All You Need", a functional Keras model.
+    __doc__ = f"""The encoder-decoder of the paper, a functional Keras model.
 
     The defaults are the paper's base model. Inputs are a dict of integer ids,
     in which id 0 is padding: `"source_ids"` of shape `(B, S)` and `"target_ids"` of
@@ -29,10 +31,7 @@ class Transformer(TransformerModel):
         num_layers: Number N of encoder blocks, and of decoder blocks.
         num_decoder_layers: Number of decoder blocks, if it is another one.
         hidden_dim: Width D of the model (d_model).
-        num_heads: Number of attention heads H; it must divide `hidden_dim`.
-        intermediate_dim: Inner width of the feed-forward networks (d_ff).
-        dropout: Dropout rate on the sum of embedding and position, and on the output of
-            each sub-layer (section 5.4).
+        {SIZES}
         position_encoding: How the model knows order, a name, a layer or None.
             `"sinusoidal"` (the paper's) and `"learned"` (512 positions), or any Keras
             layer that takes and returns `(B, T, D)` and has the call argument
@@ -41,27 +40,11 @@ class Transformer(TransformerModel):
             self-attention. By name, `"relative"` has tables of its own in each block
             and `"t5"` one for the encoder and one for the decoder; a layer is shared by
             all blocks.
-        norm_first: Whether layer normalization comes before each sub-layer
-            (pre-norm); one more then ends each stack. The paper's is post-norm.
-        activation: Activation of the feed-forward networks.
-        attention_dropout: Dropout rate on attention weights; none in the paper.
-        intermediate_dropout: Dropout rate inside the feed-forward networks; none in
-            the paper.
-        layer_norm_epsilon: Epsilon of the layer normalizations.
-        use_bias: Whether the attention's projections have biases.
-        scale_embedding: Whether embeddings are multiplied by `sqrt(hidden_dim)`.
+        {OPTIONS}
         norm_embedding: Whether layer normalization follows the sum of embedding and
             position; none in the paper.
         logits_bias: Whether logits have a bias for each token; none in the paper.
-        seed: Seed of all dropouts; `keras.utils.set_random_seed` is that of weights.
-        dtype: Dtype or dtype policy of all layers, such as `"mixed_bfloat16"`.
-        name: Name of the model.
-        trainable: Whether its weights are trained.
-
-    Raises:
-        TypeError: For an unknown argument; the nearest known one is named.
-        ValueError: If a size isn't a positive integer, `num_heads` doesn't divide
-            `hidden_dim`, or a rate or name is unknown.
+        {OF_KERAS}
 
     Example:
 
@@ -69,7 +52,7 @@ class Transformer(TransformerModel):
     ...                     intermediate_dim=128)
     >>> source_ids = np.random.randint(1, 1000, (2, 9))
     >>> target_ids = np.random.randint(1, 1000, (2, 7))
-    >>> tuple(model({"source_ids": source_ids, "target_ids": target_ids}).shape)
+    >>> tuple(model({{"source_ids": source_ids, "target_ids": target_ids}}).shape)
     (2, 7, 1000)
 
     Reference: [Attention Is All You Need](https://arxiv.org/abs/1706.03762).
@@ -85,13 +68,14 @@ class Transformer(TransformerModel):
         intermediate_dim=2048,
         dropout=0.1,
         position_encoding="sinusoidal",
+        *,
         norm_first=False,
+        num_decoder_layers=None,
         activation="relu",
         attention_dropout=0.0,
         intermediate_dropout=0.0,
         layer_norm_epsilon=1e-6,
         use_bias=True,
-        num_decoder_layers=None,
         scale_embedding=True,
         norm_embedding=False,
         logits_bias=False,
@@ -101,10 +85,7 @@ class Transformer(TransformerModel):
         trainable=True,
     ):
         config = own_arguments(locals())
-        check_positive("source_vocabulary_size", source_vocabulary_size)
-        for size in ("target_vocabulary_size", "num_decoder_layers"):
-            if config[size] is not None:
-                check_positive(size, config[size])
+        _check_own(config)
         dtype = keras.dtype_policies.get(dtype)
         make = LayerFactory(config, dtype)
         encoder_position, decoder_position = make.positions()
@@ -155,7 +136,7 @@ class Transformer(TransformerModel):
         self.decoder_embedding_norm = decoder.embedding_norm
         self._encoder, self._decoder = encoder, decoder
 
-    def encode(self, source_ids, return_attention_scores=False):
+    def encode(self, source_ids, *, return_attention_scores=False):
         """The encoder alone.
 
         Args:
@@ -255,14 +236,22 @@ class Transformer(TransformerModel):
         }
 
 
+def _check_own(config):
+    """Checks the sizes that only an encoder-decoder has."""
+    arguments.integer("source_vocabulary_size", config["source_vocabulary_size"])
+    for name in ("target_vocabulary_size", "num_decoder_layers"):
+        if config[name] is not None:
+            arguments.integer(name, config[name])
+
+
 def _embeddings(make, config):
     """The source's and the target's, which are one with one vocabulary (3.4)."""
     source_size = config["source_vocabulary_size"]
     target_size, use_bias = config["target_vocabulary_size"], config["logits_bias"]
     if target_size is None:
-        shared = make.embedding(source_size, "embedding", use_bias)
+        shared = make.embedding(source_size, "embedding", use_bias=use_bias)
         return shared, shared
     return (
         make.embedding(source_size, "source_embedding"),
-        make.embedding(target_size, "target_embedding", use_bias),
+        make.embedding(target_size, "target_embedding", use_bias=use_bias),
     )

@@ -17,8 +17,9 @@ class RunConfig:
     """Everything that a run's result depends on.
 
     Args:
-        source: Training text: source sentences, one a line; a TSV of both sides; or
-            `tfds:NAME:SPLIT:SOURCE:TARGET`. See `kt.text.read_pairs`.
+        source: Training text: source sentences, one a line; a TSV of both sides;
+            `tfds:NAME:SPLIT:SOURCE:TARGET`, see `kt.text.read_pairs`; or the folder of
+            a prepared corpus, whose tokenizers count then.
         target: Its target side, unless `source` has both.
         valid_source: Held-out text for validation; none if left out.
         valid_target: Its target side, unless `valid_source` has both.

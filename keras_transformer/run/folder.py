@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 
+from keras_transformer.data import PreparedCorpus
 from keras_transformer.files import write_text
 from keras_transformer.run.config_file import (
     CHECKPOINTS,
@@ -18,6 +19,7 @@ from keras_transformer.run.config_file import (
     read_config,
     read_json,
 )
+from keras_transformer.run.corpora import is_prepared
 from keras_transformer.run.metrics_file import read_metrics
 from keras_transformer.run.start import TEXTS, check_files
 from keras_transformer.text import Tokenizer, train_tokenizer
@@ -67,7 +69,10 @@ class RunFolder:
             self._forget_another_start()
         self._write(CONFIG, dataclasses.asdict(self.config))
         for path, texts in self._tokenizer_files().items():
-            if not path.exists():
+            if not path.exists() and is_prepared(self.config.source):
+                corpus = PreparedCorpus(self.config.source)
+                getattr(corpus, f"{path.stem}_tokenizer").save(path)
+            elif not path.exists():
                 tokenizer = train_tokenizer(
                     texts, self.config.vocabulary_size, **self.config.tokenizer
                 )
@@ -125,6 +130,11 @@ class RunFolder:
         ended = step % self.config.steps_per_epoch == 0
         this = step // self.config.steps_per_epoch - 1
         return (epoch, logs) if ended and epoch == this else None
+
+    @property
+    def fingerprints(self):
+        """Dict of texts and tokenizers -> checksums of their contents."""
+        return self._fingerprints()
 
     def _tokenizer_files(self):
         """The texts that each tokenizer is trained on, by its path."""
@@ -206,5 +216,7 @@ def _fingerprint(path):
     if not os.path.exists(path):
         # A dataset's name, or a tokenizer that is still to be trained.
         return str(path)
+    if is_prepared(path):
+        return PreparedCorpus(path).fingerprint
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,7 +28,7 @@ class MetricsFile(keras.callbacks.Callback):
     >>> model.fit(batches, callbacks=[MetricsFile("runs/en-de/metrics.csv")])
     """
 
-    def __init__(self, path, going_on=False):
+    def __init__(self, path, *, going_on=False):
         super().__init__()
         self.path = pathlib.Path(path)
         self.rows = read_metrics(path) if going_on and self.path.exists() else []

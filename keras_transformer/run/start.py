@@ -3,6 +3,7 @@
 import os
 
 from keras_transformer.data.corpus import read_pairs
+from keras_transformer.run.corpora import check_corpus, is_prepared
 
 TEXTS = ("source", "target", "valid_source", "valid_target")
 
@@ -38,6 +39,9 @@ def check_start(config):
         ("valid_source", "valid_target"),
     ):
         paths = getattr(config, source), getattr(config, target)
+        if source == "source" and is_prepared(config.source):
+            check_corpus(config)
+            continue
         if paths[0] and not sum(1 for _ in read_pairs(*paths)):
             raise ValueError(f"{source}={paths[0]!r} is empty: it holds no pair.")
     from keras_transformer.models.transformer import Transformer

@@ -6,6 +6,7 @@ import itertools
 import keras
 
 from keras_transformer.models.transformer import Transformer
+from keras_transformer.run.corpora import corpus_of_run, prepare_corpus
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.held_out_bleu import HeldOutBleu
 from keras_transformer.run.held_out_loss import HeldOutLoss
@@ -37,6 +38,10 @@ def train(config, folder, verbose=1):
     again with the same configuration it goes on from the last checkpoint, on the data
     that come next. More `steps` prolong a run and texts may be moved; any other change
     is an error. A start that has left no checkpoint binds to nothing.
+
+    The texts are tokenized once, when the run starts, into a folder of `corpora/`
+    beside the run's folder; the environment variable `KERAS_TRANSFORMER_CORPORA` names
+    another place. Runs of the same texts and tokenizers share it.
 
     While it trains, the folder's file `lock.json` keeps other processes out. SIGTERM
     and Ctrl-C save a checkpoint within an update.
@@ -81,6 +86,7 @@ def train(config, folder, verbose=1):
     with lock, _other_workers_watched(strategy):
         if chief:
             run.prepare()
+            prepare_corpus(run, verbose)
         while True:
             wait_for_all(strategy)
             try:
@@ -101,7 +107,7 @@ def _go_on(run, strategy, verbose):
     # first because TensorFlow drops the tokenizers' tables when it is seeded.
     keras.utils.set_random_seed(config.seed)
     tokenizers = run.tokenizers()
-    batches, validation = data_of_run(config, tokenizers, strategy)
+    batches, validation = data_of_run(config, tokenizers, strategy, corpus_of_run(run))
     saved = run.checkpoints.latest()
     with strategy.scope():
         if saved:
@@ -207,8 +213,15 @@ def _end_epoch(model, callbacks, epoch, logs):
     callbacks.on_train_end(logs)
 
 
-def data_of_run(config, tokenizers, strategy):
-    """The batches that a run trains on, and those that it is validated on, or None."""
+def data_of_run(config, tokenizers, strategy, corpus=None):
+    """The batches that a run trains on, and those that it is validated on, or None.
+
+    Args:
+        config: A `RunConfig`.
+        tokenizers: The source's and the target's.
+        strategy: The distribution strategy.
+        corpus: Folder of the prepared training corpus. Without it the texts are read.
+    """
     common = {
         "source_tokenizer": tokenizers[0],
         "target_tokenizer": tokenizers[1],
@@ -219,8 +232,7 @@ def data_of_run(config, tokenizers, strategy):
         "process": getattr(strategy, "process", (0, 1)),
     }
     batches = make_batches(
-        config.source,
-        config.target,
+        *((config.source, config.target) if corpus is None else (corpus,)),
         seed=config.seed,
         accumulation_steps=config.accumulation_steps,
         **common,

@@ -9,7 +9,7 @@ import urllib.request
 
 import numpy as np
 
-from keras_transformer.layers.arguments import check_positive
+from keras_transformer import arguments
 from keras_transformer.serving.requests import (
     InvalidRequest,
     ServingError,
@@ -85,7 +85,7 @@ class _Client:
                 if not may_pass or attempt == self.retries:
                     tries = f" after {attempt + 1} tries" if attempt else ""
                     words = f"{self._server}{tries}: {problem}"
-                    raise ServingError(words, may_pass) from error
+                    raise ServingError(words, may_pass=may_pass) from error
             time.sleep(0.2 * 2**attempt)
 
     def translate(self, texts, batch_size=32):
@@ -103,7 +103,7 @@ class _Client:
             ValueError: If `batch_size` isn't a positive integer.
             ServingError: As `ask`.
         """
-        check_positive("batch_size", batch_size)
+        arguments.integer("batch_size", batch_size)
         if isinstance(texts, str):
             return self.translate([texts])[0]
         texts = list(texts)
@@ -145,7 +145,7 @@ class _Client:
         ...     print(piece, end="", flush=True)
         Ein Hund läuft. Zwei Personen unterhalten sich.
         """
-        check_positive("num_tokens", num_tokens)
+        arguments.integer("num_tokens", num_tokens)
         if not isinstance(text, str):
             raise TypeError(f"text must be a string; received text={text!r}.")
         return streamed(self.ask, text, num_tokens)

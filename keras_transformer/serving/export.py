@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer import arguments
 from keras_transformer.files import written_aside
-from keras_transformer.layers.arguments import check_positive
 from keras_transformer.serving.checks.folders import version_number
 from keras_transformer.serving.clean_process import ask_in_clean_process
-from keras_transformer.serving.constants import merge_constants
 from keras_transformer.serving.encoding import EncodingSignatures
+from keras_transformer.serving.equal_operations import merge_equal_operations
 from keras_transformer.serving.generation import GenerationSignatures
 from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
@@ -148,7 +148,7 @@ def export_saved_model(
             f"parallel_searches must be positive; received {parallel_searches!r}."
         )
     if keep is not None:
-        check_positive("keep", keep)
+        arguments.integer("keep", keep)
     texts, _ = as_texts([] if warmup_texts is None else warmup_texts, "warmup_texts")
     texts = texts or [_sample_text(text_model)]
     graphs = signature_graphs(
@@ -174,7 +174,7 @@ def export_saved_model(
             signatures=functions,
             options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
         )
-        merge_constants(aside)
+        merge_equal_operations(aside)
         # A warm-up that fails keeps the server from loading the model.
         buckets = xla_buckets if xla_warmup else ()
         requests = [

@@ -34,7 +34,7 @@ class OneDnnKernel(PackedWeights):
         transposed: Whether the variable is `(N, K)` instead.
     """
 
-    def __init__(self, stored, scale=None, transposed=False):
+    def __init__(self, stored, scale=None, *, transposed=False):
         self._stored, self._transposed = stored, transposed
         self.scale = None
         if scale is not None:

@@ -33,7 +33,7 @@ class ServingError(RuntimeError):
         may_pass: Whether the same request may succeed later.
     """
 
-    def __init__(self, words, may_pass=False):
+    def __init__(self, words, *, may_pass=False):
         super().__init__(words)
         self.may_pass = may_pass
 

@@ -90,7 +90,7 @@ class SearchSignatures(Signatures):
             rows = [options] * len(texts)
             yield "with_options", {"text": texts, "options": rows}
 
-    def _find(self, source_ids, by_xla=False, **options):
+    def _find(self, source_ids, *, by_xla=False, **options):
         options = self._search.changed(**options)
         weights = self._weights
         scope = weights.in_use_by_xla() if by_xla else weights.in_use()

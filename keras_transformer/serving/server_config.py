@@ -6,7 +6,7 @@ import pathlib
 import re
 import textwrap
 
-from keras_transformer.layers.arguments import check_positive
+from keras_transformer import arguments
 from keras_transformer.serving.checks.finding import FAILS, STOPS
 from keras_transformer.serving.checks.folders import (
     find_version,
@@ -34,8 +34,8 @@ def write_server_config(
     folder,
     max_batch_size=32,
     threads=2,
-    xla=False,
     *,
+    xla=False,
     publish=False,
     image=IMAGE,
     memory=None,
@@ -79,7 +79,7 @@ def write_server_config(
         ("threads", threads),
         ("rest_threads", rest_threads),
     ):
-        check_positive(name, value)
+        arguments.integer(name, value)
     if memory is not None and not 0 < memory < math.inf:
         raise ValueError(
             f"memory must be a positive number of gigabytes; received {memory!r}."

@@ -81,6 +81,7 @@ class TextEncoder(TextModel):
     def classify(
         self,
         texts: str | Iterable[str],
+        *,
         return_scores: bool = False,
         tokens_per_batch: int = 4096,
     ) -> Any:

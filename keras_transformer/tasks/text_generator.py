@@ -51,6 +51,7 @@ class TextGenerator(TextToText):
         prompts: str | Iterable[str],
         max_new_tokens: int | None = None,
         num_hypotheses: int | None = None,
+        *,
         return_scores: bool = False,
         seed: int | Sequence[int] | None = None,
         tokens_per_batch: int = 4096,
@@ -88,10 +89,9 @@ class TextGenerator(TextToText):
         return self._answer(
             prompts,
             self._options_of(self.generate, given, options),
-            return_scores,
-            None,
-            tokens_per_batch,
-            verbose,
+            return_scores=return_scores,
+            tokens_per_batch=tokens_per_batch,
+            verbose=verbose,
         )
 
     def encode(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.argument_names import check_names
+from keras_transformer.arguments import check_names
 from keras_transformer.decoding.generate import generate
 from keras_transformer.decoding.options import SearchOptions
 from keras_transformer.tasks.text_model import TextModel
@@ -57,6 +57,7 @@ class TextToText(TextModel):
         self,
         texts,
         options,
+        *,
         return_scores=False,
         target_prefix=None,
         tokens_per_batch=4096,

@@ -56,6 +56,7 @@ class Translator(TextToText):
         max_length: int | None = None,
         length_penalty: float | None = None,
         num_hypotheses: int | None = None,
+        *,
         return_scores: bool = False,
         target_prefix: str | Iterable[str] | None = None,
         seed: int | Sequence[int] | None = None,
@@ -112,7 +113,12 @@ class Translator(TextToText):
         search = self._options_of(self.translate, given, options)
         if not split:
             return self._answer(
-                texts, search, return_scores, target_prefix, tokens_per_batch, verbose
+                texts,
+                search,
+                return_scores=return_scores,
+                target_prefix=target_prefix,
+                tokens_per_batch=tokens_per_batch,
+                verbose=verbose,
             )
         for name, value, only in (
             ("num_hypotheses", search.num_hypotheses, 1),

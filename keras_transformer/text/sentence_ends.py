@@ -171,7 +171,7 @@ def _last_word(before):
 
 
 @functools.cache
-def _alternatives(texts, capitalized=False):
+def _alternatives(texts, *, capitalized=False):
     words = set(" ".join(texts).split())
     if capitalized:
         words |= {word[0].upper() + word[1:] for word in words}
@@ -184,7 +184,7 @@ def _ending(by_language):
     Those that end no sentence are written with a capital too.
     """
     capitalized = by_language is not abbreviations.SOMETIMES_LAST
-    words = _alternatives(tuple(by_language.values()), capitalized)
+    words = _alternatives(tuple(by_language.values()), capitalized=capitalized)
     words = words.replace(r"\.", rf"\.{SPACE}?").replace(r"\~", r"\p{L}*")
     return f"{_NO_WORD}(?:{words})"
 

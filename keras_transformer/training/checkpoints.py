@@ -39,7 +39,7 @@ class Checkpoints(keras.callbacks.Callback):
     ...           callbacks=[kt.training.Checkpoints("run/checkpoints")])
     """
 
-    def __init__(self, folder, keep=10, write=True):
+    def __init__(self, folder, keep=10, *, write=True):
         super().__init__()
         if keep < 1:
             raise ValueError(f"keep must be positive; received keep={keep}.")

@@ -11,6 +11,20 @@ from keras_transformer.training.labels import (
     read_weights,
 )
 
+_ARGS = """Args:
+        padding_id: Label that doesn't count, or None if each label is a class.
+        name: Name of the metric.
+
+    Call arguments:
+        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
+            `padding_id`."""
+_WEIGHTS = """sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
+            tokens.
+
+    Raises:
+        ValueError: For labels or weights of another shape, and for a label that is no
+            class. Under `jax.jit` and XLA the latter makes the metric NaN."""
+
 
 class _TokenMean(keras.metrics.Metric):
     """Mean of a value per token, padding left out."""
@@ -41,23 +55,12 @@ class _TokenMean(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class MaskedAccuracy(_TokenMean):
-    """Share of tokens whose most probable prediction is the label.
+    __doc__ = f"""Share of tokens whose most probable prediction is the label.
 
-    Args:
-        padding_id: Label that doesn't count, or None if each label is a class.
-        name: Name of the metric.
-
-    Call arguments:
-        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
-            `padding_id`.
+    {_ARGS}
         y_pred: Logits or probabilities `(B, T, V)`. Tokens that their Keras mask
             excludes don't count.
-        sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
-            tokens.
-
-    Raises:
-        ValueError: For labels or weights of another shape, and for a label that is no
-            class. Under `jax.jit` and XLA the latter makes the metric NaN.
+        {_WEIGHTS}
 
     Example:
 
@@ -73,24 +76,13 @@ class MaskedAccuracy(_TokenMean):
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class MaskedPerplexity(_TokenMean):
-    """`exp` of the mean cross-entropy per token, without label smoothing.
+    __doc__ = f"""`exp` of the mean cross-entropy per token, without label smoothing.
 
     Comparable between runs that share a vocabulary only.
 
-    Args:
-        padding_id: Label that doesn't count, or None if each label is a class.
-        name: Name of the metric.
-
-    Call arguments:
-        y_true: Labels `(B, T)` or `(B, T, 1)`: integers from 0 to V - 1, or
-            `padding_id`.
+    {_ARGS}
         y_pred: Logits `(B, T, V)`. Tokens that their Keras mask excludes don't count.
-        sample_weight: Optional weights `(B,)` or `(B, 1)` of rows, or `(B, T)` of
-            tokens.
-
-    Raises:
-        ValueError: For labels or weights of another shape, and for a label that is no
-            class. Under `jax.jit` and XLA the latter makes the metric NaN.
+        {_WEIGHTS}
 
     Example:
 

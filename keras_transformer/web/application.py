@@ -40,7 +40,7 @@ class Application:
             that points to 127.0.0.1.
     """
 
-    def __init__(self, catalogue, limits=None, local_only=True):
+    def __init__(self, catalogue, limits=None, *, local_only=True):
         self._limits = limits = limits or Limits()
         self._local_only = local_only
         self._metrics = Metrics()

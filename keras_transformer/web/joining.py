@@ -14,22 +14,22 @@ _IDLE_SECONDS = 5.0
 class Joined:
     """A function of signatures, called for the rows of many requests at once.
 
-    Each signature has a thread. It takes what waits, up to `max_rows` rows of equal
-    shapes, and calls the function once. Rows are independent of each other in our
-    exports, so each gets the answer that it would get alone. If a call fails, each of
-    its requests is tried alone: none fails for another's fault.
+    Each signature has threads. One of them takes what waits, up to `max_rows` rows of
+    equal shapes, and calls the function once. Rows are independent of each other in
+    our exports, so each gets the answer that it would get alone. If a call fails, each
+    of its requests is tried alone: none fails for another's fault.
 
     Args:
         run: Function of a signature's name and a dict of arrays; it returns a dict of
             arrays.
         max_rows: Most rows of a call; only a single request may have more.
         patience: Seconds that the first request of a call waits for others.
+        max_calls: Most calls of a signature at a time.
     """
 
-    def __init__(self, run, max_rows=64, patience=0.003):
+    def __init__(self, run, max_rows=64, patience=0.003, max_calls=1):
         self._run = run
-        self._max_rows = max_rows
-        self._patience = patience
+        self._settings = max_rows, patience, max_calls
         self._lines = {}
         self._lock = threading.Lock()
 
@@ -42,7 +42,7 @@ class Joined:
         with self._lock:
             if name not in self._lines:
                 self._lines[name] = _Line(
-                    lambda rows: self._run(name, rows), self._max_rows, self._patience
+                    lambda rows: self._run(name, rows), *self._settings
                 )
         future = self._lines[name].put(inputs)
         try:
@@ -68,26 +68,29 @@ class _Request:
 
 
 class _Line:
-    """The requests to one signature that wait, and the thread that answers them."""
+    """The requests to one signature that wait, and the threads that answer them."""
 
-    def __init__(self, run, max_rows, patience):
+    def __init__(self, run, max_rows, patience, max_calls):
         self._run, self._max_rows, self._patience = run, max_rows, patience
+        self._max_calls = max_calls
         self._waiting = collections.deque()
         self._changed = threading.Condition()
-        self._thread = None
+        # One thread at a time gathers requests, or each would take some of a batch.
+        self._gathering = threading.Lock()
+        self._threads = self._busy = 0
 
     def put(self, inputs):
         request = _Request(inputs)
         with self._changed:
             self._waiting.append(request)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, daemon=True)
-                self._thread.start()
+            if self._busy == self._threads < self._max_calls:
+                self._threads += 1
+                threading.Thread(target=self._work, daemon=True).start()
             self._changed.notify()
         return request.future
 
     def _work(self):
-        while requests := self._next():
+        while requests := self._gather():
             requests = [
                 each for each in requests if each.future.set_running_or_notify_cancel()
             ]
@@ -95,28 +98,35 @@ class _Line:
                 _answer(self._run, requests)
             # Nothing of the last requests is kept while the thread waits.
             del requests
+            with self._changed:
+                self._busy -= 1
 
-    def _next(self):
+    def _gather(self):
         """The requests of the next call; none if nothing came for long."""
-        with self._changed:
+        with self._gathering, self._changed:
             if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
-                self._thread = None
+                self._threads -= 1
                 return []
             end = time.monotonic() + self._patience
             while (left := end - time.monotonic()) > 0:
                 if sum(each.rows for each in self._waiting) >= self._max_rows:
                     break
                 self._changed.wait(left)
-            first = self._waiting.popleft()
-            taken, rows, others = [first], first.rows, collections.deque()
-            for each in self._waiting:
-                if rows and each.joins(first, self._max_rows - rows):
-                    taken.append(each)
-                    rows += each.rows
-                else:
-                    others.append(each)
-            self._waiting = others
-            return taken
+            self._busy += 1
+            return self._taken()
+
+    def _taken(self):
+        """Takes the first request, and others that join it."""
+        first = self._waiting.popleft()
+        taken, rows, others = [first], first.rows, collections.deque()
+        for each in self._waiting:
+            if rows and each.joins(first, self._max_rows - rows):
+                taken.append(each)
+                rows += each.rows
+            else:
+                others.append(each)
+        self._waiting = others
+        return taken
 
 
 def _answer(run, requests):

@@ -1,12 +1,14 @@
 """The server's process: port, polls for new versions, and an orderly end."""
 
 import ipaddress
+import os
 import signal
 import socket
 import sys
 import threading
 import traceback
 
+import tensorflow as tf
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from keras_transformer.arguments import integer, number
@@ -18,6 +20,9 @@ from keras_transformer.web.limits import Limits
 _SILENCE = 30.0
 # Connections that wait to be taken.
 _WAITING = 256
+# Calls of a signature at a time: more batches, and smaller ones, cost more than cores
+# that are idle.
+_MOST_CALLS = 4
 
 
 class _Handler(WSGIRequestHandler):
@@ -56,7 +61,8 @@ class Server:
         self._time_limit = limits.time_limit
         listening = _listen(host, port)
         try:
-            self.catalogue = Catalogue(folder)
+            calls = min(os.cpu_count() or 1, _MOST_CALLS)
+            self.catalogue = Catalogue(folder, max_calls=calls)
             self.application = Application(
                 self.catalogue, limits, local_only=_is_loopback(host)
             )
@@ -140,6 +146,7 @@ def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
     >>> kt.serving.serve("saved_models", port=8501)
     """
     stop = threading.Event()
+    _use_one_thread_an_operation()
     server = Server(folder, host, port, poll_seconds=poll_seconds, **limits)
     handled = {}
     if threading.current_thread() is threading.main_thread():
@@ -154,6 +161,21 @@ def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
     finally:
         for name, handler in handled.items():
             signal.signal(name, handler)
+
+
+def _use_one_thread_an_operation():
+    """Batches beside each other use all cores; threads within one cost twice as much.
+
+    A search consists of small operations: to hand their parts to threads takes as long
+    as to compute them.
+    """
+    if "TF_NUM_INTRAOP_THREADS" in os.environ:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    except RuntimeError:
+        # TensorFlow has been at work in this process, with threads of its own.
+        pass
 
 
 def _is_loopback(host):

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_transformer import layers
-from keras_transformer.layers.attention_position import alibi_slopes
+from keras_transformer.layers.distance_bias import alibi_slopes
 
 B, H, T, S, K = 2, 4, 6, 9, 8
 NAMES = ["rotary", "relative", "t5", "alibi"]
@@ -131,7 +131,9 @@ def test_t5_buckets_equal_transformers(bidirectional, num_buckets, max_distance)
         num_buckets=num_buckets,
         max_distance=max_distance,
     )
-    layer = layers.T5PositionBias(num_buckets, max_distance, bidirectional)
+    layer = layers.T5PositionBias(
+        num_buckets, max_distance, bidirectional=bidirectional
+    )
     np.testing.assert_array_equal(layer.buckets(distances), expected.numpy())
 
 

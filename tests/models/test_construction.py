@@ -43,7 +43,7 @@ def test_a_misspelled_argument_is_an_error(model_class, wrong, near):
 
 
 def test_a_name_unlike_any_is_answered_with_all_names():
-    with pytest.raises(TypeError, match="'width'. It takes: activation, .* num_layers"):
+    with pytest.raises(TypeError, match="'width'.*It takes: activation, .* num_layers"):
         kt.Transformer(30, width=2)
 
 

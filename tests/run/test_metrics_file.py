@@ -10,7 +10,7 @@ from keras_transformer.run.metrics_file import MetricsFile, read_metrics
 
 def log(path, *epochs, going_on=True):
     """Writes epochs as one call of `fit` does: a number and what it logged."""
-    callback = MetricsFile(path, going_on)
+    callback = MetricsFile(path, going_on=going_on)
     for epoch, logs in epochs:
         callback.on_epoch_end(epoch, logs)
 

@@ -158,9 +158,24 @@ def test_stopping_waits_for_the_requests_under_way(plain_folder):
         client.translate("the dog")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_end_the_command_in_good_order(plain_folder, number):
+def test_an_operation_has_one_thread_unless_the_user_chose(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(
+        "tensorflow.config.threading.set_intra_op_parallelism_threads", chosen.append
+    )
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    with pytest.raises(FileNotFoundError):
+        serve("nothing", port=0)
+    assert chosen == [1]
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    with pytest.raises(FileNotFoundError):
+        serve("nothing", port=0)
+    assert chosen == [1]
+
+
+@pytest.mark.process
+def test_signals_end_the_command_after_the_request_under_way(plain_folder):
+    # SIGINT ends the same way: `serve` has one handler for both.
     command = [sys.executable, "-m", "keras_transformer", "serve", str(plain_folder)]
     process = subprocess.Popen(
         [*command, "--port", "0"], stdout=subprocess.PIPE, text=True
@@ -169,9 +184,26 @@ def test_signals_end_the_command_in_good_order(plain_folder, number):
     while "Ctrl-C" not in line:
         line = process.stdout.readline()
         assert line, process.wait()
-    url = line.split()[1]
-    assert RestClient(url, "en-de").translate("the dog")
-    process.send_signal(number)
+    client = RestClient(line.split()[1], "en-de", retries=0)
+    # Enough texts to be under way when the signal comes.
+    texts = [f"the small dog {number}" for number in range(250)]
+    answers = []
+    asking = threading.Thread(
+        target=lambda: answers.append(client.translate(texts, batch_size=250))
+    )
+    asking.start()
+    under_way = "keras_transformer_requests_under_way 1.0"
+    end = time.monotonic() + 60
+    while under_way not in _metrics(line.split()[1]) and time.monotonic() < end:
+        pass
+    process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=60)
+    asking.join()
     assert process.returncode == 0
     assert "Ending after the requests under way." in rest
+    assert len(answers[0]) == len(texts)
+
+
+def _metrics(url):
+    with urllib.request.urlopen(f"{url}/metrics") as response:
+        return response.read().decode()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.serving.constants import merge_constants
+from keras_transformer.serving.equal_operations import merge_equal_operations
 
 
 class Model(tf.Module):
@@ -37,7 +37,7 @@ def copy(saved, tmp_path):
 def test_answers_stay_and_equal_constants_go(saved, copy, meta_graph):
     model, path = saved[0], copy
     x = np.array([0.5, -2.0], "float32")
-    merge_constants(path)
+    merge_equal_operations(path)
     for function in meta_graph(path).graph_def.library.function:
         values = [
             (node.attr["dtype"].type, node.attr["value"].SerializeToString())
@@ -52,12 +52,12 @@ def test_answers_stay_and_equal_constants_go(saved, copy, meta_graph):
 
 def test_the_fingerprint_is_the_new_graph_s(copy):
     before = tf.saved_model.experimental.read_fingerprint(copy)
-    merge_constants(copy)
+    merge_equal_operations(copy)
     after = tf.saved_model.experimental.read_fingerprint(copy)
     assert after.saved_model_checksum != before.saved_model_checksum
     assert after.signature_def_hash == before.signature_def_hash
     # What is merged stays as it is.
-    merge_constants(copy)
+    merge_equal_operations(copy)
     again = tf.saved_model.experimental.read_fingerprint(copy)
     assert again.saved_model_checksum == after.saved_model_checksum
 
@@ -83,7 +83,7 @@ class Activations(tf.Module):
 def test_constants_that_python_looks_up_stay(tmp_path):
     model, path = Activations(), str(tmp_path / "model")
     tf.saved_model.save(model, path, signatures={"serving_default": model.__call__})
-    merge_constants(path)
+    merge_equal_operations(path)
     x = tf.constant([0.5, -2.0])
     loaded = tf.saved_model.load(path).signatures["serving_default"](x)
     np.testing.assert_array_equal(loaded["y"], model(x)["y"])
