@@ -1,5 +1,6 @@
 """`keras-transformer prepare`."""
 
+import argparse
 import pathlib
 import sys
 
@@ -12,7 +13,7 @@ EXAMPLE = """
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="the folder to write")
     parser.add_argument(
         "source",
@@ -65,7 +66,7 @@ def add_arguments(parser):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Tokenizes texts into a folder, or goes on with it."""
     if options.source is None and not options.verify:
         raise ValueError(
