@@ -43,7 +43,9 @@ class OneDnnKernel(PackedWeights):
     def read(self):
         """The same of the variable's value, for a loop that would read it each time."""
         return type(self)(
-            tf.convert_to_tensor(self._stored), self.scale, self._transposed
+            tf.convert_to_tensor(self._stored),
+            self.scale,
+            transposed=self._transposed,
         )
 
     @property
