@@ -263,6 +263,27 @@ def test_whatever_is_public_has_types():
     assert untyped == []
 
 
+def test_what_serves_and_asks_has_types():
+    """Its other modules are the package's own affair."""
+    from keras_transformer import serving
+
+    for name in serving.__all__:
+        value = getattr(serving, name)
+        kinds = value.__mro__ if inspect.isclass(value) else ()
+        functions = [value] if inspect.isfunction(value) else []
+        for kind in kinds:
+            if kind.__module__.startswith("keras_transformer"):
+                functions += filter(inspect.isfunction, public(vars(kind)).values())
+        for function in functions:
+            found = inspect.signature(function)
+            kinds = [
+                p.annotation for p in found.parameters.values() if p.name != "self"
+            ]
+            assert inspect.Signature.empty not in [*kinds, found.return_annotation], (
+                function.__qualname__
+            )
+
+
 def test_type_checkers_see_the_names_of_every_package():
     """Names that are imported on first use are imported once more for them."""
     for name, path in MODULES.items():

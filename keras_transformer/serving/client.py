@@ -6,6 +6,8 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +27,16 @@ __all__ = ["GrpcClient", "InvalidRequest", "RestClient", "ServingError"]
 class _Client:
     """What both have: patience, complete requests, and the shortest question."""
 
+    # How a request is sent, of each its own.
+    _predict: Callable[..., Any]
+
     def __init__(self, server, timeout, retries):
         self._server = server
         self._definitions = None
         self.timeout = timeout
         self.retries = retries
 
-    def ask(self, signature="serving_default", **inputs):
+    def ask(self, signature: str = "serving_default", **inputs: Any) -> dict[str, Any]:
         """Any signature's outputs for inputs by name.
 
         Args:
@@ -88,7 +93,7 @@ class _Client:
                     raise ServingError(words, may_pass=may_pass) from error
             time.sleep(0.2 * 2**attempt)
 
-    def translate(self, texts, batch_size=32):
+    def translate(self, texts: str | Iterable[str], batch_size: int = 32) -> Any:
         """Translates any number of texts, those of like length in one request.
 
         Args:
@@ -107,7 +112,7 @@ class _Client:
         if isinstance(texts, str):
             return self.translate([texts])[0]
         texts = list(texts)
-        answers = [None] * len(texts)
+        answers: list[Any] = [None] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
@@ -116,7 +121,7 @@ class _Client:
                 answers[i] = answer
         return answers
 
-    def stream(self, text, num_tokens=8):
+    def stream(self, text: str, num_tokens: int = 8) -> Iterator[str]:
         """Translates a text, and yields the answer in pieces as they come.
 
         Sentences are translated one after the other, each by requests for some more
@@ -168,7 +173,14 @@ class RestClient(_Client):
     ['Ein Hund läuft.']
     """
 
-    def __init__(self, url, model, version=None, timeout=30.0, retries=3):
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        version: int | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+    ) -> None:
         place = "" if version is None else f"/versions/{version}"
         self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
         super().__init__(self._model, timeout, retries)
@@ -245,7 +257,14 @@ class GrpcClient(_Client):
     [['Ein Hund läuft.', 'Ein Hund rennt.']]
     """
 
-    def __init__(self, target, model, version=None, timeout=30.0, retries=3):
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        version: int | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+    ) -> None:
         import grpc
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 

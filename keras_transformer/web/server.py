@@ -7,11 +7,13 @@ import socket
 import sys
 import threading
 import traceback
+from typing import Self
 
 import tensorflow as tf
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from keras_transformer.arguments import integer, number
+from keras_transformer.tasks.text_model import TextModel
 from keras_transformer.web.application import Application
 from keras_transformer.web.catalogue import Catalogue
 from keras_transformer.web.limits import Limits
@@ -52,8 +54,14 @@ class Server:
     """
 
     def __init__(
-        self, folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits
-    ):
+        self,
+        folder: str | os.PathLike | TextModel,
+        host: str = "127.0.0.1",
+        port: int = 8501,
+        *,
+        poll_seconds: float = 2.0,
+        **limits: int,
+    ) -> None:
         limits = Limits(**limits)
         integer("port", port, minimum=0)
         number("poll_seconds", poll_seconds, above=0)
@@ -78,16 +86,16 @@ class Server:
         shown = "localhost" if host in ("0.0.0.0", "::", "") else shown
         self.url = f"http://{shown}:{self._server.port}"
         self._stopped = threading.Event()
-        self._threads = []
+        self._threads: list[threading.Thread] = []
 
-    def start(self):
+    def start(self) -> Self:
         """Starts to answer; returns at once."""
         for work in (self._server.serve_forever, self._poll):
             self._threads.append(threading.Thread(target=work, daemon=True))
             self._threads[-1].start()
         return self
 
-    def stop(self):
+    def stop(self) -> bool:
         """Ends: takes no more requests, and lets those under way end first."""
         self._stopped.set()
         self._server.shutdown()
@@ -114,7 +122,14 @@ class Server:
             traceback.print_exc(file=sys.stderr)
 
 
-def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
+def serve(
+    folder: str | os.PathLike | TextModel,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    *,
+    poll_seconds: float = 2.0,
+    **limits: int,
+) -> None:
     """Serves models on this machine, with a page to try them, until it is stopped.
 
     It answers TF Serving's REST protocol (`/v1/models/NAME:predict`), LibreTranslate's

@@ -16,6 +16,8 @@ class Finding(str):
             and can't answer some requests, or does both less well than it could.
     """
 
+    severity: str
+
     def __new__(cls, severity, words):
         finding = super().__new__(cls, words)
         finding.severity = severity
