@@ -52,6 +52,8 @@ WRONG = [
     (["evaluate", "SAVED", "a"], "a, line 1: no tab"),
     (["evaluate", "SAVED", "a", "missing"], "missing: No such file or directory"),
     (["evaluate", "SAVED", "a", "b", "--metric", "blue"], "did you mean 'bleu'?"),
+    (["average", "SAVED", "new"], "must be a run with a checkpoint"),
+    (["average", "tests", "new"], "must be a run with a checkpoint"),
     (["convert", "SAVED", "to", "--format", "kears"], "did you mean 'keras'?"),
     (["completion", "bsh"], "did you mean 'bash'?"),
     (["evaluate", "missing", "a", "b"], "holds no Translator"),
