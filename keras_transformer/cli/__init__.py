@@ -119,6 +119,8 @@ def _module(name):
 
 def _end(message, code):
     """Ends the program with one line."""
+    if isinstance(message, OSError) and message.filename and message.strerror:
+        message = f"{message.filename}: {message.strerror}"
     lines = map(str.strip, str(message).splitlines())
     print("keras-transformer:", *filter(None, lines), file=sys.stderr)
     raise SystemExit(code) from None

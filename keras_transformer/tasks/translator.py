@@ -117,7 +117,7 @@ class Translator(TextToText):
                 option.
             FloatingPointError: If the model gives no numbers (NaN).
         """
-        given = {
+        given: dict[str, Any] = {
             "beam_size": beam_size,
             "max_length": max_length,
             "length_penalty": length_penalty,
