@@ -241,5 +241,5 @@ def _proto(tokenizer):
 
 
 def _seed(key):
-    content = b"".join(int(part).to_bytes(9, "little", signed=True) for part in key)
+    content = " ".join(str(int(part)) for part in key).encode("ascii")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")

@@ -70,7 +70,7 @@ def test_the_key_alone_decides(tokenizers, kind):
     sampler = SubwordSampler(tokenizer, STRENGTHS[kind])
     texts = ["the small dog sees a house", "old woman runs", "blue house sleeps"]
     ids = [ids_of(tokenizer, text) for text in texts]
-    keys = [(seed, update) for seed in (-1, 2**40) for update in range(6)]
+    keys = [(seed, update) for seed in (-1, 10**30) for update in range(6)]
 
     def draw(order):
         return {
@@ -171,11 +171,11 @@ def test_what_is_drawn_is_the_same_in_any_process():
     sampler = SubwordSampler(tokenizer, 0.4)
     drawn = [sampler([7, 1, 8, 5], (3, 2**40, row), 99) for row in range(5)]
     assert [" ".join(pieces[i] for i in row) for row in drawn] == [
-        "ab c a b cab abc",
-        "abc ab ca b abc",
-        "abca b cab abc",
-        "abc ab cab ab c",
-        "abc abc a b a b c",
+        "abc abc ab a b c",
+        "a bc a bc a b abc",
+        "abc ab c ab abc",
+        "abca bc ab abc",
+        "ab c ab c a b ab c",
     ]
 
 
