@@ -22,9 +22,9 @@ from keras_transformer.run import RunConfig, train
 from keras_transformer.run.folder import RunFolder, read_config
 from keras_transformer.run.held_out_loss import HeldOutLoss
 from keras_transformer.run.lock import locked
-from keras_transformer.run.metrics_file import read_metrics
 from keras_transformer.run.trainer import _fits
 from keras_transformer.training import Checkpoints, Preempted
+from keras_transformer.training.metrics_file import read_metrics
 
 SIZES = {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "intermediate_dim": 64}
 

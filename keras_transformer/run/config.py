@@ -9,6 +9,8 @@ import numbers
 import os
 
 from keras_transformer.models.presets import PRESETS
+from keras_transformer.training.freezing import check_parts
+from keras_transformer.training.schedule_names import SCHEDULES, check_decay
 from keras_transformer.training.strategy_names import STRATEGIES
 
 
@@ -23,6 +25,13 @@ class RunConfig:
         target: Its target side, unless `source` has both.
         valid_source: Held-out text for validation; none if left out.
         valid_target: Its target side, unless `valid_source` has both.
+        initial: What the run starts from instead of random weights: the folder of a
+            saved translator, of a run or of a Marian model, or a Marian model's name on
+            the Hugging Face Hub. The run has its model and its tokenizers.
+        freeze: Names of parts that aren't trained, such as `("encoder", "embeddings")`;
+            see `kt.training.freeze`.
+        lora_rank: Rank of the updates that are trained instead of the weights of
+            `initial`; see `kt.training.enable_lora`.
         preset: Name of the model's size, see `kt.models.PRESETS`.
         model: Arguments of `kt.Transformer` that override the preset's.
         vocabulary_size: Number of ids of a tokenizer.
@@ -32,11 +41,23 @@ class RunConfig:
         max_length: Most tokens of a sentence; longer pairs are left out.
         steps: Number of updates.
         steps_per_epoch: Updates between validations and checkpoints.
+        schedule: How the learning rate changes after the warm-up:
+            `"inverse_square_root"`, the paper's; `"constant"`; `"linear"` or
+            `"cosine"`, which fall to 0 at the last step; or `"plateau"`, which falls
+            when validations don't improve. See `kt.training.make_schedule`.
         peak_learning_rate: Highest learning rate of the schedule; by default
             equation 3's, `(hidden_dim * warmup_steps) ** -0.5`.
         warmup_steps: Updates that the learning rate grows.
+        plateau_factor: What the schedule `"plateau"` multiplies the rate by.
+        plateau_patience: Number of validations in a row without a better one after
+            which it does so.
         label_smoothing: Label smoothing.
-        average_last: Number of last checkpoints that make the final model.
+        patience: Number of validations in a row without a better one after which
+            training stops. None for all of `steps`.
+        monitor: What tells which validation is better: `"val_loss"` or `"val_bleu"`.
+        keep: Which checkpoints make the final model: `"average"`, the mean of the last
+            ones; `"best"`, the one of the best validation; or `"last"`.
+        average_last: Number of last checkpoints of `keep="average"`.
         accumulation_steps: Number of batches whose gradients make one update: the
             paper's 25,000 tokens are 6 batches of 4,096. The result is that of one
             large batch.
@@ -46,6 +67,8 @@ class RunConfig:
             training goes back to the last checkpoint and leaves that update's batches
             out. By default it stops the run.
         bleu_sentences: Held-out pairs translated after each epoch, greedily, for BLEU.
+        samples: Held-out pairs whose translations and attention TensorBoard shows after
+            each epoch.
         strategy: Distribution strategy, see `kt.training.get_strategy`.
         seed: Seed of weights, dropout and order.
 
@@ -59,6 +82,9 @@ class RunConfig:
     target: str | None = None
     valid_source: str | None = None
     valid_target: str | None = None
+    initial: str | None = None
+    freeze: tuple = ()
+    lora_rank: int | None = None
     preset: str = "tiny"
     model: dict = dataclasses.field(default_factory=dict)
     vocabulary_size: int = 8000
@@ -68,14 +94,21 @@ class RunConfig:
     max_length: int | None = None
     steps: int = 10_000
     steps_per_epoch: int = 250
+    schedule: str = "inverse_square_root"
     peak_learning_rate: float | None = None
     warmup_steps: int = 4000
+    plateau_factor: float = 0.5
+    plateau_patience: int = 3
     label_smoothing: float = 0.1
+    patience: int | None = None
+    monitor: str = "val_loss"
+    keep: str = "average"
     average_last: int = 5
     accumulation_steps: int = 1
     clip_norm: float | None = None
     skip_nonfinite: int = 0
     bleu_sentences: int = 200
+    samples: int = 8
     strategy: str = "auto"
     seed: int = 1
 
@@ -132,6 +165,10 @@ class RunConfig:
             value = getattr(self, name)
             _check_arguments(name, value)
             object.__setattr__(self, name, _as_json(name, value))
+        object.__setattr__(self, "freeze", check_parts(self.freeze))
+        _check_initial(self)
+        _check_validation(self)
+        check_decay(self.schedule, self.steps, self.warmup_steps)
 
     @classmethod
     def from_json(cls, values):
@@ -158,7 +195,13 @@ def refuse_unknown(what, given, known):
 
 
 # The values of settings that have but a few.
-CHOICES = {"preset": sorted(PRESETS), "strategy": STRATEGIES}
+CHOICES = {
+    "preset": sorted(PRESETS),
+    "strategy": STRATEGIES,
+    "schedule": SCHEDULES,
+    "monitor": ("val_loss", "val_bleu"),
+    "keep": ("average", "best", "last"),
+}
 # The lowest value of each, and whether it may be None.
 _WHOLE = {
     "vocabulary_size": (1, False),
@@ -167,10 +210,14 @@ _WHOLE = {
     "steps": (1, False),
     "steps_per_epoch": (1, False),
     "warmup_steps": (1, False),
+    "lora_rank": (1, True),
+    "plateau_patience": (1, False),
+    "patience": (1, True),
     "average_last": (1, False),
     "accumulation_steps": (1, False),
     "skip_nonfinite": (0, False),
     "bleu_sentences": (0, False),
+    "samples": (0, False),
     "seed": (0, False),
 }
 # Which values each may have, that in words, and whether it may be None.
@@ -178,8 +225,11 @@ _REAL = {
     "peak_learning_rate": (lambda x: x > 0, "positive and finite", True),
     "clip_norm": (lambda x: x > 0, "positive and finite; None for no clipping", True),
     "label_smoothing": (lambda x: 0 <= x < 1, "at least 0 and less than 1", False),
+    "plateau_factor": (lambda x: 0 < x < 1, "more than 0 and less than 1", False),
 }
-_OTHER_TEXTS = ("target", "valid_source", "valid_target")
+_OTHER_TEXTS = ("target", "valid_source", "valid_target", "initial")
+# What a translator that a run starts from has of its own.
+OF_INITIAL = ("preset", "model", "vocabulary_size", "joint_vocabulary", "tokenizer")
 # What a run itself gives `kt.Transformer` and `kt.text.train_tokenizer`.
 _TAKEN = {
     "model": ("source_vocabulary_size", "target_vocabulary_size"),
@@ -197,6 +247,51 @@ def _plain(name, value, kind, plain, words):
 def _check(name, value, fits, words):
     if not fits:
         raise ValueError(f"{name} must be {words}; received {name}={value!r}.")
+
+
+def _check_initial(config):
+    """Checks what depends on whether a run starts from a translator."""
+    if config.initial is None:
+        if config.lora_rank is not None:
+            raise ValueError(
+                "lora_rank needs an initial, the translator whose weights get updates; "
+                f"received lora_rank={config.lora_rank}, initial=None."
+            )
+        return
+    defaults = {field.name: field for field in dataclasses.fields(config)}
+    for name in OF_INITIAL:
+        value, field = getattr(config, name), defaults[name]
+        default = {} if field.default is dataclasses.MISSING else field.default
+        if value != default:
+            raise ValueError(
+                f"{name} doesn't apply to a run that starts from a translator, which "
+                f"has one of its own; received {name}={value!r}, "
+                f"initial={config.initial!r}. Leave it out."
+            )
+
+
+def _check_validation(config):
+    """Checks that there are validations for what depends on them."""
+    needs = [
+        f"{name}={value!r}"
+        for name, value in (
+            ("patience", config.patience),
+            ("keep", config.keep if config.keep == "best" else None),
+            ("schedule", config.schedule if config.schedule == "plateau" else None),
+            ("monitor", config.monitor if config.monitor != "val_loss" else None),
+        )
+        if value is not None
+    ]
+    if needs and config.valid_source is None:
+        raise ValueError(
+            f"{needs[0]} needs a valid_source, held-out text; received "
+            f"{', '.join(needs)}, valid_source=None."
+        )
+    if config.monitor == "val_bleu" and not config.bleu_sentences:
+        raise ValueError(
+            "monitor='val_bleu' needs bleu_sentences, held-out pairs to translate; "
+            "received bleu_sentences=0."
+        )
 
 
 def _check_arguments(name, given):

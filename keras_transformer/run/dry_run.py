@@ -9,8 +9,9 @@ import tempfile
 import time
 
 from keras_transformer.run.folder import RunFolder
+from keras_transformer.run.model import new_model
 from keras_transformer.run.start import check_start
-from keras_transformer.run.trainer import data_of_run, new_model
+from keras_transformer.run.trainer import data_of_run
 from keras_transformer.training import get_strategy
 
 # The first step includes compilation.

@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import pathlib
 
 from keras_transformer.data import PreparedCorpus
-from keras_transformer.files import write_text
+from keras_transformer.files import remove, write_text
 from keras_transformer.run.config_file import (
     CHECKPOINTS,
     CONFIG,
@@ -20,15 +19,29 @@ from keras_transformer.run.config_file import (
     read_json,
 )
 from keras_transformer.run.corpora import is_prepared
-from keras_transformer.run.metrics_file import read_metrics
+from keras_transformer.run.initial import (
+    file_fingerprint,
+    folder_fingerprint,
+    initial_fingerprint,
+    open_translator,
+)
 from keras_transformer.run.start import TEXTS, check_files
-from keras_transformer.text import Tokenizer, train_tokenizer
+from keras_transformer.text import train_tokenizer
+from keras_transformer.text.loading import load_tokenizer
 from keras_transformer.training import Checkpoints
+from keras_transformer.training.metrics_file import read_metrics
+from keras_transformer.training.schedule_names import DECAYS
 
 _FINGERPRINTS, _SKIPPED = "fingerprints.json", "skipped.json"
 _EPOCH = "unfinished_epoch.json"
-# What may change while a run goes on: how long, how often it forgives, and where.
-_FREE = ("steps", "skip_nonfinite", "strategy")
+_SOURCE, _TARGET = "source.spm", "target.spm"
+# How a translator that the run starts from reads and searches.
+_INITIAL = "initial.json"
+# What may change while a run goes on: how long, how often it forgives, what is shown
+# and kept, and where.
+_FREE = ("steps", "patience", "keep", "samples", "skip_nonfinite", "strategy")
+# These may lie elsewhere: their content counts.
+_PATHS = (*TEXTS, "initial")
 
 
 class RunFolder:
@@ -68,6 +81,8 @@ class RunFolder:
         if not self.is_started:
             self._forget_another_start()
         self._write(CONFIG, dataclasses.asdict(self.config))
+        if self.config.initial is not None:
+            self._take_over_initial()
         for path, texts in self._tokenizer_files().items():
             if not path.exists() and is_prepared(self.config.source):
                 corpus = PreparedCorpus(self.config.source)
@@ -77,12 +92,16 @@ class RunFolder:
                     texts, self.config.vocabulary_size, **self.config.tokenizer
                 )
                 tokenizer.save(path)
-        self._write(_FINGERPRINTS, self._fingerprints())
+        self._write(_FINGERPRINTS, self.fingerprints)
 
     def tokenizers(self):
         """The source's and the target's tokenizer, which may be one."""
-        tokenizers = [Tokenizer.load(path) for path in self._tokenizer_files()]
+        tokenizers = [load_tokenizer(path) for path in self._tokenizer_files()]
         return tokenizers[0], tokenizers[-1]
+
+    def translator_settings(self):
+        """Arguments of the run's `kt.Translator` beside its model and tokenizers."""
+        return self._read(_INITIAL, dict, {})
 
     @property
     def skipped(self):
@@ -131,13 +150,11 @@ class RunFolder:
         this = step // self.config.steps_per_epoch - 1
         return (epoch, logs) if ended and epoch == this else None
 
-    @property
-    def fingerprints(self):
-        """Dict of texts and tokenizers -> checksums of their contents."""
-        return self._fingerprints()
-
     def _tokenizer_files(self):
         """The texts that each tokenizer is trained on, by its path."""
+        if self.config.initial is not None:
+            names = [_SOURCE, *([_TARGET] if (self.path / _TARGET).exists() else [])]
+            return {self.path / name: [] for name in names}
         texts = [
             self.config.source,
             self.config.target if self.config.target else self.config.source,
@@ -149,8 +166,23 @@ class RunFolder:
             for side, text in zip(("source", "target"), texts)
         }
 
+    def _take_over_initial(self):
+        """Writes the tokenizers and the settings of the translator it starts from."""
+        if (self.path / _SOURCE).exists():
+            return
+        translator = open_translator(self.config.initial)
+        settings = {
+            "max_source_length": translator.max_source_length,
+            "search_options": translator.search_options,
+        }
+        self._write(_INITIAL, settings)
+        if translator.target_tokenizer is not translator.source_tokenizer:
+            translator.target_tokenizer.save(self.path / _TARGET)
+        # The last one, which says that all of them are there.
+        translator.source_tokenizer.save(self.path / _SOURCE)
+
     def _check(self):
-        prints = self._fingerprints()
+        prints = self.fingerprints
         if not self.is_started:
             return
         # Arguments that came after the run was started have their defaults.
@@ -159,8 +191,16 @@ class RunFolder:
         changed = [
             f"{name}: {before[name]!r} before, {now[name]!r} now"
             for name in now
-            if before[name] != now[name] and name not in (*_FREE, *TEXTS)
+            if before[name] != now[name] and name not in (*self._free, *_PATHS)
         ]
+        started_from = before["initial"]
+        if (started_from is None) != (self.config.initial is None):
+            changed.append(
+                f"initial: {started_from!r} before, {self.config.initial!r} now"
+            )
+        if started_from == self.config.initial and not _is_there(started_from):
+            # The run holds all that it needs of it.
+            prints.pop("initial", None)
         recorded = self._read(_FINGERPRINTS, dict, {})
         for name, now in prints.items():
             if name in recorded and recorded[name] != now:
@@ -185,15 +225,16 @@ class RunFolder:
         with contextlib.suppress(ValueError, TypeError):
             before = read_config(self.path)
             recorded = self._read(_FINGERPRINTS, dict, {})
-            changes = {name: getattr(self.config, name) for name in (*_FREE, *TEXTS)}
+            changes = {name: getattr(self.config, name) for name in (*_FREE, *_PATHS)}
             if dataclasses.replace(before, **changes) == self.config and all(
                 recorded.get(name) == text for name, text in texts.items()
             ):
                 return
-        for name in ("source.spm", "target.spm", _SKIPPED, _EPOCH, _FINGERPRINTS):
-            (self.path / name).unlink(missing_ok=True)
+        for name in (_SOURCE, _TARGET, _INITIAL, _SKIPPED, _EPOCH, _FINGERPRINTS):
+            remove(self.path / name)
 
-    def _fingerprints(self):
+    @property
+    def fingerprints(self):
         """SHA-256 of the texts, wherever they lie, and of the tokenizers."""
         tokenizers = {path.name: _fingerprint(path) for path in self._tokenizer_files()}
         return self._text_fingerprints | tokenizers
@@ -202,7 +243,23 @@ class RunFolder:
     def _text_fingerprints(self):
         check_files(self.config)
         texts = {name: getattr(self.config, name) for name in TEXTS}
-        return {name: _fingerprint(text) for name, text in texts.items() if text}
+        prints = {
+            name: PreparedCorpus(text).fingerprint
+            if is_prepared(text)
+            else _fingerprint(text)
+            for name, text in texts.items()
+            if text
+        }
+        if self.config.initial is not None:
+            if found := initial_fingerprint(self.config.initial):
+                prints["initial"] = found
+        return prints
+
+    @property
+    def _free(self):
+        """What may change: `steps` only where the learning rate doesn't end at them."""
+        ends = self.config.schedule in DECAYS
+        return tuple(name for name in _FREE if not (ends and name == "steps"))
 
     def _read(self, name, kind, default):
         path = self.path / name
@@ -212,11 +269,13 @@ class RunFolder:
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
+def _is_there(initial):
+    return initial is not None and os.path.exists(initial)
+
+
 def _fingerprint(path):
     if not os.path.exists(path):
         # A dataset's name, or a tokenizer that is still to be trained.
         return str(path)
-    if is_prepared(path):
-        return PreparedCorpus(path).fingerprint
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    path = pathlib.Path(path)
+    return folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)

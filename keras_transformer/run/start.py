@@ -44,8 +44,8 @@ def check_start(config):
             continue
         if paths[0] and not sum(1 for _ in read_pairs(*paths)):
             raise ValueError(f"{source}={paths[0]!r} is empty: it holds no pair.")
-    from keras_transformer.models.transformer import Transformer
+    # Here, as the command line checks files before it imports Keras.
+    from keras_transformer.run.model import make_model
 
     # The vocabulary is still unknown, and nothing depends on its size.
-    sizes = [8] if config.joint_vocabulary else [8, 8]
-    Transformer.from_preset(config.preset, *sizes, **config.model)
+    make_model(config, *([8] if config.joint_vocabulary else [8, 8]))
