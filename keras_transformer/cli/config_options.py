@@ -11,16 +11,22 @@ import inspect
 import re
 from typing import Any
 
-from keras_transformer.cli.parser import as_flags, json_object
+from keras_transformer.cli.parser import as_flags, json_object, names
 from keras_transformer.run.config import CHOICES, RunConfig
 
 _POSITIONAL = ("source", "target")
+_OTHER_FLAGS = {"initial": ["--from"]}
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Adds `--config`, and an argument for each field of `RunConfig`."""
+def add_config_options(parser: argparse.ArgumentParser, texts: bool = True) -> None:
+    """Adds `--config`, and an argument for each field of `RunConfig`.
+
+    Args:
+        parser: The command's parser.
+        texts: Whether the training texts are arguments too.
+    """
     words = field_words(RunConfig)
-    for name in _POSITIONAL:
+    for name in _POSITIONAL if texts else ():
         parser.add_argument(name, nargs="?", help=words[name])
     parser.add_argument(
         "--config",
@@ -30,22 +36,28 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(RunConfig):
         if field.name in _POSITIONAL:
             continue
-        default = "" if field.default in (None, dataclasses.MISSING) else field.default
+        default = field.default
+        default = "" if default in (None, dataclasses.MISSING) else default
         default = f" ({default})" if default != "" else ""
         flag = f"--{field.name.replace('_', '-')}"
+        flags = [flag, *_OTHER_FLAGS.get(field.name, ())]
         options: dict[str, Any] = {"help": words[field.name] + default, "default": None}
+        if len(flags) > 1:
+            options["dest"] = field.name
         if field.type is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
             continue
         if field.type is dict:
             options |= {"type": json_object, "metavar": "JSON"}
+        elif field.type is list:
+            options |= {"type": names, "metavar": "NAME,..."}
         elif field.name in CHOICES:
             options["choices"] = CHOICES[field.name]
         else:
             kinds: Any = getattr(field.type, "__args__", (field.type,))
             options["type"] = kinds[0]
             options["metavar"] = {int: "N", float: "X", str: "FILE"}[kinds[0]]
-        parser.add_argument(flag, **options)
+        parser.add_argument(*flags, **options)
     parser.add_argument(
         "--separate-vocabularies",
         dest="joint_vocabulary",
@@ -64,7 +76,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """
     given = {} if options.config is None else _read(options.config)
     for field in dataclasses.fields(RunConfig):
-        value = getattr(options, field.name)
+        value = getattr(options, field.name, None)
         if value is not None:
             given[field.name] = value
     return given

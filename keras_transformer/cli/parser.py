@@ -68,6 +68,11 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def names(text: str) -> list[str]:
+    """The type of an argument that is some names, with commas between."""
+    return [name.strip() for name in text.split(",")]
+
+
 def as_flags(words: str, names: Collection[str]) -> str:
     """Words of a docstring as help: names of arguments become those of their flags."""
 

@@ -28,7 +28,7 @@ class RunConfig:
         initial: What the run starts from instead of random weights: the folder of a
             saved translator, of a run or of a Marian model, or a Marian model's name on
             the Hugging Face Hub. The run has its model and its tokenizers.
-        freeze: Names of parts that aren't trained, such as `("encoder", "embeddings")`;
+        freeze: Names of parts that aren't trained, such as `encoder` and `embeddings`;
             see `kt.training.freeze`.
         lora_rank: Rank of the updates that are trained instead of the weights of
             `initial`; see `kt.training.enable_lora`.
@@ -83,7 +83,7 @@ class RunConfig:
     valid_source: str | None = None
     valid_target: str | None = None
     initial: str | None = None
-    freeze: tuple = ()
+    freeze: list = dataclasses.field(default_factory=list)
     lora_rank: int | None = None
     preset: str = "tiny"
     model: dict = dataclasses.field(default_factory=dict)
@@ -165,7 +165,7 @@ class RunConfig:
             value = getattr(self, name)
             _check_arguments(name, value)
             object.__setattr__(self, name, _as_json(name, value))
-        object.__setattr__(self, "freeze", check_parts(self.freeze))
+        object.__setattr__(self, "freeze", list(check_parts(self.freeze)))
         _check_initial(self)
         _check_validation(self)
         check_decay(self.schedule, self.steps, self.warmup_steps)

@@ -1,29 +1,34 @@
 """What is checked before a run is started."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 
 from keras_transformer.data.corpus import read_pairs
+from keras_transformer.run.config import RunConfig
 from keras_transformer.run.corpora import check_corpus, is_prepared
 
 TEXTS = ("source", "target", "valid_source", "valid_target")
 
 
-def check_files(config):
+def check_files(config: RunConfig, names: Sequence[str] = TEXTS) -> None:
     """Checks that a run's texts are there.
 
     Args:
         config: A `RunConfig`.
+        names: Those that are looked for.
 
     Raises:
         FileNotFoundError: If a text isn't there.
     """
-    for name in TEXTS:
+    for name in names:
         text = getattr(config, name)
         if text and not text.startswith("tfds:") and not os.path.exists(text):
             raise FileNotFoundError(f"{name}={text!r} isn't there.")
 
 
-def check_start(config):
+def check_start(config: RunConfig) -> None:
     """Checks the texts and the model's arguments, before a run's first file is written.
 
     Args:

@@ -187,4 +187,4 @@ def test_settings_of_fine_tuning_come_back_from_json(tmp_path):
     values = json.dumps(dataclasses.asdict(config))
     (tmp_path / "config.json").write_text(values, "utf-8")
     assert read_config(tmp_path) == config
-    assert config.initial == "base" and config.freeze == ("encoder",)
+    assert config.initial == "base" and config.freeze == ["encoder"]

@@ -205,7 +205,7 @@ def test_what_a_run_started_from_binds_it(base, texts, with_lora, tmp_path):
     with pytest.raises(ValueError, match="lora_rank: 2 before, 3 now"):
         RunFolder(tmp_path, dataclasses.replace(options, lora_rank=3))
     with pytest.raises(ValueError, match="freeze: "):
-        RunFolder(tmp_path, dataclasses.replace(options, freeze=("encoder",)))
+        RunFolder(tmp_path, dataclasses.replace(options, freeze=["encoder"]))
     text = (moved / "translator.json").read_text("utf-8")
     (moved / "translator.json").write_text(text.replace("40", "41"), "utf-8")
     with pytest.raises(ValueError, match="initial: its content isn't what it was"):
