@@ -36,8 +36,9 @@ MAY_IMPORT = {
     "evaluation": GROUND,
     "tasks": {*GROUND, *LIBRARY},
     **{name: {*GROUND, *LIBRARY, "tasks"} for name in APPLICATIONS},
-    # It starts from others' checkpoints, and shows what attention looks at.
-    "run": {*GROUND, *LIBRARY, "tasks", "interop", "plotting"},
+    # It starts from others' checkpoints, shows what attention looks at, and tells the
+    # package's version.
+    "run": {"", *GROUND, *LIBRARY, "tasks", "interop", "plotting"},
     # It serves exports, translators' folders and others' checkpoints.
     "web": {*GROUND, *LIBRARY, "tasks", "serving", "interop"},
     "plotting": {*GROUND, *LIBRARY, "tasks"},
