@@ -260,7 +260,7 @@ def test_seeds_of_dropout_are_the_run_s_own(base):
 
 def test_wrong_starts_write_no_file(base, texts, tmp_path):
     in_int8 = kt.Translator.load(base)
-    in_int8.model.quantize("int8")
+    in_int8.model.source_embedding.quantize("int8")
     in_int8.save(tmp_path / "int8")
     (tmp_path / "run").mkdir()
     shutil.copy(texts[0], tmp_path / "text")

@@ -15,7 +15,7 @@ EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=y>', "a & b", "\u2581
 def explanation(tokens=EVIL, log_probs=(-0.01, -1.0, -5.0, -90.0), **changes):
     return Explanation(
         **{
-            "translation": "<b>" + tokens[0],
+            "translation": "<b>" + "".join(tokens[:1]),
             "tokens": list(tokens),
             "log_probs": np.array(log_probs, "float32"),
             "aligned_source": np.arange(len(tokens))[::-1],

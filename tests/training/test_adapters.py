@@ -84,11 +84,21 @@ def test_merged_is_the_model_with_its_updates(kind):
     copy = without_lora(model)
     assert not lora_layers(copy) and lora_layers(model)
     np.testing.assert_allclose(numbers(copy(inputs)), expected, atol=1e-5)
-    found = model.generate(IDS, beam_size=2, max_length=5)
     training.merge_lora(model)
     np.testing.assert_allclose(numbers(model(inputs)), expected, atol=1e-5)
     assert len(model.weights) == len(copy.weights) == len(model.trainable_weights)
-    merged = model.generate(IDS, beam_size=2, max_length=5)
+
+
+def test_a_search_follows_updates_and_merging():
+    model = new_model(logits_bias=True)
+    search = {"beam_size": 2, "max_length": 4}
+    before = model.generate(IDS, **search)
+    training.enable_lora(model, 4)
+    randomized(model)
+    found = model.generate(IDS, **search)
+    assert np.abs(numbers(found["scores"]) - numbers(before["scores"])).max() > 1e-3
+    training.merge_lora(model)
+    merged = model.generate(IDS, **search)
     np.testing.assert_array_equal(numbers(merged["ids"]), numbers(found["ids"]))
     np.testing.assert_allclose(
         numbers(merged["scores"]), numbers(found["scores"]), atol=1e-4
@@ -225,7 +235,7 @@ def test_what_lora_cannot_be_given_to_is_refused():
     with pytest.raises(ValueError, match="has LoRA already"):
         training.enable_lora(model, 2)
     in_int8 = new_model()
-    in_int8.quantize("int8")
+    in_int8.source_embedding.quantize("int8")
     with pytest.raises(ValueError, match="int8"):
         training.enable_lora(in_int8, 2)
     with pytest.raises(ValueError, match="int8"):
@@ -236,8 +246,9 @@ def test_quantizing_takes_the_updates_with_it():
     model = new_model()
     training.enable_lora(model, 4)
     expected = numbers(randomized(model)(INPUTS))
-    model.quantize("int8")
-    assert not lora_layers(model)
+    for layer in (model.source_embedding, model.decoder_blocks[0].feed_forward.inner):
+        layer.quantize("int8")
+        assert layer not in lora_layers(model)
     found = numbers(model(INPUTS))
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
 

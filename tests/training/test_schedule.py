@@ -149,7 +149,7 @@ def test_a_schedule_that_means_nothing_is_told(arguments, words):
 
 def test_a_rate_that_a_callback_sets_has_the_optimizer_s_warm_up():
     """`ReduceLROnPlateau` needs a number, which is the one after the warm-up."""
-    variable = keras.Variable(np.zeros(1))
+    variable = keras.Variable(np.zeros(1, "float32"))
     optimizer = training.Adam(0.1, warmup_steps=4, gradient_accumulation_steps=2)
     again = training.Adam.from_config(
         json.loads(json.dumps(keras.saving.serialize_keras_object(optimizer)))["config"]
