@@ -167,7 +167,7 @@ def _remove_leftovers(folder):
                 remove(leftover)
 
 
-def remove(path):
+def remove(path: pathlib.Path) -> None:
     """Removes a file or a folder with all in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

@@ -18,7 +18,7 @@ _POSITIONAL = ("source", "target")
 _OTHER_FLAGS = {"initial": ["--from"]}
 
 
-def add_config_options(parser: argparse.ArgumentParser, texts: bool = True) -> None:
+def add_config_options(parser: argparse.ArgumentParser, *, texts: bool = True) -> None:
     """Adds `--config`, and an argument for each field of `RunConfig`.
 
     Args:

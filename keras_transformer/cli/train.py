@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 from keras_transformer.cli.config_options import add_config_options, given_settings
 from keras_transformer.cli.library import library, progress_on_standard_error
@@ -121,7 +122,7 @@ def _with_folder_s(given, folder):
     return given
 
 
-def run_config(given):
+def run_config(given: dict[str, Any]) -> RunConfig:
     """The `RunConfig` of settings by name."""
     # Names of arguments are checked by the functions that take them, which need Keras.
     of_functions = ("model", "tokenizer")

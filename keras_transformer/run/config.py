@@ -7,6 +7,8 @@ import json
 import math
 import numbers
 import os
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from keras_transformer.models.presets import PRESETS
 from keras_transformer.training.freezing import check_parts
@@ -171,7 +173,7 @@ class RunConfig:
         check_decay(self.schedule, self.steps, self.warmup_steps)
 
     @classmethod
-    def from_json(cls, values):
+    def from_json(cls, values: dict[str, Any]) -> "RunConfig":
         """A configuration from a dict of its arguments, as `config.json` holds it.
 
         Raises:
@@ -185,7 +187,7 @@ class RunConfig:
         return cls(**values)
 
 
-def refuse_unknown(what, given, known):
+def refuse_unknown(what: str, given: Iterable, known: Collection[str]) -> None:
     """Raises a ValueError for names that aren't known, with the nearest known one."""
     for name in given:
         if name not in known:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from keras_transformer.data import PreparedCorpus, prepare
 from keras_transformer.run.config import RunConfig
+from keras_transformer.run.initial import open_translator
 from keras_transformer.run.lock import FolderInUse, locked
 from keras_transformer.text import Tokenizer
 
@@ -42,6 +43,9 @@ def check_corpus(config: RunConfig) -> None:
             "target must be left out, as a prepared corpus holds both sides; received "
             f"target={config.target!r}."
         )
+    if config.initial is not None:
+        _check_same_tokenizers(config, tokenizers)
+        return
     if not all(type(tokenizer) is Tokenizer for tokenizer in tokenizers):
         raise ValueError(
             "A run needs a corpus whose tokenizers are kt.text.Tokenizer; "
@@ -53,6 +57,23 @@ def check_corpus(config: RunConfig) -> None:
             f"of {config.source} do or don't; received "
             f"joint_vocabulary={config.joint_vocabulary}."
         )
+
+
+def _check_same_tokenizers(config, tokenizers):
+    """Raises a ValueError if a corpus has others than what a run starts from."""
+    initial = open_translator(config.initial)
+    own = initial.source_tokenizer, initial.target_tokenizer
+    for side, of_corpus, of_initial in zip(("source", "target"), tokenizers, own):
+        found = [
+            (type(each), each.vocabulary_size, each.tokens(range(each.vocabulary_size)))
+            for each in (of_corpus, of_initial)
+        ]
+        if found[0] != found[1]:
+            raise ValueError(
+                f"source={config.source!r} is a corpus whose {side} tokenizer isn't "
+                f"that of initial={config.initial!r}. Give the texts, or prepare them "
+                "with its tokenizers."
+            )
 
 
 def corpus_of_run(run: "RunFolder") -> pathlib.Path:

@@ -139,11 +139,11 @@ class _Answers:
         self.count = 0
 
     @property
-    def are_whole(self):
+    def are_whole(self) -> bool:
         """Whether both texts are written, the target last."""
         return (self.folder / "target.txt").exists()
 
-    def check(self):
+    def check(self) -> None:
         """Checks the texts, the options, and whose answers the folder has."""
         if self.similarity not in SIMILARITIES:
             raise ValueError(
@@ -196,7 +196,7 @@ class _Answers:
             "similarity": self.similarity if self.references else None,
         }
 
-    def write(self, verbose):
+    def write(self, verbose: int) -> None:
         """Translates what isn't translated yet, and writes the two texts."""
         teacher = self.teacher
         if not isinstance(teacher, Translator):

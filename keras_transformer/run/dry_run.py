@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 
+from keras_transformer.run.config import RunConfig
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.model import new_model
 from keras_transformer.run.start import check_start
@@ -70,7 +71,7 @@ class DryRun:
         )
 
 
-def dry_run(config):
+def dry_run(config: RunConfig) -> DryRun:
     """Takes a few steps of a run, and writes nothing.
 
     Args:

@@ -6,9 +6,11 @@ import functools
 import json
 import os
 import pathlib
+from typing import Any
 
 from keras_transformer.data import PreparedCorpus
 from keras_transformer.files import remove, write_text
+from keras_transformer.run.config import RunConfig
 from keras_transformer.run.config_file import (
     CHECKPOINTS,
     CONFIG,
@@ -60,7 +62,7 @@ class RunFolder:
         FileNotFoundError: If a text isn't there.
     """
 
-    def __init__(self, path, config):
+    def __init__(self, path: str | os.PathLike, config: RunConfig):
         self.path = pathlib.Path(path)
         check_folder(path)
         self.config = config
@@ -71,11 +73,11 @@ class RunFolder:
         self._check()
 
     @property
-    def is_started(self):
+    def is_started(self) -> bool:
         """Whether there is a checkpoint, whole or not."""
         return has_checkpoint(self.path)
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Creates what isn't there yet: tokenizers, then the files that describe it."""
         self._check()
         if not self.is_started:
@@ -94,17 +96,17 @@ class RunFolder:
                 tokenizer.save(path)
         self._write(_FINGERPRINTS, self.fingerprints)
 
-    def tokenizers(self):
+    def tokenizers(self) -> tuple[Any, Any]:
         """The source's and the target's tokenizer, which may be one."""
         tokenizers = [load_tokenizer(path) for path in self._tokenizer_files()]
         return tokenizers[0], tokenizers[-1]
 
-    def translator_settings(self):
+    def translator_settings(self) -> dict[str, Any]:
         """Arguments of the run's `kt.Translator` beside its model and tokenizers."""
         return self._read(_INITIAL, dict, {})
 
     @property
-    def skipped(self):
+    def skipped(self) -> list[int]:
         """Numbers of the updates that are left out, in the order of their failures."""
         skipped = self._read(_SKIPPED, list, [])
         if not all(type(update) is int and update >= 0 for update in skipped):
@@ -114,7 +116,7 @@ class RunFolder:
             )
         return skipped
 
-    def skip(self, update):
+    def skip(self, update: int) -> None:
         """Leaves an update out from now on, counted with those left out before."""
         skipped = self.skipped
         for before in sorted(skipped):
@@ -122,16 +124,16 @@ class RunFolder:
             update += update >= before
         self._write(_SKIPPED, [*skipped, update])
 
-    def note_epoch(self, epoch, logs):
+    def note_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Keeps what an epoch logged in training, until all of it is written."""
         logs = {name: float(value) for name, value in logs.items()}
         self._write(_EPOCH, {"epoch": epoch, "logs": logs})
 
-    def forget_epoch(self):
+    def forget_epoch(self) -> None:
         """Removes what was noted of an epoch that has come to its end."""
         (self.path / _EPOCH).unlink(missing_ok=True)
 
-    def noted_epoch(self, step):
+    def noted_epoch(self, step: int) -> tuple[int, dict[str, float]] | None:
         """Number and logs of the epoch of a checkpoint that hasn't been validated yet.
 
         Args:
@@ -234,7 +236,7 @@ class RunFolder:
             remove(self.path / name)
 
     @property
-    def fingerprints(self):
+    def fingerprints(self) -> dict[str, str]:
         """SHA-256 of the texts, wherever they lie, and of the tokenizers."""
         tokenizers = {path.name: _fingerprint(path) for path in self._tokenizer_files()}
         return self._text_fingerprints | tokenizers

@@ -222,7 +222,12 @@ def _end_epoch(model, callbacks, epoch, logs):
     callbacks.on_train_end(logs)
 
 
-def data_of_run(config, tokenizers, strategy, corpus=None):
+def data_of_run(
+    config: RunConfig,
+    tokenizers: tuple[typing.Any, typing.Any],
+    strategy: typing.Any,
+    corpus: str | os.PathLike | None = None,
+) -> tuple[typing.Any, typing.Any]:
     """The batches that a run trains on, and those that it is validated on, or None.
 
     Args:
