@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import typing
 
 import keras
 
