@@ -84,7 +84,9 @@ def distill(
 
     Example:
 
-    >>> student = kt.distill("runs/en-de", "train.en", "runs/small", preset="mini")
+    >>> student = kt.distill(
+    ...     translator, "train.en", "runs/small", preset="mini", vocabulary_size=320,
+    ...     steps=2, steps_per_epoch=1)
 
     Reference: [Sequence-Level Knowledge Distillation](https://arxiv.org/abs/1606.07947).
     """

@@ -26,8 +26,10 @@ class Validations(keras.callbacks.Callback):
 
     Example:
 
-    >>> validations = Validations(rows, checkpoints, "val_loss", 5, 250)
-    >>> model.fit(batches, callbacks=[checkpoints, HeldOutLoss(held_out), validations])
+    >>> rows = [{"epoch": "0", "val_loss": "3.5"}, {"epoch": "1", "val_loss": "3.6"}]
+    >>> validations = Validations(rows, checkpoints, patience=3, steps_per_epoch=250)
+    >>> validations.best_step, validations.since_best, validations.is_over
+    (250, 1, False)
     """
 
     def __init__(

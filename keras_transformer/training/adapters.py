@@ -39,8 +39,9 @@ def enable_lora(model, rank, alpha=None):
 
     Example:
 
-    >>> kt.training.enable_lora(translator.model, rank=8)
-    >>> translator.model.compile(kt.training.Adam(1e-3), loss)
+    >>> model = kt.Transformer.from_preset("mini", source_vocabulary_size=500)
+    >>> kt.training.enable_lora(model, rank=8)
+    >>> model.compile(kt.training.Adam(1e-3), kt.training.MaskedCrossentropy())
 
     Reference: [LoRA](https://arxiv.org/abs/2106.09685).
     """
@@ -84,8 +85,9 @@ def merge_lora(model):
 
     Example:
 
-    >>> kt.training.merge_lora(translator.model)
-    >>> translator.save("medical")
+    >>> model = kt.Transformer.from_preset("mini", source_vocabulary_size=500)
+    >>> kt.training.enable_lora(model, rank=8)
+    >>> kt.training.merge_lora(model)
     """
     if not (layers := lora_layers(model)):
         return
@@ -108,7 +110,9 @@ def save_adapter(model, path):
 
     Example:
 
-    >>> kt.training.save_adapter(translator.model, "medical.safetensors")
+    >>> model = kt.Transformer.from_preset("mini", source_vocabulary_size=500)
+    >>> kt.training.enable_lora(model, rank=8)
+    >>> kt.training.save_adapter(model, "medical.safetensors")
     """
     layers = _numbered(lora_layers(model), model)
     if not layers:
@@ -148,8 +152,12 @@ def load_adapter(model, path):
 
     Example:
 
-    >>> translator = kt.Translator.load("base")
-    >>> kt.training.load_adapter(translator.model, "medical.safetensors")
+    >>> model = kt.Transformer.from_preset("mini", source_vocabulary_size=500)
+    >>> model.save("base.keras")
+    >>> kt.training.enable_lora(model, rank=8)
+    >>> kt.training.save_adapter(model, "medical.safetensors")
+    >>> base = keras.models.load_model("base.keras")
+    >>> kt.training.load_adapter(base, "medical.safetensors")
     """
     if lora_layers(model):
         raise ValueError(

@@ -72,7 +72,8 @@ def freeze(model, parts):
 
     Example:
 
-    >>> kt.training.freeze(translator.model, ["encoder", "embeddings"])
+    >>> model = kt.Transformer.from_preset("mini", source_vocabulary_size=500)
+    >>> kt.training.freeze(model, ["encoder", "embeddings"])
 
     Reference: [Cross-Attention is All You Need](https://arxiv.org/abs/2104.08771).
     """
