@@ -24,6 +24,7 @@ from keras_transformer.training.schedule import default_peak
 
 if typing.TYPE_CHECKING:
     from keras_transformer.run.folder import RunFolder
+    from keras_transformer.run.validations import Validations
 
 
 def make_model(
@@ -119,7 +120,7 @@ def load_checkpoint(path: pathlib.Path) -> Transformer:
 
 
 def final_model(
-    run: RunFolder, model: Transformer, best: int | None, *, writes: bool
+    run: RunFolder, model: Transformer, validations: Validations, *, writes: bool
 ) -> Transformer:
     """The model that a run ends with, of those checkpoints that its `keep` names.
 
@@ -128,14 +129,16 @@ def final_model(
     Args:
         run: The `RunFolder`.
         model: The run's model; its weights are overwritten.
-        best: The step of the best validation, or None.
+        validations: The run's `Validations`, which say which checkpoint is the best.
         writes: Whether this process writes the adapter.
     """
     paths = run.checkpoints.paths()
     count = run.config.average_last if run.config.keep == "average" else 1
     chosen = paths[-count:]
-    if run.config.keep == "best" and best is not None:
-        chosen = [path for path in paths if run.checkpoints.step_of(path) == best]
+    if run.config.keep == "best":
+        by_step = {run.checkpoints.step_of(path): path for path in paths}
+        best = validations.best_of(by_step)
+        chosen = chosen if best is None else [by_step[best]]
     average_checkpoints(model, chosen)
     if not lora_layers(model):
         return model

@@ -159,7 +159,7 @@ def _go_on(run, strategy, verbose):
     wait_for_all(strategy)
     chief = is_chief(strategy)
     with strategy.scope():
-        model = final_model(run, model, validations.best_step, writes=chief)
+        model = final_model(run, model, validations, writes=chief)
     translator = Translator(model, *tokenizers, **settings)
     if chief:
         with alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import keras
 
@@ -80,9 +81,13 @@ class Validations(keras.callbacks.Callback):
     @property
     def best_epoch(self) -> int | None:
         """The epoch of the best validation, the first of equals; None before any."""
-        sign = -1 if is_better_higher(self.monitor) else 1
-        finite = [(sign * v, e) for e, v in self.measured if not math.isnan(v)]
-        return min(finite)[1] if finite else None
+        return self._best(self.measured)
+
+    def best_of(self, steps: Collection[int]) -> int | None:
+        """Of some steps that of the best validation; None if none of them has one."""
+        measured = [(e, v) for e, v in self.measured if self.step_of(e) in steps]
+        best = self._best(measured)
+        return None if best is None else self.step_of(best)
 
     @property
     def best_step(self) -> int | None:
@@ -115,6 +120,11 @@ class Validations(keras.callbacks.Callback):
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths)).rstrip()
             for line in lines
         )
+
+    def _best(self, measured):
+        sign = -1 if is_better_higher(self.monitor) else 1
+        finite = [(sign * v, e) for e, v in measured if not math.isnan(v)]
+        return min(finite)[1] if finite else None
 
     def _protect(self):
         best = self.best_step

@@ -55,6 +55,12 @@ def test_the_best_is_the_first_of_the_lowest_losses(values, best, since):
     assert not found.is_over
 
 
+def test_the_best_of_what_is_there_is_taken():
+    found = validations([1.0, 3.0, None, 2.0])
+    assert found.best_of([20, 30, 40]) == 40 and found.best_of({10: 0, 20: 0}) == 10
+    assert found.best_of([30]) is None and found.best_of([]) is None
+
+
 def test_the_table_has_a_row_for_each_epoch_and_marks_the_best():
     lines = validations([3.0, None, 2.0]).table().splitlines()
     assert [line.split() for line in lines] == [
