@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pathlib
+import re
 import typing
+import zipfile
 
 from keras_transformer.files import whole
+from keras_transformer.reading import naming
 from keras_transformer.run.config_file import has_checkpoint
 
 if typing.TYPE_CHECKING:
@@ -21,6 +25,9 @@ HELP = (
 _SETTINGS = "translator.json"
 # What a translator is made of, in its own folder or in another library's.
 _SUFFIXES = (".json", ".keras", ".spm", ".model", ".safetensors", ".bin")
+# What differs between two saved copies of one model.
+_NAMES = ("name", "shared_object_id")
+_MADE_ANEW = re.compile(r"^optimizer/|random_state|seed_generator")
 
 
 def find_translator(name: str | os.PathLike) -> pathlib.Path | None:
@@ -116,8 +123,41 @@ def folder_fingerprint(folder: pathlib.Path) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in _SUFFIXES:
             digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(file_fingerprint(path).encode())
+            is_model = path.suffix == ".keras"
+            print_of = _model_fingerprint if is_model else file_fingerprint
+            digest.update(print_of(path).encode())
     return digest.hexdigest()
+
+
+def _model_fingerprint(path):
+    """SHA-256 of a saved model's configuration and weights.
+
+    When it was saved and what its layers were called isn't counted, nor are the
+    optimizer's moments and the states of dropout, which a run makes anew.
+    """
+    import h5py
+
+    with naming(path, "a model that Keras saved"), zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json")).get("config")
+        digest = hashlib.sha256(json.dumps(_without_names(config)).encode())
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+
+    def add(name, entry):
+        if isinstance(entry, h5py.Dataset) and not _MADE_ANEW.search(name):
+            digest.update(f"{name} {entry.dtype} {entry.shape}".encode())
+            digest.update(entry[()].tobytes())
+
+    with h5py.File(weights) as file:
+        file.visititems(add)
+    return digest.hexdigest()
+
+
+def _without_names(config):
+    # Keras numbers names within a process.
+    if isinstance(config, dict):
+        kept = sorted(config.items())
+        return {k: _without_names(v) for k, v in kept if k not in _NAMES}
+    return config
 
 
 def file_fingerprint(path: str | os.PathLike) -> str:

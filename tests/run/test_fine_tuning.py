@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import time
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from keras_transformer.layers.lora import base_weights
 from keras_transformer.run import RunConfig, train
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.held_out_loss import HeldOutLoss
-from keras_transformer.run.initial import initial_model
+from keras_transformer.run.initial import initial_fingerprint, initial_model
 from keras_transformer.training import Checkpoints, Preempted
 
 MARIAN = pathlib.Path(__file__).parents[1] / "interop" / "tiny-marian"
@@ -210,6 +211,22 @@ def test_what_a_run_started_from_binds_it(base, texts, with_lora, tmp_path):
     (moved / "translator.json").write_text(text.replace("40", "41"), "utf-8")
     with pytest.raises(ValueError, match="initial: its content isn't what it was"):
         RunFolder(tmp_path, options)
+
+
+def test_a_translator_that_is_saved_anew_is_the_same_start(base, tmp_path):
+    """As when the run that it is of is called again."""
+    translator = kt.Translator.load(base)
+    translator.save(tmp_path / "again")
+    time.sleep(1.1)
+    kt.Translator.load(tmp_path / "again").save(tmp_path / "later")
+    first, again = map(initial_fingerprint, (base, tmp_path / "again"))
+    assert first == again == initial_fingerprint(tmp_path / "later")
+    embedding = translator.model.source_embedding
+    embedding.embeddings.assign(embedding.embeddings + 1e-3)
+    translator.save(tmp_path / "other")
+    assert initial_fingerprint(tmp_path / "other") != first
+    assert initial_fingerprint(tmp_path / "nothing") is None
+    assert initial_fingerprint("someone/a-model") == "someone/a-model"
 
 
 @pytest.mark.parametrize("lora_rank", [None, 2])
