@@ -4,7 +4,9 @@ from keras_transformer.lazy_names import lazy_names
 
 _MODULES = {
     "CorpusReport": "report",
+    "Filters": "filters",
     "PreparedCorpus": "prepared",
+    "load": "prepared",
     "make_batches": "batches",
     "prepare": "preparation",
     "read_lines": "corpus",

@@ -7,12 +7,12 @@ import typing
 
 import keras
 
-from keras_transformer.data.corpus import read_pairs
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.held_out_bleu import HeldOutBleu
 from keras_transformer.run.held_out_loss import HeldOutLoss
 from keras_transformer.run.model import peak_learning_rate
 from keras_transformer.run.samples import HeldOutSamples, writes_samples
+from keras_transformer.run.texts import validation_texts
 from keras_transformer.run.validations import PlateauRate, Validations
 from keras_transformer.training import StopOnNonFiniteLoss
 from keras_transformer.training.metrics_file import MetricsFile
@@ -93,5 +93,4 @@ def run_callbacks(
 
 def _held_out(config, count):
     """The first pairs of the held-out texts."""
-    pairs = read_pairs(config.valid_source, config.valid_target)
-    return list(itertools.islice(pairs, count))
+    return list(itertools.islice(validation_texts(config).pairs(), count))

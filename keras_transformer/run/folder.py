@@ -28,6 +28,7 @@ from keras_transformer.run.initial import (
     open_translator,
 )
 from keras_transformer.run.start import TEXTS, check_files
+from keras_transformer.run.texts import sentences, training_texts
 from keras_transformer.text import train_tokenizer
 from keras_transformer.text.loading import load_tokenizer
 from keras_transformer.training import Checkpoints
@@ -85,15 +86,9 @@ class RunFolder:
         self._write(CONFIG, dataclasses.asdict(self.config))
         if self.config.initial is not None:
             self._take_over_initial()
-        for path, texts in self._tokenizer_files().items():
-            if not path.exists() and is_prepared(self.config.source):
-                corpus = PreparedCorpus(self.config.source)
-                getattr(corpus, f"{path.stem}_tokenizer").save(path)
-            elif not path.exists():
-                tokenizer = train_tokenizer(
-                    texts, self.config.vocabulary_size, **self.config.tokenizer
-                )
-                tokenizer.save(path)
+        for path, sides in self._tokenizer_files().items():
+            if not path.exists():
+                self._new_tokenizer(path.stem, sides).save(path)
         self._write(_FINGERPRINTS, self.fingerprints)
 
     def tokenizers(self) -> tuple[Any, Any]:
@@ -153,20 +148,27 @@ class RunFolder:
         return (epoch, logs) if ended and epoch == this else None
 
     def _tokenizer_files(self):
-        """The texts that each tokenizer is trained on, by its path."""
+        """The sides that each tokenizer is trained on, 0 and 1, by its path."""
         if self.config.initial is not None:
             names = [_SOURCE, *([_TARGET] if (self.path / _TARGET).exists() else [])]
-            return {self.path / name: [] for name in names}
-        texts = [
-            self.config.source,
-            self.config.target if self.config.target else self.config.source,
-        ]
+            return {self.path / name: () for name in names}
         if self.config.joint_vocabulary:
-            return {self.path / "source.spm": sorted(set(texts))}
-        return {
-            self.path / f"{side}.spm": [text]
-            for side, text in zip(("source", "target"), texts)
-        }
+            return {self.path / "source.spm": (0, 1)}
+        return {self.path / "source.spm": (0,), self.path / "target.spm": (1,)}
+
+    def _new_tokenizer(self, name, sides):
+        """The tokenizer of prepared corpora, or one that is trained on the texts."""
+        texts = training_texts(self.config)
+        for one in texts:
+            if is_prepared(one.source):
+                return getattr(PreparedCorpus(one.source), f"{name}_tokenizer")
+        options = dict(self.config.tokenizer)
+        if tags := [tag for tag in self.config.tags or [] if tag and 0 in sides]:
+            options["symbols"] = [*options.get("symbols", ()), *tags]
+        size = self.config.vocabulary_size
+        return train_tokenizer(
+            vocabulary_size=size, sentences=sentences(texts, sides), **options
+        )
 
     def _take_over_initial(self):
         """Writes the tokenizers and the settings of the translator it starts from."""
@@ -236,7 +238,7 @@ class RunFolder:
             remove(self.path / name)
 
     @property
-    def fingerprints(self) -> dict[str, str]:
+    def fingerprints(self) -> dict[str, Any]:
         """SHA-256 of the texts, wherever they lie, and of the tokenizers."""
         tokenizers = {path.name: _fingerprint(path) for path in self._tokenizer_files()}
         return self._text_fingerprints | tokenizers
@@ -245,13 +247,7 @@ class RunFolder:
     def _text_fingerprints(self):
         check_files(self.config)
         texts = {name: getattr(self.config, name) for name in TEXTS}
-        prints = {
-            name: PreparedCorpus(text).fingerprint
-            if is_prepared(text)
-            else _fingerprint(text)
-            for name, text in texts.items()
-            if text
-        }
+        prints = {n: _text_fingerprint(text) for n, text in texts.items() if text}
         if self.config.initial is not None:
             if found := initial_fingerprint(self.config.initial):
                 prints["initial"] = found
@@ -273,6 +269,13 @@ class RunFolder:
 
 def _is_there(initial):
     return initial is not None and os.path.exists(initial)
+
+
+def _text_fingerprint(text):
+    """That of a text, a prepared corpus, or a list of them."""
+    if isinstance(text, list):
+        return [one and _text_fingerprint(one) for one in text]
+    return PreparedCorpus(text).fingerprint if is_prepared(text) else _fingerprint(text)
 
 
 def _fingerprint(path):

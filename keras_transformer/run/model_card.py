@@ -85,13 +85,15 @@ def _corpora(run, reports):
     for name, *sides in _SIDES:
         if name not in reports:
             continue
-        files = [(s, getattr(run.config, s)) for s in sides if s in prints]
+        given = [side for side in sides if side in prints]
+        files = [t for s in given for t in _as_list(getattr(run.config, s)) if t]
+        checksums = [p for s in given for p in _as_list(prints[s]) if p]
         report = reports[name]
         rows.append(
             (
                 name,
-                "<br>".join(f"`{_shown(text)}`" for _, text in files),
-                "<br>".join(f"`{prints[side]}`" for side, _ in files),
+                "<br>".join(f"`{_shown(text)}`" for text in files),
+                "<br>".join(f"`{checksum}`" for checksum in checksums),
                 f"{report.pairs:,}",
                 f"{report.source_tokens:,}",
                 f"{report.target_tokens:,}",
@@ -145,10 +147,16 @@ def _configuration(config: RunConfig):
 
 def _shown(value):
     """A file's or a folder's name; a data set's or a hub's name as it is."""
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
     if not isinstance(value, str) or value.startswith("tfds:"):
         return value
     is_hub_name = value.count("/") == 1 and not os.path.exists(value)
     return value if is_hub_name else os.path.basename(os.path.normpath(value))
+
+
+def _as_list(value):
+    return value if isinstance(value, list) else [value]
 
 
 def _table(rows):

@@ -6,14 +6,17 @@ import typing
 
 import keras
 
+from keras_transformer.data import Filters
+from keras_transformer.data.report import left_out
 from keras_transformer.run.callbacks import run_callbacks
 from keras_transformer.run.config import RunConfig
-from keras_transformer.run.corpora import corpus_of_run, prepare_corpus
+from keras_transformer.run.corpora import corpora_of_run, prepare_corpora
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.lock import locked
 from keras_transformer.run.model import final_model, load_checkpoint, new_model
 from keras_transformer.run.model_card import write_model_card
 from keras_transformer.run.start import check_start
+from keras_transformer.run.texts import training_texts, validation_texts
 from keras_transformer.run.validations import Validations
 from keras_transformer.tasks.translator import Translator
 from keras_transformer.text import make_batches
@@ -90,7 +93,7 @@ def train(config: RunConfig, folder: str | os.PathLike, verbose: int = 1) -> Tra
     with lock, _other_workers_watched(strategy):
         if chief:
             run.prepare()
-            prepare_corpus(run, verbose)
+            prepare_corpora(run, verbose)
         while True:
             wait_for_all(strategy)
             try:
@@ -111,7 +114,7 @@ def _go_on(run, strategy, verbose):
     # first because TensorFlow drops the tokenizers' tables when it is seeded.
     keras.utils.set_random_seed(config.seed)
     tokenizers = run.tokenizers()
-    batches, validation = data_of_run(config, tokenizers, strategy, corpus_of_run(run))
+    batches, validation = data_of_run(config, tokenizers, strategy, corpora_of_run(run))
     saved = run.checkpoints.latest()
     with strategy.scope():
         if saved:
@@ -227,7 +230,7 @@ def data_of_run(
     config: RunConfig,
     tokenizers: tuple[typing.Any, typing.Any],
     strategy: typing.Any,
-    corpus: str | os.PathLike | None = None,
+    corpora: list | None = None,
 ) -> tuple[typing.Any, typing.Any]:
     """The batches that a run trains on, and those that it is validated on, or None.
 
@@ -235,7 +238,8 @@ def data_of_run(
         config: A `RunConfig`.
         tokenizers: The source's and the target's.
         strategy: The distribution strategy.
-        corpus: Folder of the prepared training corpus. Without it the texts are read.
+        corpora: Folders of the prepared training corpora. Without them the texts are
+            read.
     """
     common = {
         "source_tokenizer": tokenizers[0],
@@ -247,21 +251,42 @@ def data_of_run(
         "process": getattr(strategy, "process", (0, 1)),
     }
     batches = make_batches(
-        *((config.source, config.target) if corpus is None else (corpus,)),
+        **_sources(config) if corpora is None else {"source": corpora},
         seed=config.seed,
         accumulation_steps=config.accumulation_steps,
+        weights=config.weights,
+        temperature=config.temperature,
+        tags=config.tags,
+        bpe_dropout=config.bpe_dropout,
+        unigram_alpha=config.unigram_alpha,
         **common,
     )
     validation = None
-    if config.valid_source:
+    if texts := validation_texts(config):
         validation = make_batches(
-            config.valid_source,
-            config.valid_target,
+            texts.source,
+            texts.target,
             shuffle=False,
             repeat=False,
+            **texts.options,
             **common,
         )
     return batches, validation
+
+
+def _sources(config):
+    """Arguments of `make_batches` that say which texts are trained on."""
+    texts = training_texts(config)
+    reading = {}
+    for one in texts:
+        reading |= one.options
+    filters = Filters.from_json(config.filters) if config.filters else None
+    return {
+        "source": [one.source for one in texts],
+        "target": [one.target for one in texts],
+        "filters": filters,
+        **reading,
+    }
 
 
 def _check_accumulation(config, strategy):
@@ -301,8 +326,25 @@ def _summary(config, batches, model, step):
     if trained < model.count_params():
         parameters += f", {trained:,} of them trained"
     start = f"going on from step {step:,}" if step else "from the start"
-    return (
+    lines = [
         f"{report.pairs:,} pairs, {report.source_tokens:,} source and "
         f"{report.target_tokens:,} target tokens; {parameters}; "
         f"{config.steps:,} steps, {start}"
-    )
+    ]
+    if report.dropped:
+        lines.append(f"left out: {left_out(report.dropped)}")
+    return "\n".join(lines + mixture_in_words(config, report))
+
+
+def mixture_in_words(config, report):
+    """A line for each of several corpora.
+
+    Args:
+        config: The `RunConfig`.
+        report: The `MixtureReport`, or the `CorpusReport` of one corpus.
+    """
+    return [
+        f"{texts.source}: {corpus.share:.1%} of the pairs of a batch; "
+        f"{corpus.report.pairs:,} pairs; left out: {left_out(corpus.report.dropped)}"
+        for texts, corpus in zip(training_texts(config), getattr(report, "corpora", ()))
+    ]

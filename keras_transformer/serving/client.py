@@ -10,10 +10,13 @@ import urllib.request
 import numpy as np
 
 from keras_transformer import arguments
+from keras_transformer.glossaries import as_glossaries
 from keras_transformer.serving.requests import (
     InvalidRequest,
     ServingError,
     complete_request,
+    glossary_options,
+    glossary_request,
     rows_of,
     without_padding,
 )
@@ -88,33 +91,75 @@ class _Client:
                     raise ServingError(words, may_pass=may_pass) from error
             time.sleep(0.2 * 2**attempt)
 
-    def translate(self, texts, batch_size=32):
+    def translate(
+        self,
+        texts,
+        batch_size=32,
+        *,
+        glossary=None,
+        glossary_bonus=None,
+        glossary_force=False,
+    ):
         """Translates any number of texts, those of like length in one request.
 
         Args:
             texts: List of strings, or one string.
             batch_size: Most texts of a request. A server that joins requests refuses
                 more than its `max_batch_size`, see `write_server_config`.
+            glossary: Terms of the source and their translations, a dict; or a list with
+                a dict, or None, for each text. See `kt.Translator.translate`. The
+                export must have the signature `glossary`.
+            glossary_bonus: A number; by default the export's.
+            glossary_force: Whether answers must have the terms' translations.
 
         Returns:
             A list of strings in the order of `texts`; a string for a string.
 
         Raises:
-            ValueError: If `batch_size` isn't a positive integer.
-            ServingError: As `ask`.
+            ValueError: If `batch_size` isn't a positive integer, or there isn't a
+                glossary for each text.
+            TypeError: If a glossary isn't made of strings.
+            ServingError: As `ask`, and for a row that can't be answered.
+
+        Example:
+
+        >>> client.translate(["A dog runs."], glossary={"dog": "Köter"})
+        ['Ein Köter läuft.']
         """
         arguments.integer("batch_size", batch_size)
+        of_glossary = {
+            "glossary": glossary,
+            "glossary_bonus": glossary_bonus,
+            "glossary_force": glossary_force,
+        }
         if isinstance(texts, str):
-            return self.translate([texts])[0]
+            return self.translate([texts], batch_size, **of_glossary)[0]
         texts = list(texts)
+        ask = self._asking(texts, **of_glossary)
         answers = [None] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
-            found = self.ask(text=[texts[i] for i in rows])["translation"]
-            for i, answer in zip(rows, found):
+            for i, answer in zip(rows, ask(rows)):
                 answers[i] = answer
         return answers
+
+    def _asking(self, texts, glossary, glossary_bonus, glossary_force):
+        """A function of indices of texts: the translations that the server gives."""
+        if glossary is None:
+            return lambda rows: self.ask(text=[texts[i] for i in rows])["translation"]
+        options = glossary_options(glossary_bonus, glossary_force)
+        glossaries = as_glossaries(glossary, len(texts))
+
+        def ask(rows):
+            chosen = [[some[i] for i in rows] for some in (texts, glossaries)]
+            request = glossary_request(*chosen)
+            found = self.ask("glossary", **request, options=[options])
+            if any(found["error"]):
+                raise ServingError(next(filter(None, found["error"])))
+            return [answers[0] for answers in found["translations"]]
+
+        return ask
 
     def stream(self, text, num_tokens=8):
         """Translates a text, and yields the answer in pieces as they come.
@@ -168,7 +213,14 @@ class RestClient(_Client):
     ['Ein Hund läuft.']
     """
 
-    def __init__(self, url, model, version=None, timeout=30.0, retries=3):
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        version: int | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+    ) -> None:
         place = "" if version is None else f"/versions/{version}"
         self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
         super().__init__(self._model, timeout, retries)
@@ -245,7 +297,14 @@ class GrpcClient(_Client):
     [['Ein Hund läuft.', 'Ein Hund rennt.']]
     """
 
-    def __init__(self, target, model, version=None, timeout=30.0, retries=3):
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        version: int | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+    ) -> None:
         import grpc
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
