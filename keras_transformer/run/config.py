@@ -6,11 +6,11 @@ import inspect
 import json
 import math
 import numbers
-import os
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from keras_transformer.models.presets import PRESETS
+from keras_transformer.run.consistency import check_initial, check_validation
 from keras_transformer.run.texts import checked_texts
 from keras_transformer.training.freezing import check_parts
 from keras_transformer.training.schedule_names import SCHEDULES, check_decay
@@ -191,8 +191,8 @@ class RunConfig:
 
             filters = Filters.from_json(self.filters)
             object.__setattr__(self, "filters", filters.to_json())
-        _check_initial(self)
-        _check_validation(self)
+        check_initial(self)
+        check_validation(self)
         check_decay(self.schedule, self.steps, self.warmup_steps)
 
     @classmethod
@@ -255,8 +255,6 @@ _REAL = {
     "unigram_alpha": (lambda x: x > 0, "positive and finite", True),
     "plateau_factor": (lambda x: 0 < x < 1, "more than 0 and less than 1", False),
 }
-# What a translator that a run starts from has of its own.
-OF_INITIAL = ("preset", "model", "vocabulary_size", "joint_vocabulary", "tokenizer")
 # What a run itself gives `kt.Transformer` and `kt.text.train_tokenizer`.
 _TAKEN = {
     "model": ("source_vocabulary_size", "target_vocabulary_size"),
@@ -274,57 +272,6 @@ def _plain(name, value, kind, plain, words):
 def _check(name, value, fits, words):
     if not fits:
         raise ValueError(f"{name} must be {words}; received {name}={value!r}.")
-
-
-def _check_initial(config):
-    """Checks what depends on whether a run starts from a translator."""
-    if isinstance(config.initial, os.PathLike):
-        object.__setattr__(config, "initial", os.fspath(config.initial))
-    if config.initial is not None and not isinstance(config.initial, str):
-        raise TypeError(f"initial must be a path; received initial={config.initial!r}.")
-    if config.initial == "":
-        raise ValueError("initial must name a file; received initial=''.")
-    if config.initial is None:
-        if config.lora_rank is not None:
-            raise ValueError(
-                "lora_rank needs an initial, the translator whose weights get updates; "
-                f"received lora_rank={config.lora_rank}, initial=None."
-            )
-        return
-    defaults = {field.name: field for field in dataclasses.fields(config)}
-    for name in OF_INITIAL:
-        value, field = getattr(config, name), defaults[name]
-        default = {} if field.default is dataclasses.MISSING else field.default
-        if value != default:
-            raise ValueError(
-                f"{name} doesn't apply to a run that starts from a translator, which "
-                f"has one of its own; received {name}={value!r}, "
-                f"initial={config.initial!r}. Leave it out."
-            )
-
-
-def _check_validation(config):
-    """Checks that there are validations for what depends on them."""
-    needs = [
-        f"{name}={value!r}"
-        for name, value in (
-            ("patience", config.patience),
-            ("keep", config.keep if config.keep == "best" else None),
-            ("schedule", config.schedule if config.schedule == "plateau" else None),
-            ("monitor", config.monitor if config.monitor != "val_loss" else None),
-        )
-        if value is not None
-    ]
-    if needs and config.valid_source is None:
-        raise ValueError(
-            f"{needs[0]} needs a valid_source, held-out text; received "
-            f"{', '.join(needs)}, valid_source=None."
-        )
-    if config.monitor == "val_bleu" and not config.bleu_sentences:
-        raise ValueError(
-            "monitor='val_bleu' needs bleu_sentences, held-out pairs to translate; "
-            "received bleu_sentences=0."
-        )
 
 
 def _check_arguments(name, given):
