@@ -18,6 +18,7 @@ _NAMES = {
     "TextGenerator": "keras_transformer.tasks.text_generator",
     "TextEncoder": "keras_transformer.tasks.text_encoder",
     "RunConfig": "keras_transformer.run",
+    "distill": "keras_transformer.run",
     "train": "keras_transformer.run",
 }
 _MODULES = (

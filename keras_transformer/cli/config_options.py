@@ -13,21 +13,28 @@ import re
 import typing
 from typing import Any
 
-from keras_transformer.cli.parser import as_flags, json_object, number_or_name
+from keras_transformer.cli.parser import as_flags, json_object, names, number_or_name
 from keras_transformer.run.config import CHOICES, RunConfig
 
 _POSITIONAL = ("source", "target")
+_OTHER_FLAGS = {"initial": ["--from"]}
 _METAVARS = {
     "source_language": "LANGUAGE",
     "target_language": "LANGUAGE",
     "strategy": "NAME",
+    "initial": "FOLDER",
 }
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Adds `--config`, and an argument for each field of `RunConfig`."""
+def add_config_options(parser: argparse.ArgumentParser, *, texts: bool = True) -> None:
+    """Adds `--config`, and an argument for each field of `RunConfig`.
+
+    Args:
+        parser: The command's parser.
+        texts: Whether the training texts are arguments too.
+    """
     words = field_words(RunConfig)
-    for name in _POSITIONAL:
+    for name in _POSITIONAL if texts else ():
         parser.add_argument(name, nargs="?", type=_paths, help=words[name])
     parser.add_argument(
         "--config",
@@ -37,20 +44,26 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(RunConfig):
         if field.name in _POSITIONAL:
             continue
-        default = "" if field.default in (None, dataclasses.MISSING) else field.default
+        default = field.default
+        default = "" if default in (None, dataclasses.MISSING) else default
         default = f" ({default})" if default != "" else ""
         flag = f"--{field.name.replace('_', '-')}"
+        flags = [flag, *_OTHER_FLAGS.get(field.name, ())]
         options: dict[str, Any] = {"help": words[field.name] + default, "default": None}
+        if len(flags) > 1:
+            options["dest"] = field.name
         if field.type is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
             continue
         if field.type is dict:
             options |= {"type": json_object, "metavar": "JSON"}
+        elif field.type is list:
+            options |= {"type": names, "metavar": "NAME,..."}
         elif field.name in CHOICES:
             options["choices"] = CHOICES[field.name]
         else:
             options |= _of_type(field.name, field.type)
-        parser.add_argument(flag, **options)
+        parser.add_argument(*flags, **options)
     parser.add_argument(
         "--separate-vocabularies",
         dest="joint_vocabulary",
@@ -102,7 +115,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """
     given = {} if options.config is None else _read(options.config)
     for field in dataclasses.fields(RunConfig):
-        value = getattr(options, field.name)
+        value = getattr(options, field.name, None)
         if value is not None:
             given[field.name] = value
     return given

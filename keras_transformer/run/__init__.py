@@ -7,6 +7,7 @@ from keras_transformer.lazy_names import lazy_names
 _MODULES = {
     "HeldOutBleu": "held_out_bleu",
     "RunConfig": "config",
+    "distill": "distillation",
     "train": "trainer",
 }
 

@@ -206,7 +206,8 @@ class Translator(TextToText):
             among them; `"log_probs"` float32 `(T,)`, each token's log-probability after
             those before it; `"aligned_source"` int32 `(T,)`, the index of the source
             token that it attended to most; `"source_tokens"`, the pieces of the source;
-            `"truncated"`, whether the text was cut off.
+            `"truncated"`, whether the text was cut off. Notebooks show them as HTML:
+            each token on a colour of its probability, with its source token.
 
         Raises:
             ValueError: For options out of range.
