@@ -5,8 +5,9 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported on first use: some of them need TensorFlow, the layers any backend.
 _NAMES = {
@@ -70,6 +71,8 @@ def _refuse_keras_2():
 def _is_command_line():
     """Whether this process is `keras-transformer` or `python -m keras_transformer`.
 
+    Or one that tokenizes for another, which needs neither Keras nor TensorFlow.
+
     Its help and its errors of use shall come at once, so it imports Keras and
     TensorFlow only for a command that needs them, by `load_library`. Anybody else
     gets the classes with the import, so that `keras.models.load_model` finds them.
@@ -77,7 +80,8 @@ def _is_command_line():
     program = os.path.basename((getattr(sys, "argv", None) or [""])[0])
     if program == "-m":
         # The module is looked for. Its name stands before its arguments.
-        return sys.orig_argv[-len(sys.argv)].endswith("keras_transformer")
+        names = ("keras_transformer", "keras_transformer.data.process")
+        return sys.orig_argv[-len(sys.argv)].endswith(names)
     scripts = ("keras-transformer", "keras-transformer.exe")
     return program in (*scripts, "keras-transformer-script.py")
 
@@ -102,6 +106,28 @@ if not _is_command_line():
     load_library()
 
 __all__ = sorted([*_NAMES, *_MODULES])
+
+if TYPE_CHECKING:
+    # As type checkers see the names.
+    from keras_transformer import data as data
+    from keras_transformer import decoding as decoding
+    from keras_transformer import evaluation as evaluation
+    from keras_transformer import interop as interop
+    from keras_transformer import layers as layers
+    from keras_transformer import models as models
+    from keras_transformer import plotting as plotting
+    from keras_transformer import serving as serving
+    from keras_transformer import tasks as tasks
+    from keras_transformer import text as text
+    from keras_transformer import training as training
+    from keras_transformer.models import EncoderModel as EncoderModel
+    from keras_transformer.models import LanguageModel as LanguageModel
+    from keras_transformer.models import Transformer as Transformer
+    from keras_transformer.run import RunConfig as RunConfig
+    from keras_transformer.run import train as train
+    from keras_transformer.tasks.text_encoder import TextEncoder as TextEncoder
+    from keras_transformer.tasks.text_generator import TextGenerator as TextGenerator
+    from keras_transformer.tasks.translator import Translator as Translator
 
 
 def __getattr__(name):

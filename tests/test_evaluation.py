@@ -4,6 +4,7 @@ import pytest
 import sacrebleu
 
 from keras_transformer.evaluation import (
+    METRICS,
     bleu,
     chrf,
     compare,
@@ -138,6 +139,12 @@ def test_systems_are_compared_by_sacrebleus_paired_bootstrap():
     assert alike["bleu"]["systems"]["b"]["p_value"] > 0.05
 
 
+def test_the_same_answers_differ_by_chance_alone():
+    systems = {"old": HYPOTHESES, "new": list(HYPOTHESES)}
+    found = compare(systems, REFERENCES, list(METRICS), samples=50)
+    assert {one["systems"]["new"]["p_value"] for one in found.values()} == {1.0}
+
+
 @pytest.mark.parametrize(
     "systems, options, words",
     [
@@ -145,7 +152,7 @@ def test_systems_are_compared_by_sacrebleus_paired_bootstrap():
         ([["x"], ["y"]], {}, "systems must be a dict"),
         ({"a": ["x"], "b": ["x", "y"]}, {}, "same length"),
         ({"a": ["x"], "b": ["y"]}, {"metrics": ["blue"]}, "metrics must be among"),
-        ({"a": ["x"], "b": ["y"]}, {"samples": 0}, "an integer of at least 1"),
+        ({"a": ["x"], "b": ["y"]}, {"samples": 0}, "samples must be at least 1"),
     ],
 )
 def test_what_can_t_be_compared_is_named(systems, options, words):

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "keras_transformer"
 LONGEST_FUNCTION = 80
 
 # Ground floor: imported by all, they import one another alone.
-GROUND = {"arguments", "files", "lazy_names", "reading", "texts"}
+GROUND = {"arguments", "files", "glossaries", "lazy_names", "reading", "texts"}
 # Under the tasks: the model, and what reads text and trains it.
 MODEL = {"kernels", "compilation", "layers", "decoding", "models"}
 LIBRARY = {*MODEL, "text", "data", "training", "evaluation"}
@@ -50,9 +50,15 @@ MAY_IMPORT = {
 EQUATIONS = ("layers", "models", "decoding")
 BACKENDS = {"tensorflow", "torch", "jax"}
 # The models: their layers are called by Keras, their tensors are any backend's.
-WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "data", "run", "serving", "web"}
+WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "run", "serving", "web"}
+# What a type checker alone reads.
+TYPES_ALONE = "TYPE_CHECKING"
 # On every backend: another backend's package is imported where it is used.
-ON_EVERY_BACKEND = ("", "kernels", "compilation", "training", *EQUATIONS, *GROUND)
+ON_EVERY_BACKEND = (
+    *("", "kernels", "compilation", "training", "data"),
+    *EQUATIONS,
+    *GROUND,
+)
 
 
 def modules():
@@ -66,7 +72,21 @@ def modules():
 
 
 MODULES = modules()
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+
+
+class _AtRuntime(ast.NodeTransformer):
+    """Leaves out what only type checkers read."""
+
+    def visit_If(self, node):
+        is_for_types = getattr(node.test, "id", None) == "TYPE_CHECKING"
+        return None if is_for_types else self.generic_visit(node)
+
+
+def read(path):
+    return _AtRuntime().visit(ast.parse(path.read_text("utf-8")))
+
+
+TREES = {name: read(path) for name, path in MODULES.items()}
 
 
 def part(module):
@@ -158,9 +178,12 @@ def test_the_equations_are_the_same_on_every_backend(name):
 def test_no_backend_is_imported_before_it_is_used():
     for module, path in MODULES.items():
         if part(module) in ON_EVERY_BACKEND:
-            outside = ast.parse(path.read_text("utf-8"))
+            outside = read(path)
             for function in functions(outside):
                 function.body = []
+            for node in ast.walk(outside):
+                if isinstance(node, ast.If) and ast.unparse(node.test) == TYPES_ALONE:
+                    node.body = []
             assert not foreign_imports(module, outside) & BACKENDS, module
 
 
@@ -243,6 +266,42 @@ def test_whatever_is_public_has_types():
             if function.returns is None or not all(arg.annotation for arg in found):
                 untyped.append(f"{module}.{function.name}")
     assert untyped == []
+
+
+def test_what_serves_and_asks_has_types():
+    """Its other modules are the package's own affair."""
+    from keras_transformer import serving
+
+    for name in serving.__all__:
+        value = getattr(serving, name)
+        kinds = value.__mro__ if inspect.isclass(value) else ()
+        functions = [value] if inspect.isfunction(value) else []
+        for kind in kinds:
+            if kind.__module__.startswith("keras_transformer"):
+                functions += filter(inspect.isfunction, public(vars(kind)).values())
+        for function in functions:
+            found = inspect.signature(function)
+            kinds = [
+                p.annotation for p in found.parameters.values() if p.name != "self"
+            ]
+            assert inspect.Signature.empty not in [*kinds, found.return_annotation], (
+                function.__qualname__
+            )
+
+
+def test_type_checkers_see_the_names_of_every_package():
+    """Names that are imported on first use are imported once more for them."""
+    for name, path in MODULES.items():
+        package = importlib.import_module(name)
+        if path.name != "__init__.py" or not hasattr(package, "__all__"):
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        taken = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        seen = {alias.asname or alias.name for node in taken for alias in node.names}
+        defined = {node.name for node in tree.body if hasattr(node, "name")}
+        targets = (n.targets for n in tree.body if isinstance(n, ast.Assign))
+        defined |= {target.id for (target,) in targets if isinstance(target, ast.Name)}
+        assert set(package.__all__) <= seen | defined, name
 
 
 def public(names):

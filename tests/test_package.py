@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import os
 import pathlib
 import re
 import shutil
@@ -65,9 +66,12 @@ def test_every_module_that_is_imported_is_declared():
     assert missing == {}
 
 
+ADDRESS = "https://example.org/owner/name"
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """Names of the files in the source distribution and in the wheel."""
+def distributions(tmp_path_factory):
+    """The paths of a source distribution and of a wheel."""
     pytest.importorskip("setuptools", minversion="77")
     copy = tmp_path_factory.mktemp("build") / "copy"
     left_out = shutil.ignore_patterns(*LEFT_OUT, ".git", "*.egg-info", "build", "dist")
@@ -78,10 +82,20 @@ def built(tmp_path_factory):
         "print(build.build_wheel('dist'))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    environment = {**os.environ, "REPOSITORY_URL": f"{ADDRESS}/"}
+    done = subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (sdist,) = (copy / "dist").glob("*.tar.gz")
     (wheel,) = (copy / "dist").glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="module")
+def built(distributions):
+    """Names of the files in the source distribution and in the wheel."""
+    sdist, wheel = distributions
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     with zipfile.ZipFile(wheel) as archive:
@@ -112,13 +126,29 @@ def test_the_wheel_has_the_package_and_nothing_else(built):
     }
 
 
+def test_the_index_shows_pictures_and_follows_links(distributions):
+    _, wheel = distributions
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode("utf-8")
+    assert f"Project-URL: Source, {ADDRESS}\n" in metadata
+    readme = (ROOT / "README.md").read_text("utf-8")
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", readme)
+    assert pictures
+    for picture in pictures:
+        assert f"]({ADDRESS}/raw/HEAD/{picture})" in metadata
+    addresses = re.findall(r"\]\(([^)]+)\)", metadata)
+    assert f"{ADDRESS}/blob/HEAD/docs/serving.md#try-it-on-this-machine" in addresses
+    assert all(re.match(r"https?:|#", address) for address in addresses)
+
+
 def test_each_commit_is_checked_as_ci_checks():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
     hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
     commands = [hook["entry"].replace(" --force-exclude", "") for hook in hooks]
-    of_ci = re.findall(r"^mypy.*$", (ROOT / ".ci/run").read_text("utf-8"), re.MULTILINE)
-    of_ci = of_ci[0].replace(" --check", "").replace(" .", "").split(" && ")
-    assert sorted(commands) == sorted(of_ci) == ["mypy", "ruff check", "ruff format"]
+    of_ci = (ROOT / ".ci/run").read_text("utf-8").splitlines()
+    of_ci = {line.replace(" --check", "").removesuffix(" .") for line in of_ci}
+    assert set(commands) == {"mypy", "ruff check", "ruff format"} <= of_ci
     # Of CI's environment, not of another one with other versions.
     assert {hook["language"] for hook in hooks} == {"system"}
     assert {"mypy", "ruff"} <= declared_distributions()

@@ -24,6 +24,7 @@ from keras_transformer.cli.parser import CommandError, Parser
 
 COMMANDS = {
     "demo": "learn to read dates; needs no data",
+    "prepare": "tokenize parallel text once, for any number of runs",
     "train": "train on parallel text, or go on",
     "translate": "translate texts, a document, or lines of standard input",
     "evaluate": "score translations by BLEU, chrF and TER, and compare systems",
@@ -118,6 +119,8 @@ def _module(name):
 
 def _end(message, code):
     """Ends the program with one line."""
+    if isinstance(message, OSError) and message.filename and message.strerror:
+        message = f"{message.filename}: {message.strerror}"
     lines = map(str.strip, str(message).splitlines())
     print("keras-transformer:", *filter(None, lines), file=sys.stderr)
     raise SystemExit(code) from None

@@ -21,14 +21,16 @@ _KNOWN_WARNINGS = (
 def library() -> None:
     """Makes the process one in which all of `keras_transformer` can be imported.
 
-    TensorFlow imports JAX, and Keras imports matplotlib, wherever they are installed,
-    and a command needs neither for that: together they are a third of the time. The
-    garbage collector takes a quarter of the rest.
+    TensorFlow imports JAX and SciPy, and Keras imports matplotlib, wherever they are
+    installed. A command needs none of them for that: together they are a third of the
+    time. The garbage collector takes a quarter of the rest.
     """
     if "keras" not in sys.modules:
         notes.keep_off_the_screen()
         _warn_in_one_line()
-        needless = ["matplotlib"] if _backend() == "jax" else ["jax", "matplotlib"]
+        needless = ["matplotlib"]
+        if _backend() != "jax":
+            needless += ["jax", "scipy"]
         with _without(needless), _without_collecting_garbage():
             # The one imports the other, where both are installed.
             if importlib.util.find_spec("tensorflow"):

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.serving.documents import INPUTS_OF_DOCUMENTS
+from keras_transformer.serving.glossary import GlossarySignatures
 from keras_transformer.serving.parts import answers_to_some
 from keras_transformer.serving.request_options import given_options
 from keras_transformer.serving.scoring import ScoringSignatures
@@ -19,7 +20,7 @@ _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
 _INPUTS = "num_hypotheses", "length_penalty", "max_length"
 
 
-class TranslationSignatures(ScoringSignatures, StreamingSignatures):
+class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySignatures):
     """All signatures of a translator; arguments as of `TranslatorSearches`."""
 
     names = (
@@ -27,6 +28,7 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
         "n_best",
         "translate",
         "with_options",
+        "glossary",
         "document",
         "document_with_options",
         "split",
@@ -58,6 +60,12 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
             "document": {**of_documents, **prefix},
             "document_with_options": {"text": texts, "options": [""] * len(texts)},
             "stream": {"text": texts, **so_far, "num_tokens": none + 8},
+            "glossary": {
+                "text": texts,
+                "glossary_source": [[text] for text in texts],
+                "glossary_target": [[text] for text in texts],
+                "options": [""] * len(texts),
+            },
             "score": {"text": texts, "reference": texts},
             "token_ids": {"source_ids": ids.numpy(), "source_length": lengths},
         }
