@@ -5,6 +5,10 @@ import pathlib
 import sys
 
 from keras_transformer.arguments import integer
+from keras_transformer.cli.parser import json_object, number_or_name
+
+# Arguments of `read_pairs`.
+_READING = ("columns", "source_language", "target_language")
 
 EXAMPLE = """
   keras-transformer prepare corpora/en-de train.en train.de --vocabulary-size 32000
@@ -18,10 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="?",
-        help="source sentences, one a line; a TSV of both sides; or "
+        help="source sentences, one a line; a TSV or TMX of both sides; or "
         "tfds:NAME:SPLIT:SOURCE:TARGET",
     )
     parser.add_argument("target", nargs="?", help="the target side of source's lines")
+    _add_reading(parser)
+    parser.add_argument(
+        "--symbols",
+        nargs="+",
+        default=(),
+        metavar="TOKEN",
+        help="single tokens of a tokenizer that is trained, such as the tags <2de>",
+    )
     parser.add_argument(
         "--tokenizer",
         metavar="FILE",
@@ -66,6 +78,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """How texts are read, and which pairs are left out."""
+    parser.add_argument(
+        "--columns",
+        nargs=2,
+        type=number_or_name,
+        metavar="COLUMN",
+        help="the source's and the target's column of a TSV: numbers from 1, or names "
+        "in its first row",
+    )
+    for side in ("source", "target"):
+        parser.add_argument(
+            f"--{side}-language",
+            metavar="LANGUAGE",
+            help=f"the {side}'s language in a TMX, such as en",
+        )
+    parser.add_argument(
+        "--filters",
+        type=json_object,
+        default={},
+        metavar="JSON",
+        help="arguments of kt.data.Filters: which pairs are left out, such as "
+        '{"max_length_ratio": 3, "duplicates": true}',
+    )
+
+
 def run(options: argparse.Namespace) -> None:
     """Tokenizes texts into a folder, or goes on with it."""
     if options.source is None and not options.verify:
@@ -76,13 +114,15 @@ def run(options: argparse.Namespace) -> None:
         if getattr(options, name) is not None:
             integer(f"--{name.replace('_', '-')}", getattr(options, name), least)
     # Neither needs Keras or TensorFlow.
-    from keras_transformer.data import PreparedCorpus, prepare
+    from keras_transformer.data import Filters, PreparedCorpus, prepare
 
     folder = pathlib.Path(options.folder)
     if options.source is None:
         corpus = PreparedCorpus(folder)
     else:
-        source_tokenizer, target_tokenizer = _tokenizers(options, folder)
+        filters = Filters.from_json(options.filters)
+        reading = {name: getattr(options, name) for name in _READING}
+        source_tokenizer, target_tokenizer = _tokenizers(options, folder, reading)
         corpus = prepare(
             options.source,
             options.target,
@@ -90,6 +130,8 @@ def run(options: argparse.Namespace) -> None:
             source_tokenizer=source_tokenizer,
             target_tokenizer=target_tokenizer,
             max_length=options.max_length,
+            filters=filters,
+            **reading,
             keep_texts=options.keep_texts,
             processes=options.processes,
             verbose=0 if options.quiet else 1,
@@ -99,8 +141,9 @@ def run(options: argparse.Namespace) -> None:
     print(_summary(corpus))
 
 
-def _tokenizers(options, folder):
+def _tokenizers(options, folder, reading):
     """The tokenizers that were given, that the folder has, or that are trained."""
+    from keras_transformer.data import read_pairs
     from keras_transformer.text.loading import load_tokenizer
     from keras_transformer.text.tokenizer import train_tokenizer
 
@@ -109,12 +152,24 @@ def _tokenizers(options, folder):
         return load_tokenizer(options.tokenizer), target
     if (folder / "source.spm").exists():
         return load_tokenizer(folder / "source.spm"), target
-    if options.source.startswith("tfds:"):
-        raise ValueError("--tokenizer is needed for a dataset of tfds.")
+    for name in ("source", "target"):
+        path = getattr(options, name)
+        is_file = path is not None and not path.startswith("tfds:")
+        if is_file and not pathlib.Path(path).exists():
+            raise FileNotFoundError(f"{name}={path!r} isn't there.")
     if not options.quiet:
         print("training a tokenizer", file=sys.stderr, flush=True)
-    texts = [path for path in (options.source, options.target) if path]
-    return train_tokenizer(texts, options.vocabulary_size), target
+    sentences = (
+        pair[side]
+        for side in ((0,) if target else (0, 1))
+        for pair in read_pairs(options.source, options.target, **reading)
+    )
+    trained = train_tokenizer(
+        vocabulary_size=options.vocabulary_size,
+        sentences=sentences,
+        symbols=options.symbols,
+    )
+    return trained, target
 
 
 def _summary(corpus):

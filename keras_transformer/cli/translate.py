@@ -18,6 +18,7 @@ from keras_transformer.cli.lines import (
 from keras_transformer.cli.progress import progress
 from keras_transformer.cli.search_options import add_search_options, search
 from keras_transformer.cli.translators import HELP, load_translator
+from keras_transformer.glossaries import read_glossary
 
 EXAMPLE = """
   keras-transformer translate runs/en-de 'A dog runs.'
@@ -52,6 +53,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target-prefix", metavar="TEXT", help="what every answer begins with"
     )
     parser.add_argument(
+        "--glossary",
+        metavar="FILE",
+        help="terms that answers are favoured to have: a term of the source, a tab and "
+        "its translation a line",
+    )
+    parser.add_argument(
+        "--glossary-bonus",
+        type=float,
+        metavar="X",
+        help="what each token of a term's translation adds to the log-probability (2)",
+    )
+    parser.add_argument(
+        "--glossary-force",
+        action="store_true",
+        help="answers must have the translations of the terms",
+    )
+    parser.add_argument(
         "--batch-tokens",
         type=int,
         default=4096,
@@ -74,6 +92,7 @@ def run(options: argparse.Namespace) -> None:
     given["tokens_per_batch"] = options.batch_tokens
     if options.target_prefix is not None:
         given["target_prefix"] = options.target_prefix
+    _add_glossary(options, given)
     if options.document is not None:
         _translate_document(options, given)
     elif options.texts in ([], ["-"]):
@@ -84,6 +103,29 @@ def run(options: argparse.Namespace) -> None:
         with opened_output(options.output) as write:
             write(_answers(translator, texts, options, given))
         _note_replaced(options, not_utf_8, len(texts), "texts")
+
+
+def _add_glossary(options, given):
+    if options.glossary is None:
+        for flag, value in (
+            ("--glossary-bonus", options.glossary_bonus is not None),
+            ("--glossary-force", options.glossary_force),
+        ):
+            if value:
+                raise ValueError(f"{flag} needs a --glossary; received none.")
+        return
+    bonus = options.glossary_bonus
+    if bonus is not None and not 0 <= bonus < float("inf"):
+        raise ValueError(
+            f"--glossary-bonus must be a number that isn't negative; received {bonus}."
+        )
+    if options.glossary_force and given.get("sample"):
+        raise ValueError("--glossary-force needs a beam search; received --sample too.")
+    given["glossary"] = read_glossary(options.glossary)
+    if bonus is not None:
+        given["glossary_bonus"] = bonus
+    if options.glossary_force:
+        given["glossary_force"] = True
 
 
 def _translate_lines(options, given):

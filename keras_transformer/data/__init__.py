@@ -6,7 +6,9 @@ from keras_transformer.lazy_names import lazy_names
 
 _MODULES = {
     "CorpusReport": "report",
+    "Filters": "filters",
     "PreparedCorpus": "prepared",
+    "load": "prepared",
     "make_batches": "batches",
     "prepare": "preparation",
     "read_lines": "corpus",
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from keras_transformer.data.batches import make_batches as make_batches
     from keras_transformer.data.corpus import read_lines as read_lines
     from keras_transformer.data.corpus import read_pairs as read_pairs
+    from keras_transformer.data.filters import Filters as Filters
     from keras_transformer.data.preparation import prepare as prepare
     from keras_transformer.data.prepared import PreparedCorpus as PreparedCorpus
+    from keras_transformer.data.prepared import load as load
     from keras_transformer.data.report import CorpusReport as CorpusReport

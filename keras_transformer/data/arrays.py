@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_transformer.data.order import Order, Rows
+from keras_transformer.data.order import Order
+from keras_transformer.data.row_reader import RowReader
 
 
 class BatchArrays:
@@ -12,6 +13,7 @@ class BatchArrays:
 
     Args:
         order: What says which rows are in which batch, see `order`.
+        reader: The `RowReader` of the order's corpora.
         start_id: Id that target ids begin with.
         source_end_id: Id that sources end with.
         target_end_id: Id that labels end with.
@@ -23,6 +25,7 @@ class BatchArrays:
     def __init__(
         self,
         order: Order,
+        reader: RowReader,
         *,
         start_id: int,
         source_end_id: int,
@@ -32,6 +35,7 @@ class BatchArrays:
         process: tuple[int, int] = (0, 1),
     ) -> None:
         self.order = order
+        self._reader = reader
         self.accumulation_steps = accumulation_steps
         self._start_id = start_id
         self._end_ids = source_end_id, target_end_id
@@ -44,7 +48,8 @@ class BatchArrays:
         own = self._own_rows(len(rows))
         shapes = (len(own), rows.source_width), (len(own), rows.target_width)
         source, target, labels = (np.zeros(shapes[i], np.int32) for i in (0, 1, 1))
-        for i, (source_ids, target_ids) in enumerate(self.ids(number, rows, own)):
+        pairs = self._reader(number, rows, own.start, own.stop)
+        for i, (source_ids, target_ids) in enumerate(pairs):
             n, m = len(source_ids), len(target_ids)
             source[i, :n] = source_ids
             source[i, n] = self._end_ids[0]
@@ -59,13 +64,6 @@ class BatchArrays:
         # What fills the batch up.
         weights[len(rows.positions[own.start : own.stop]) :] = 0
         return *batch, weights
-
-    def ids(
-        self, number: int, rows: Rows, own: range
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of ids of some rows of a batch, read from their corpus."""
-        corpus = self.order.corpora[rows.corpus]
-        return corpus.read(rows.positions[own.start : own.stop])
 
     def _own_rows(self, count):
         """The rows of this process; those after the last one are padding."""
@@ -82,15 +80,20 @@ class BatchArrays:
         """
         steps = self.accumulation_steps
         first = number - number % steps
+        tokens = self._reader.target_tokens
         total = sum(
-            int(self.order.rows(other).target_lengths.sum())
+            tokens(other, self.order.rows(other))
             for other in range(first, first + steps)
         )
-        return steps * int(rows.target_lengths.sum()) / total
+        return steps * tokens(number, rows) / total
 
 
 class BatchSequence:
     """The batches from an update on, those of some updates aside.
+
+    Attributes:
+        arrays: The `BatchArrays`.
+        size: Number of batches, or None if they never end.
 
     Args:
         arrays: A `BatchArrays`.

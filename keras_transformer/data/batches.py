@@ -2,34 +2,39 @@
 
 import dataclasses
 import os
-import pathlib
-import tempfile
 import warnings
-import weakref
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keras_transformer import arguments
 from keras_transformer.data.arrays import BatchArrays, BatchSequence
-from keras_transformer.data.folder import check_tokenizers, left_out
+from keras_transformer.data.mixing import MixedOrder, mixture_weights
 from keras_transformer.data.order import CorpusOrder, bucket_lengths
-from keras_transformer.data.preparation import prepare_files
-from keras_transformer.data.prepared import PreparedCorpus
-from keras_transformer.data.report import LONG
-from keras_transformer.data.tokenizers import checked_tokenizers
+from keras_transformer.data.report import LONG, CorpusShare, MixtureReport, left_out
+from keras_transformer.data.row_reader import RowReader
+from keras_transformer.data.sources import Sources
+from keras_transformer.data.subword_sampling import subword_samplers
+from keras_transformer.data.tags import tag_ids
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from keras_transformer.data.keras_batches import KerasBatches
+    from keras_transformer.data.prepared import PreparedCorpus
     from keras_transformer.text.any_tokenizer import AnyTokenizer
+
+    Path = str | os.PathLike
+    Source = Path | PreparedCorpus
 
 __all__ = ["bucket_lengths", "make_batches"]
 
+# Of texts that aren't prepared.
+_MAX_LENGTH = 256
+
 
 def make_batches(
-    source: str | os.PathLike | PreparedCorpus | Iterable[tuple[str, str]],
-    target: str | os.PathLike | None = None,
+    source: "Source | Sequence[Source] | Iterable[tuple[str, str]]",
+    target: "Path | Sequence[Path | None] | None" = None,
     *,
     source_tokenizer: "AnyTokenizer | None" = None,
     target_tokenizer: "AnyTokenizer | None" = None,
@@ -42,8 +47,17 @@ def make_batches(
     accumulation_steps: int = 1,
     num_replicas: int = 1,
     process: tuple[int, int] = (0, 1),
+    weights: Sequence[float] | None = None,
+    temperature: float | None = None,
+    tags: Sequence[str | None] | None = None,
+    filters: Any = None,
+    bpe_dropout: float = 0.0,
+    unigram_alpha: float | None = None,
+    columns: Sequence[int | str] | None = None,
+    source_language: str | None = None,
+    target_language: str | None = None,
 ) -> "tf.data.Dataset | KerasBatches":
-    """Turns a parallel corpus into batches for `model.fit`.
+    """Turns a parallel corpus, or a mixture of several, into batches for `model.fit`.
 
     Pairs of like length share a batch, whose size is chosen so that source and target
     each hold at most `tokens_per_batch` tokens, padding included (section 5.1).
@@ -51,13 +65,18 @@ def make_batches(
     The whole corpus is shuffled in each epoch. Batch n depends on `seed` and n alone,
     so training goes on at any update at once.
 
+    Each batch holds pairs of all corpora. An epoch of a mixture is the shortest one in
+    which each corpus comes wholly at least once.
+
     Texts are tokenized first, into a temporary folder. `kt.data.prepare` does that once
     for all.
 
     Args:
         source: A `PreparedCorpus` or the path of its folder; or path, TSV or dataset,
-            as `read_pairs` takes it, or an iterable of pairs of texts.
-        target: Path of the target sentences, unless `source` has both.
+            as `read_pairs` takes it, or an iterable of pairs of texts. Several corpora
+            are a list of all of these but iterables.
+        target: Path of the target sentences, unless `source` has both. For a list of
+            sources a list, with None for one that has both.
         source_tokenizer: The `Tokenizer` of the source, or a tokenizer of KerasHub. A
             prepared corpus has its own.
         target_tokenizer: That of the target; `source_tokenizer` if left out.
@@ -78,30 +97,51 @@ def make_batches(
             multiple of it with padding, which weighs nothing.
         process: Pair of this process's number and the number of processes, where each
             brings its own part of the rows, as on JAX. It reads no other rows.
+        weights: How much of each of several corpora a batch holds, by number of pairs;
+            only the ratios count.
+        temperature: Without weights, corpora are mixed by their sizes to the power of
+            `1 / temperature`: 1, the default, takes each pair equally often; higher
+            ones take small corpora more often.
+        tags: Token in front of each source sentence, one for each corpus, such as
+            `"<2de>"`, or None. Texts to translate then begin with it and a space.
+        filters: The `kt.data.Filters` of texts: which pairs are left out, too.
+        bpe_dropout: Probability that BPE leaves out a merge, so that a sentence is
+            split anew each time it comes; 0.1 is usual. Batches then have more padding.
+            A row's ids depend on `seed`, the batch's number and the row alone.
+        unigram_alpha: For tokenizers of type unigram: sentences are split anew, with
+            the splits' probabilities to this power; 0.2 is usual.
+        columns: The source's and the target's column of TSVs, see `read_pairs`.
+        source_language: The source's language in TMXs.
+        target_language: The target's language in TMXs.
 
     Returns:
         A `tf.data.Dataset` of `({"source_ids": (B, S), "target_ids": (B, T)}, (B, T))`,
         all int32: the inputs of `kt.Transformer` and the labels. `target_ids` start
         with the start token, labels end with the end token, 0 is padding. With
         `accumulation_steps` weights `(B, 1)` come third. Its attribute `report` is a
-        `CorpusReport`; `from_step(n, without=())` gives the batches from the n-th
-        update on, in the same order whenever it is called, but for those of some
-        updates. Where TensorFlow isn't installed it is a `keras.utils.PyDataset` of
-        the same batches as NumPy arrays, with the same attributes.
+        `CorpusReport`, of several corpora a `MixtureReport`; `from_step(n,
+        without=())` gives the batches from the n-th update on, in the same order
+        whenever it is called, but for those of some updates. Where TensorFlow isn't
+        installed it is a `keras.utils.PyDataset` of the same batches as NumPy arrays,
+        with the same attributes.
 
     Raises:
         TypeError: For a source that is no path, a tokenizer that is none, and a number
             that is no integer.
         ValueError: For a corpus with an error in it (file and line are named) or
             with no pair to train on, a number that means nothing, a `max_length` over
-            `tokens_per_batch`, `accumulation_steps` without `repeat`, or tokenizers
-            that aren't those of a prepared corpus.
+            `tokens_per_batch`, `accumulation_steps` or `weights` without `repeat`,
+            tokenizers that aren't those of a prepared corpus, a tag that is no token,
+            or an argument that the given corpora or tokenizers don't need.
 
     Example:
 
     >>> batches = kt.text.make_batches(
     ...     "train.en", "train.de", source_tokenizer=tokenizer)
     >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
+    >>> batches = kt.text.make_batches(
+    ...     ["train.en", "mine.en"], ["train.de", "mine.de"], weights=[0.7, 0.3],
+    ...     source_tokenizer=tokenizer, bpe_dropout=0.1)
     """
     # A token and the end token.
     tokens_per_batch = arguments.integer("tokens_per_batch", tokens_per_batch, 2)
@@ -111,26 +151,31 @@ def make_batches(
     num_replicas = arguments.integer("num_replicas", num_replicas)
     process = _checked_process(process)
     accumulation_steps = _checked_accumulation(accumulation_steps, repeat)
-    corpus = _as_corpus(source, target)
-    if corpus is None:
-        tokenizers = checked_tokenizers(source_tokenizer, target_tokenizer)
-        max_length = _checked_max_length(max_length, tokens_per_batch, 256)
-        corpus = _prepared_for_now(source, target, tokenizers, max_length)
-    else:
-        tokenizers = _tokenizers_of(corpus, source_tokenizer, target_tokenizer)
-        max_length = _checked_max_length(
-            max_length, tokens_per_batch, corpus.max_length
-        )
-        if max_length > corpus.max_length:
-            raise ValueError(
-                f"max_length must be at most the {corpus.max_length} that the corpus "
-                f"was prepared with; received max_length={max_length}."
-            )
-    order = CorpusOrder(corpus, tokens_per_batch, max_length, seed if shuffle else None)
-    report = _report(corpus, order, max_length)
-    _check_report(report, source, max_length)
+    sources = Sources(
+        source,
+        target,
+        (source_tokenizer, target_tokenizer),
+        {
+            "columns": columns,
+            "source_language": source_language,
+            "target_language": target_language,
+        },
+    )
+    tokenizers = sources.tokenizers
+    max_length = _checked_max_length(max_length, tokens_per_batch, sources.max_length)
+    _check_mixture(sources, weights, temperature, repeat, filters)
+    tags = tag_ids(tags, tokenizers[0], len(sources.names))
+    samplers = subword_samplers(tokenizers, bpe_dropout, unigram_alpha)
+    corpora = sources.corpora(max_length, filters)
+    reader = RowReader(corpora, max_length, tags, samplers, seed)
+    reports = _reports(sources.names, corpora, reader, max_length)
+    shares = mixture_weights([part.pairs for part in reports], weights, temperature)
+    order = _order(
+        corpora, reader, shares, tokens_per_batch, max_length, seed if shuffle else None
+    )
     arrays = BatchArrays(
         order,
+        reader,
         start_id=tokenizers[1].start_id,
         source_end_id=tokenizers[0].end_id,
         target_end_id=tokenizers[1].end_id,
@@ -139,69 +184,78 @@ def make_batches(
         process=process,
     )
     batches = _for_fit(arrays, repeat, shuffle)
-    batches.report = report
+    batches.report = _whole_report(
+        sources.names, reports, order.shares, reader.padding_share(order)
+    )
     return batches
 
 
-def _as_corpus(source, target):
-    """The prepared corpus that `source` is or names, or None."""
-    if isinstance(source, PreparedCorpus):
-        corpus = source
-    elif isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
-        corpus = PreparedCorpus(source)
-    else:
-        return None
-    if target is not None:
+def _check_mixture(sources, weights, temperature, repeat, filters):
+    """Checks what says which pairs come how often, before texts are tokenized."""
+    mixture_weights([1] * len(sources.names), weights, temperature)
+    if not repeat and (weights is not None or temperature is not None):
         raise ValueError(
-            "target must be left out, as a prepared corpus holds both sides; received "
-            f"target={target!r}."
+            "weights and temperature are for training, on batches that repeat; "
+            f"received weights={weights!r}, temperature={temperature!r}, "
+            f"repeat={repeat}."
         )
-    return corpus
+    if filters is not None and not sources.has_texts:
+        raise ValueError(
+            "filters are for texts, and source is prepared already; received "
+            f"filters={filters!r}. Give them to kt.data.prepare."
+        )
 
 
-def _prepared_for_now(source, target, tokenizers, max_length):
-    """A corpus in a temporary folder, which is removed when nobody uses it any more."""
-    scratch = tempfile.TemporaryDirectory(prefix="keras_transformer-")
-    corpus = prepare_files(
-        source, target, pathlib.Path(scratch.name) / "corpus", tokenizers, max_length
-    )
-    weakref.finalize(corpus, scratch.cleanup)
-    return corpus
+def _order(corpora, reader, shares, tokens_per_batch, max_length, seed):
+    """What says which rows are in which batch."""
+    groups = reader.groups()
+    if len(corpora) == 1:
+        return CorpusOrder(corpora[0], tokens_per_batch, max_length, seed, groups[0])
+    return MixedOrder(corpora, groups, shares, tokens_per_batch, max_length, seed)
 
 
-def _tokenizers_of(corpus, source, target):
-    if source is None and target is None:
-        return corpus.source_tokenizer, corpus.target_tokenizer
-    tokenizers = checked_tokenizers(source, target)
-    check_tokenizers(corpus, tokenizers)
-    return tokenizers
+def _reports(names, corpora, reader, max_length):
+    """Each corpus's report, without the pairs that are too long for these batches."""
+    reports = []
+    for name, corpus, groups in zip(names, corpora, reader.tagged_groups()):
+        report = _report(corpus, groups, max_length)
+        _check_report(report, name, max_length)
+        reports.append(report)
+    return reports
 
 
-def _report(corpus, order, max_length):
+def _whole_report(names, reports, shares, padding_share):
+    if len(reports) == 1:
+        return dataclasses.replace(reports[0], padding_share=padding_share)
+    corpora = map(CorpusShare, names, shares, reports)
+    return MixtureReport.of(list(corpora), padding_share)
+
+
+def _report(corpus, groups, max_length):
     """The corpus's report, without the pairs that are too long for these batches."""
-    lengths, counts = corpus.groups[:, :2], corpus.groups[:, 2]
+    lengths, counts = groups[:, :2], groups[:, 2]
     kept = lengths.max(axis=1) <= max_length
     dropped = dict(corpus.report.dropped)
     if too_long := int(counts[~kept].sum()):
         dropped[LONG] = dropped.get(LONG, 0) + too_long
     return dataclasses.replace(
         corpus.report,
-        pairs=order.pairs,
+        pairs=int(counts[kept].sum()),
         longest=int(lengths[kept].max(initial=0)),
         source_tokens=int(lengths[kept, 0] @ counts[kept]),
         target_tokens=int(lengths[kept, 1] @ counts[kept]),
         dropped=dropped,
-        padding_share=order.padding_share,
     )
 
 
 def _check_report(report, source, max_length):
-    reasons = left_out(report.dropped, max_length)
+    too_long = f"longer than max_length={max_length} tokens"
+    reasons = left_out(report.dropped, too_long)
     if dropped := sum(report.dropped.values()):
         warnings.warn(
             f"{dropped} of {dropped + report.pairs} pairs of {source} are left out: "
             f"{reasons}.",
-            stacklevel=3,
+            stacklevel=4,
         )
     if not report.pairs:
         raise ValueError(f"source={source!r} holds no pair to train on: {reasons}.")
@@ -227,14 +281,20 @@ def _for_fit(arrays, repeat, shuffle):
     return batches
 
 
-def _checked_max_length(max_length, tokens_per_batch, longest):
+def _checked_max_length(max_length, tokens_per_batch, prepared):
+    """Most tokens of a side; `prepared` is what corpora were prepared with, or None."""
     if max_length is None:
-        max_length = min(longest, tokens_per_batch)
+        max_length = min(prepared or _MAX_LENGTH, tokens_per_batch)
     max_length = arguments.integer("max_length", max_length, minimum=2)
     if max_length > tokens_per_batch:
         raise ValueError(
             "max_length must be at most tokens_per_batch; received "
             f"max_length={max_length}, tokens_per_batch={tokens_per_batch}."
+        )
+    if prepared is not None and max_length > prepared:
+        raise ValueError(
+            f"max_length must be at most the {prepared} that the corpus was prepared "
+            f"with; received max_length={max_length}."
         )
     return max_length
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_transformer.data.report import EMPTY, LONG
+from keras_transformer.data.filters import Filters, SeenHashes, pair_hash, unknown_ids
+from keras_transformer.data.report import DUPLICATE, EMPTY, LONG
 from keras_transformer.text.tokenizer import Tokenizer
 
 
@@ -21,6 +22,7 @@ class EncodedPairs:
         dropped: Dict of reason -> number of pairs.
         texts: Sources and targets in UTF-8, one after another, uint8; or None.
         text_lengths: Bytes of each source and of its target, int64 (2 B,), or None.
+        hashes: `pair_hash` of each pair, uint64 (B,), where duplicates are left out.
     """
 
     ids: np.ndarray
@@ -28,6 +30,30 @@ class EncodedPairs:
     dropped: dict
     texts: np.ndarray | None = None
     text_lengths: np.ndarray | None = None
+    hashes: np.ndarray | None = None
+
+    def without_duplicates(self, seen: SeenHashes) -> "EncodedPairs":
+        """Those that come for the first time.
+
+        Args:
+            seen: The `SeenHashes` of all pairs before; these are added.
+        """
+        assert self.hashes is not None
+        first = seen.add(self.hashes)
+        if first.all():
+            return self
+        sides = np.repeat(first, 2)
+        texts = text_lengths = None
+        if self.texts is not None and self.text_lengths is not None:
+            texts = self.texts[np.repeat(sides, self.text_lengths)]
+            text_lengths = self.text_lengths[sides]
+        return EncodedPairs(
+            self.ids[np.repeat(sides, self.lengths)],
+            self.lengths[sides],
+            {**self.dropped, DUPLICATE: int(np.count_nonzero(~first))},
+            texts,
+            text_lengths,
+        )
 
 
 class PairEncoder:
@@ -37,8 +63,11 @@ class PairEncoder:
         source_tokenizer: The tokenizer of the source.
         target_tokenizer: That of the target.
         max_length: Most tokens of a side, its end token included.
-        filters: Object with a method `reason`, see `preparation`, or None.
+        filters: The `Filters`, or an object with such a method `reason`.
         keep_texts: Whether texts are kept, too.
+
+    Attributes:
+        hashes: Whether pairs come with their hashes, as duplicates are left out.
     """
 
     def __init__(
@@ -55,20 +84,27 @@ class PairEncoder:
         self.max_length = max_length
         self.filters = filters
         self.keep_texts = keep_texts
+        is_own = isinstance(filters, Filters)
+        self.hashes = is_own and filters.duplicates
+        self._unknown: tuple[frozenset[int], ...] = ()
+        if is_own and filters.max_unknown_share is not None:
+            self._unknown = unknown_ids(source_tokenizer), unknown_ids(target_tokenizer)
         self.dtype = id_dtype(source_tokenizer, target_tokenizer)
 
     def __call__(self, pairs: list[tuple[str, str]]) -> EncodedPairs:
         """Encodes some pairs."""
         sources, targets = zip(*pairs)
-        source_ids = _ids(self.source_tokenizer, list(sources))
-        target_ids = _ids(self.target_tokenizer, list(targets))
+        source_ids = encode_texts(self.source_tokenizer, list(sources))
+        target_ids = encode_texts(self.target_tokenizer, list(targets))
         dropped: collections.Counter[str] = collections.Counter()
-        kept, texts = [], []
+        kept, texts, hashes = [], [], []
         for pair, *ids in zip(pairs, source_ids, target_ids):
             if reason := self._reason(*pair, *ids):
                 dropped[reason] += 1
                 continue
             kept += ids
+            if self.hashes:
+                hashes.append(pair_hash(*pair))
             if self.keep_texts:
                 texts += [text.encode("utf-8") for text in pair]
         flat = itertools.chain.from_iterable(kept)
@@ -79,6 +115,7 @@ class PairEncoder:
             dict(dropped),
             np.frombuffer(b"".join(texts), "u1") if self.keep_texts else None,
             np.fromiter(map(len, texts), np.int64) if self.keep_texts else None,
+            np.array(hashes, np.uint64) if self.hashes else None,
         )
 
     def _reason(self, source, target, source_ids, target_ids):
@@ -88,9 +125,8 @@ class PairEncoder:
         # With the end token.
         if max(len(source_ids), len(target_ids)) >= self.max_length:
             return LONG
-        if self.filters is None:
-            return None
-        return self.filters.reason(source, target, source_ids, target_ids)
+        texts_and_ids = source, target, source_ids, target_ids
+        return self.filters.reason(*texts_and_ids, *self._unknown)
 
 
 def needs_no_tensorflow(tokenizer: Any) -> bool:
@@ -105,8 +141,8 @@ def id_dtype(*tokenizers: Any) -> np.dtype:
     return np.dtype("<u2" if max(sizes) <= 1 << 16 else "<u4")
 
 
-def _ids(tokenizer, texts):
-    """Lists of ids."""
+def encode_texts(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """The ids of some texts, without special tokens."""
     if needs_no_tensorflow(tokenizer):
         return tokenizer.encode(texts)
     import tensorflow as tf

@@ -20,10 +20,12 @@ from keras_transformer.data.prepared import (
     checksum,
     shard_lengths,
 )
-from keras_transformer.data.report import EMPTY, LONG, CorpusReport
+from keras_transformer.data.report import CorpusReport, left_out
 from keras_transformer.data.shards import describe, write_json
 from keras_transformer.files import written_aside
 from keras_transformer.reading import read_json
+
+_BITS = 32
 
 
 def start_folder(folder: pathlib.Path, settings: dict, tokenizers: tuple) -> None:
@@ -74,7 +76,7 @@ def finish_folder(folder: pathlib.Path, shards: list[dict], source: Any) -> None
     if not pairs:
         raise ValueError(
             f"source={source!r} holds no pair to train on: "
-            f"{left_out(dropped, settings['max_length'])}."
+            f"{left_out(dropped, _too_long(settings))}."
         )
     groups = _groups(folder, len(shards))
     with written_aside(folder / GROUPS) as aside:
@@ -122,16 +124,8 @@ def check_tokenizers(corpus: PreparedCorpus, tokenizers: tuple) -> None:
         )
 
 
-def left_out(dropped: dict, max_length: int) -> str:
-    """How many pairs are left out for which reasons, in words."""
-    words = {
-        EMPTY: "with an empty side",
-        LONG: f"longer than max_length={max_length} tokens",
-    }
-    counts = {EMPTY: 0, LONG: 0, **dropped}
-    return ", ".join(
-        f"{count} {words.get(name, name)}" for name, count in counts.items()
-    )
+def _too_long(settings):
+    return f"longer than max_length={settings['max_length']} tokens"
 
 
 def _tokenizer_files(tokenizers):
@@ -175,25 +169,21 @@ def _groups(folder, shards):
     """Source length, target length and number of pairs, sorted; int64 (n, 3)."""
     counts = collections.Counter()
     for number in range(shards):
-        found, numbers = np.unique(
-            shard_lengths(folder, number) + 1, axis=0, return_counts=True
-        )
-        counts.update(dict(zip(map(tuple, found.tolist()), numbers.tolist())))
-    return np.array(
-        [(*lengths, counts[lengths]) for lengths in sorted(counts)], np.int64
-    )
+        found = np.unique(_keys(shard_lengths(folder, number) + 1), return_counts=True)
+        counts.update(dict(zip(*(part.tolist() for part in found))))
+    keys = np.array(sorted(counts), np.int64)
+    numbers = [counts[key] for key in keys.tolist()]
+    return np.stack([keys >> _BITS, keys & ((1 << _BITS) - 1), numbers], axis=1)
 
 
 def _write_order(path, folder, shards, groups, dtype):
     """Writes the pairs' indexes, sorted by length, those of a group by index."""
-    base = int(groups[:, :2].max()) + 1
-    keys = groups[:, 0] * base + groups[:, 1]
+    keys = _keys(groups)
     free = np.cumsum(groups[:, 2]) - groups[:, 2]
     order = np.memmap(path, dtype, "w+", shape=int(groups[:, 2].sum()))
     first = 0
     for number in range(shards):
-        lengths = shard_lengths(folder, number) + 1
-        own = np.searchsorted(keys, lengths[:, 0] * base + lengths[:, 1])
+        own = np.searchsorted(keys, _keys(shard_lengths(folder, number) + 1))
         by_group = np.argsort(own, kind="stable")
         counts = np.bincount(own, minlength=len(keys))
         begins = np.cumsum(counts) - counts
@@ -202,3 +192,8 @@ def _write_order(path, folder, shards, groups, dtype):
         free += counts
         first += len(own)
     order.flush()
+
+
+def _keys(lengths):
+    """Both lengths of pairs in one number, which sorts as they do."""
+    return lengths[:, 0] << _BITS | lengths[:, 1]

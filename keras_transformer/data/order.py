@@ -35,8 +35,8 @@ class Rows:
     """The rows of a batch, before their ids are read.
 
     Attributes:
-        corpus: Index of their corpus among the order's `corpora`.
-        positions: Where the corpus's own order by length has them, int64 (B,); what
+        corpus: Index of each row's corpus among the order's `corpora`, int64 (B,).
+        positions: Where that corpus's own order by length has it, int64 (B,); what
             `PreparedCorpus.read` and `PreparedCorpus.indexes_at` take.
         source_lengths: Tokens of each source, its end token included, int64 (B,).
         target_lengths: Those of each target.
@@ -45,7 +45,7 @@ class Rows:
         epoch: Number of the epoch.
     """
 
-    corpus: int
+    corpus: np.ndarray
     positions: np.ndarray
     source_lengths: np.ndarray
     target_lengths: np.ndarray
@@ -65,11 +65,13 @@ class Order(Protocol):
         batches_per_epoch: Number of batches of an epoch, the same for all epochs.
         padding_share: Share of an epoch's ids that are padding.
         pairs: Number of pairs of an epoch.
+        shares: The share of them that each corpus has.
     """
 
     corpora: "tuple[PreparedCorpus, ...]"
     batches_per_epoch: int
     pairs: int
+    shares: list[float]
 
     @property
     def padding_share(self) -> float:
@@ -90,6 +92,8 @@ class CorpusOrder(Order):
         tokens_per_batch: Most tokens of a batch on either side, padding included.
         max_length: Most tokens of a side; longer pairs are left out.
         seed: Seed of the order, or None for the same order in each epoch, by length.
+        groups: The corpus's `groups`, with the lengths that batches need space for;
+            its own if left out.
 
     Attributes:
         pairs: Number of pairs of an epoch.
@@ -101,10 +105,12 @@ class CorpusOrder(Order):
         tokens_per_batch: int,
         max_length: int,
         seed: int | None = 0,
+        groups: np.ndarray | None = None,
     ) -> None:
         self.corpora = (corpus,)
+        self.shares = [1.0]
         self._seed = seed
-        spans = _spans(corpus.groups)
+        spans = _spans(corpus.groups if groups is None else groups)
         spans = spans[spans[:, _SOURCE:].max(axis=1, initial=0) <= max_length]
         self.pairs = int(spans[:, _COUNT].sum())
         longest = int(spans[:, _SOURCE:].max(initial=0))
@@ -133,9 +139,10 @@ class CorpusOrder(Order):
         chosen = np.arange(first, min(first + cell.rows, cell.size))
         if self._seed is not None:
             chosen = Permutation(cell.size, self._seed, epoch, which)(chosen)
+        corpus = np.zeros(len(chosen), np.int64)
         positions, source, target = cell.lookup(chosen)
         widths = cell.source_width, cell.target_width
-        return Rows(0, positions, source, target, *widths, epoch)
+        return Rows(corpus, positions, source, target, *widths, epoch)
 
 
 class _Cell:

@@ -1,31 +1,20 @@
-"""Texts -> a folder of token ids, which `PreparedCorpus` opens.
+"""Texts -> a folder of token ids, which `PreparedCorpus` opens."""
 
-Filters: `prepare(..., filters=f)` takes any object that can be pickled and has
-
-    f.reason(source_text, target_text, source_ids, target_ids) -> None or str
-
-It is asked for each pair that is neither empty nor too long, in any of several
-processes, so its answer must depend on its arguments alone. A pair with a reason is
-left out and counted: `CorpusReport.dropped[reason]`. Its `repr` must say all that its
-answers depend on: a folder that was prepared with another one is refused.
-
-Texts: `prepare(..., keep_texts=True)` keeps each pair's text too, for a tokenizer that
-draws other tokens in each epoch. `PreparedCorpus.texts(index)` reads it.
-"""
-
-import collections
 import hashlib
 import itertools
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_transformer import arguments
 from keras_transformer.data.corpus import read_pairs
 from keras_transformer.data.encoding import PairEncoder
+from keras_transformer.data.filters import Filters, SeenHashes, pair_hash
 from keras_transformer.data.folder import finish_folder, start_folder
 from keras_transformer.data.prepared import CORPUS_FILE, FORMAT, PreparedCorpus
 from keras_transformer.data.process import EncoderPool, can_be_shared
@@ -48,11 +37,14 @@ def prepare(
     source: str | os.PathLike | Iterable[tuple[str, str]],
     target: str | os.PathLike | None = None,
     folder: str | os.PathLike | None = None,
-    *,
-    source_tokenizer: "AnyTokenizer",
+    source_tokenizer: "AnyTokenizer | None" = None,
     target_tokenizer: "AnyTokenizer | None" = None,
+    *,
     max_length: int = 256,
     filters: Any = None,
+    columns: Sequence[int | str] | None = None,
+    source_language: str | None = None,
+    target_language: str | None = None,
     keep_texts: bool = False,
     processes: int | None = None,
     pairs_per_shard: int = PAIRS_PER_SHARD,
@@ -73,8 +65,13 @@ def prepare(
         target_tokenizer: That of the target; `source_tokenizer` if left out.
         max_length: Most tokens of a side, its end token included; pairs with a longer
             side are left out, and counted.
-        filters: Object whose method `reason(source_text, target_text, source_ids,
-            target_ids)` says why a pair is left out, a string, or None.
+        filters: The `kt.data.Filters` that say which pairs are left out; by default
+            none but those with an empty or too long side. Or an object of your own
+            with such a method `reason`. It must be one that can be pickled, and
+            its `repr` must say all that its answers depend on.
+        columns: The source's and the target's column of a TSV, see `read_pairs`.
+        source_language: The source's language in a TMX.
+        target_language: The target's language in a TMX.
         keep_texts: Whether to keep the texts beside the ids.
         processes: Number of processes that tokenize. By default one for each core, and
             one for small texts. Tokenizers other than SentencePiece's need one.
@@ -114,6 +111,11 @@ def prepare(
         max_length,
         saved=tokenizers,
         filters=filters,
+        reading={
+            "columns": columns,
+            "source_language": source_language,
+            "target_language": target_language,
+        },
         keep_texts=keep_texts,
         processes=processes,
         pairs_per_shard=pairs_per_shard,
@@ -130,6 +132,7 @@ def prepare_files(
     *,
     saved: tuple = (),
     filters: Any = None,
+    reading: dict | None = None,
     keep_texts: bool = False,
     processes: int | None = None,
     pairs_per_shard: int = PAIRS_PER_SHARD,
@@ -140,10 +143,14 @@ def prepare_files(
     Args:
         tokenizers: The source's tokenizer and the target's.
         saved: Those of them that are saved, too.
+        reading: Further arguments of `read_pairs`.
     """
-    pairs = _pairs(source, target)
+    pairs = _pairs(source, target, reading or {})
     encoder = PairEncoder(
-        *tokenizers, max_length=max_length, filters=filters, keep_texts=keep_texts
+        *tokenizers,
+        max_length=max_length,
+        filters=_checked_filters(filters),
+        keep_texts=keep_texts,
     )
     if processes is None:
         processes = _default_processes(source, target)
@@ -152,31 +159,52 @@ def prepare_files(
     settings = {
         "format": FORMAT,
         "max_length": max_length,
-        "filters": None if filters is None else repr(filters),
+        "filters": _description(encoder.filters),
         "keep_texts": bool(keep_texts),
         "pairs_per_shard": pairs_per_shard,
         "ids": encoder.dtype.str,
     }
     start_folder(folder, settings, saved)
     with EncoderPool(encoder, processes) as pool:
-        shards = _write_shards(
-            folder, pairs, pool, pairs_per_shard, keep_texts, verbose
-        )
+        shards = _write_shards(folder, pairs, pool, pairs_per_shard, verbose)
     if not (folder / CORPUS_FILE).exists():
         finish_folder(folder, shards, source)
     return PreparedCorpus(folder)
 
 
-def _pairs(source, target):
+def _checked_filters(filters):
+    if filters is None:
+        return Filters()
+    if not callable(getattr(filters, "reason", None)):
+        raise arguments.ArgumentTypeError(
+            "filters must be a kt.data.Filters, or another object with a method "
+            f"reason; received filters={filters!r}."
+        )
+    return filters
+
+
+def _description(filters):
+    """What says whether filters are those of an earlier call."""
+    if isinstance(filters, Filters):
+        return filters.to_json() or None
+    return repr(filters)
+
+
+def _pairs(source, target, reading):
     """The pairs of texts in files, or of an iterable."""
     is_path = isinstance(source, (str, os.PathLike))
     if is_path or target is not None or isinstance(source, (bytes, dict)):
-        pairs = read_pairs(source, target)
+        pairs = read_pairs(source, target, **reading)
         for name, path in (("source", source), ("target", target)):
             is_file = path is not None and not str(path).startswith("tfds:")
             if is_file and not os.path.exists(path):
                 raise FileNotFoundError(f"{name}={str(path)!r} isn't there.")
         return pairs
+    for name, value in reading.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} is for a file; received {name}={value!r} with pairs of texts."
+            )
     if not isinstance(source, Iterable):
         raise TypeError(
             "source must be a path or an iterable of pairs of texts; received "
@@ -187,15 +215,12 @@ def _pairs(source, target):
 
 def _checked_pairs(pairs):
     for number, pair in enumerate(pairs):
-        try:
-            source, target = pair
-        except (TypeError, ValueError):
-            source = target = None
-        if not (isinstance(source, str) and isinstance(target, str)):
+        sides = list(pair) if isinstance(pair, (tuple, list)) else []
+        if len(sides) != 2 or not all(isinstance(side, str) for side in sides):
             raise TypeError(
                 f"source must give pairs of texts; received {pair!r} as pair {number}."
             )
-        yield source, target
+        yield sides[0], sides[1]
 
 
 def _default_processes(source, target):
@@ -209,9 +234,10 @@ def _default_processes(source, target):
     return os.cpu_count() or 1
 
 
-def _write_shards(folder, pairs, pool, pairs_per_shard, keep_texts, verbose):
+def _write_shards(folder, pairs, pool, pairs_per_shard, verbose):
     """Writes the shards that aren't there; returns the descriptions of all."""
     shards, notes = [], _Notes(verbose)
+    seen = SeenHashes() if pool.encoder.hashes else None
     for number in itertools.count():
         path = shard_path(folder, number)
         texts = _Texts(itertools.islice(pairs, pairs_per_shard), notes)
@@ -222,16 +248,29 @@ def _write_shards(folder, pairs, pool, pairs_per_shard, keep_texts, verbose):
             return shards
         chunks = itertools.chain([first], texts)
         if (path / SHARD_FILE).exists():
-            collections.deque(chunks, maxlen=0)
+            _remember(chunks, seen)
             found = read_json(path / SHARD_FILE, "the description of a shard")
             if found.get("texts") != texts.digest():
                 raise _other_texts(folder)
         elif (folder / CORPUS_FILE).exists():
             raise _other_texts(folder)
         else:
-            write_shard(path, pool.encoded(chunks), texts.digest, keep_texts=keep_texts)
+            encoded = pool.encoded(chunks)
+            if seen is not None:
+                encoded = (chunk.without_duplicates(seen) for chunk in encoded)
+            write_shard(path, encoded, texts.digest, keep_texts=pool.encoder.keep_texts)
             found = read_json(path / SHARD_FILE, "the description of a shard")
         shards.append(found)
+
+
+def _remember(chunks, seen):
+    """Reads the texts of a shard that is there, for duplicates in later ones.
+
+    Pairs that were left out count, too: so will be the same pair when it comes again.
+    """
+    for chunk in chunks:
+        if seen is not None:
+            seen.add(np.array([pair_hash(*pair) for pair in chunk], np.uint64))
 
 
 class _Texts:

@@ -57,8 +57,10 @@ class PreparedCorpus(Sequence):
 
     Example:
 
-    >>> corpus = kt.data.PreparedCorpus("corpora/en-de")
-    >>> source_ids, target_ids = corpus[0]
+    >>> pairs = [("a dog", "ein Hund"), ("a cat", "eine Katze")]
+    >>> corpus = kt.data.prepare(pairs, folder="pets", source_tokenizer=tokenizer)
+    >>> corpus = kt.data.PreparedCorpus("pets")
+    >>> source_ids, target_ids = corpus[1]
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
@@ -173,6 +175,9 @@ class PreparedCorpus(Sequence):
         path = self.folder / TOKENIZERS[1]
         return load_tokenizer(path) if path.exists() else self.source_tokenizer
 
+    def __reduce__(self):
+        return PreparedCorpus, (self.folder,)
+
     def _checked(self, index):
         found = range(len(self))
         try:
@@ -196,6 +201,25 @@ class PreparedCorpus(Sequence):
         ).tolist()
         both = self._files.read(shard + items, start, end - start, dtype)
         return both[: middle - start], both[middle - start :]
+
+
+def load(folder: str | os.PathLike) -> PreparedCorpus:
+    """Opens a prepared corpus.
+
+    Args:
+        folder: The folder that `kt.data.prepare` wrote.
+
+    Raises:
+        FileNotFoundError: If the folder holds no such corpus.
+        ValueError: If it isn't whole, or a file of it is damaged; it is named.
+
+    Example:
+
+    >>> corpus = kt.data.prepare("train.en", "train.de", "corpora/1", tokenizer)
+    >>> len(kt.data.load("corpora/1")) == len(corpus)
+    True
+    """
+    return PreparedCorpus(folder)
 
 
 def shard_lengths(folder: pathlib.Path, number: int) -> np.ndarray:

@@ -36,7 +36,7 @@ class EncoderPool:
     """
 
     def __init__(self, encoder: PairEncoder, processes: int) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self._processes = processes
         self._workers: list[_Worker] = []
         self._free: queue.SimpleQueue = queue.SimpleQueue()
@@ -52,10 +52,10 @@ class EncoderPool:
             `EncodedPairs`.
         """
         if self._processes == 1:
-            yield from map(self._encoder, chunks)
+            yield from map(self.encoder, chunks)
             return
         while len(self._workers) < self._processes:
-            self._workers.append(_Worker(self._encoder))
+            self._workers.append(_Worker(self.encoder))
             self._free.put(self._workers[-1])
         pending: collections.deque = collections.deque()
         for chunk in chunks:
@@ -84,10 +84,14 @@ class EncoderPool:
 def can_be_shared(encoder: PairEncoder) -> bool:
     """Whether an encoder works in another process."""
     tokenizers = encoder.source_tokenizer, encoder.target_tokenizer
+    if not all(map(needs_no_tensorflow, tokenizers)):
+        return False
+    try:
+        pickle.dumps(encoder)
+    except Exception:
+        return False
     # A main module isn't imported elsewhere.
-    return all(map(needs_no_tensorflow, tokenizers)) and (
-        type(encoder.filters).__module__ != "__main__"
-    )
+    return type(encoder.filters).__module__ != "__main__"
 
 
 class _Worker:

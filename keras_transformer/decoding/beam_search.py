@@ -71,21 +71,23 @@ class BeamSearch:
         self.stop_when = stop_when
         self.has_dead_ends = has_dead_ends
 
-    def start(self, ids):
+    def start(self, ids, scores=0.0):
         """The values that the loop keeps, at first, of answers that begin with `ids`.
 
         Args:
             ids: int32 `(B, L)`, zeros where nothing is known yet.
+            scores: What these count, float32 `(B,)`, or 0.
         """
         # Only the first hypothesis lives at first: the others would be its copies.
         others = ops.cast(ops.arange(self.width) > 0, "float32")
         batch, longest = ops.shape(ids)
         shape = batch, self.width, longest
         no_ids = ops.zeros(shape, "int32")
+        scores = ops.reshape(scores, (-1, 1)) + others * IMPOSSIBLE
         return {
             "ids": ops.broadcast_to(ids[:, None], shape),
             "paths": no_ids,
-            "scores": ops.broadcast_to(others * IMPOSSIBLE, (batch, self.width)),
+            "scores": ops.broadcast_to(scores, (batch, self.width)),
             "finished_ids": no_ids,
             "finished_scores": ops.full((batch, self.width), IMPOSSIBLE, "float32"),
         }
@@ -102,7 +104,9 @@ class BeamSearch:
         """The values after one more token; `end_id` may be `(B, 1)`."""
         width, max_lengths = self.width, sentences["max_lengths"][:, None]
         scores = values["scores"][..., None] - normalizer
-        scores, place, tokens = best_tokens(logits, 2 * width, scores, banned_ids)
+        scores, place, tokens = self._continuations(
+            logits, scores, values, sentences, banned_ids
+        )
         length = index + 1
         ids = write_token(take_rows(values["ids"], place), index, tokens)
         places = ops.arange(width, dtype="int32")[None]
@@ -110,9 +114,11 @@ class BeamSearch:
 
         # The best that don't end live on.
         ends = tokens == end_id
-        live_scores, order = ops.top_k(ops.where(ends, IMPOSSIBLE, scores), width)
+        live_scores, order = self._best_live(ops.where(ends, IMPOSSIBLE, scores))
         live_ids = take_rows(ids, order)
         live_place = ops.take_along_axis(place, order, axis=1)
+        carried = self._carried(values, place, tokens, sentences)
+        live_carried = {name: take_rows(each, order) for name, each in carried.items()}
         at_limit = length >= max_lengths
 
         # Those that end, and at the maximum length all others, join the finished.
@@ -122,8 +128,14 @@ class BeamSearch:
         penalty = self._penalty(length, sentences)
         candidate_scores = [
             values["finished_scores"],
-            ops.where(ending, scores / penalty, IMPOSSIBLE),
-            ops.where(cut_off, live_scores / penalty, IMPOSSIBLE),
+            ops.where(
+                ending, self._ranks(scores / penalty, carried, sentences), IMPOSSIBLE
+            ),
+            ops.where(
+                cut_off,
+                self._ranks(live_scores / penalty, live_carried, sentences),
+                IMPOSSIBLE,
+            ),
         ]
         candidate_ids = [values["finished_ids"], ids, live_ids]
         if self.has_dead_ends:
@@ -136,15 +148,15 @@ class BeamSearch:
         )
         finished_ids = take_rows(ops.concatenate(candidate_ids, axis=1), best)
 
-        done = finished_scores[:, -1:] > IMPOSSIBLE / 2
+        done = finished_scores[:, -1:] > self._least_rank
         best_live = ops.max(live_scores, axis=1, keepdims=True)
         if self.stop_when == "likely":
             done = done & (finished_scores[:, -1:] >= best_live / penalty)
         elif self.stop_when == "certain":
-            penalty = self._penalty(max_lengths, sentences)
             rank = ops.reshape(self.num_hypotheses, (1,)) - 1
             last_answer = ops.take(finished_scores, rank, axis=1)
-            done = done & (last_answer >= best_live / penalty)
+            bound = self._bound(live_scores, live_carried, length, sentences)
+            done = done & (last_answer >= bound)
         nobody_lives = best_live <= IMPOSSIBLE / 2
         # What isn't a number has no order: it is the score of all answers then.
         is_broken = ops.any(ops.isnan(normalizer), axis=1)
@@ -160,7 +172,36 @@ class BeamSearch:
             "finished_ids": finished_ids,
             "finished_scores": finished_scores,
             "done": done,
+            **live_carried,
         }
+
+    # A finished set is full where its last answer ranks above this.
+    _least_rank = IMPOSSIBLE / 2
+
+    def _continuations(self, logits, scores, values, sentences, banned_ids):
+        """The 2N continuations that are looked at, the first ones first.
+
+        Returns:
+            A tuple of scores, hypotheses and tokens, each `(B, 2 N)`.
+        """
+        return best_tokens(logits, 2 * self.width, scores, banned_ids)
+
+    def _best_live(self, scores):
+        """Scores of the N continuations that live on, and which they are."""
+        return ops.top_k(scores, self.width)
+
+    def _carried(self, values, place, tokens, sentences):
+        """What else the loop keeps of continuations, `(B, 2 N, ...)` by name."""
+        return {}
+
+    def _ranks(self, scores, carried, sentences):
+        """What finished answers are ranked by."""
+        return scores
+
+    def _bound(self, scores, carried, length, sentences):
+        """What no answer of the live hypotheses can rank above, `(B, 1)`."""
+        penalty = self._penalty(sentences["max_lengths"][:, None], sentences)
+        return ops.max(scores, axis=1, keepdims=True) / penalty
 
     def _at_dead_ends(self, values, logits, index, sentences, banned_ids):
         """The scores `(B, N)` of live hypotheses after which nothing is allowed."""

@@ -26,6 +26,7 @@ class CachedDecoder:
             fixed_shapes = wants_fixed_shapes()
         self.fixed_shapes = fixed_shapes
         self.has_prompts = model.decoder_only
+        self.vocabulary_size = model.target_embedding.vocabulary_size
         self.num_hypotheses = num_hypotheses
         self._model = model
         self._projection = projection
@@ -49,19 +50,35 @@ class CachedDecoder:
             changing = cache.emptied(changing, source_ids)
         return changing, read
 
-    def fill(self, changing, ids):
+    def fill(self, changing, read, ids):
         """The caches after the first tokens of each sentence, all its hypotheses' own.
 
         Args:
             changing: Caches from `start`, for one hypothesis of each sentence.
+            read: Caches that are only read, from `start`.
             ids: Integer ids `(B, T)`, the start token first.
+
+        Returns:
+            A tuple of the caches and of the hidden states `(B, T, D)` of the tokens.
         """
         with keras.StatelessScope(state_mapping=self._weights):
-            caches = cache.join(changing)
-            caches = self._model.fill_caches(
-                ids, caches, fixed_shapes=self.fixed_shapes
+            states, caches = self._model.fill_caches(
+                ids,
+                cache.join(changing, read),
+                fixed_shapes=self.fixed_shapes,
+                return_states=True,
             )
-        return cache.repeat(cache.split(caches)[0], self.num_hypotheses)
+        return self.repeat(cache.split(caches)[0]), states
+
+    def repeat(self, changing):
+        """The caches of one hypothesis of each sentence, for all its hypotheses."""
+        return cache.repeat(changing, self.num_hypotheses)
+
+    def logits(self, states):
+        """The logits `(B, T, V)` of hidden states `(B, T, D)`."""
+        with keras.StatelessScope(state_mapping=self._weights):
+            embedding = self._model.target_embedding
+            return embedding(states, reverse=True, projection=self._projection)
 
     def grow(self, changing, length):
         """The caches with a longer fixed length."""

@@ -6,10 +6,15 @@ from keras_transformer.decoding.beam_search import BeamSearch
 from keras_transformer.decoding.cached_decoder import CachedDecoder
 from keras_transformer.decoding.limits import limits
 from keras_transformer.decoding.options import as_options
+from keras_transformer.decoding.phrase_beam import PhraseBeamSearch
+from keras_transformer.decoding.phrases import as_phrases
 from keras_transformer.decoding.prefill import start_decoding
 from keras_transformer.decoding.rules import rules_of
 from keras_transformer.decoding.sampling import Sampling
 from keras_transformer.decoding.search import search
+
+# The furthest hypothesis is one that no model wants: there must be another one.
+_LEAST_BEAM_OF_PHRASES = 2
 
 
 def generate(model, source_ids, options=None, **changes):
@@ -67,21 +72,34 @@ def generate(model, source_ids, options=None, **changes):
     decoder = CachedDecoder(
         model, projection, selection.width, fixed_shapes=options.fixed_shapes
     )
-    caches, source_caches, start_index, lengths = start_decoding(
-        decoder, source_ids, max_lengths, longest, options.start_id
+    if begins_with is not None:
+        begins_with = ops.convert_to_tensor(begins_with, "int32")
+    start = start_decoding(
+        decoder, source_ids, begins_with, max_lengths, longest, options.start_id
     )
     sentences = _sentences(source_ids, max_lengths, begins_with, options)
+    if options.phrases is not None:
+        never = {options.start_id, options.end_id, *options.banned_ids}
+        sentences["phrases"] = as_phrases(
+            options.phrases,
+            options.phrase_bonus,
+            False if options.sample else options.force_phrases,
+            max_lengths - int(options.force_end),
+            model.target_embedding.vocabulary_size,
+            never,
+        )
     if options.sample:
         sentences |= selection.options_of_sentences(ops.shape(source_ids)[0])
     return search(
         decoder.step,
-        caches,
-        {**sentences, "caches": source_caches},
+        start.changing,
+        {**sentences, "caches": start.read},
         selection,
         rules,
         banned_ids,
-        start_index=start_index,
-        stages=lengths,
+        start_index=start.num_forced,
+        start_scores=start.scores,
+        stages=start.lengths,
         grow=decoder.grow,
         start_id=options.start_id,
         end_id=options.end_id,
@@ -113,13 +131,14 @@ def _sentences(source_ids, max_lengths, begins_with, options):
         min_lengths = ops.cast(options.min_length, "int32")
         sentences["min_length"] = ops.broadcast_to(min_lengths, (batch,))
     if begins_with is not None:
-        given = ops.convert_to_tensor(begins_with, "int32")
-        sentences["given"] = ops.pad(given, ((0, 0), (0, 1)))
+        sentences["given"] = ops.pad(begins_with, ((0, 0), (0, 1)))
     return sentences
 
 
 def _selection(options, have_dead_ends):
     """Which hypotheses go on: a `BeamSearch` or a `Sampling`."""
+    has_phrases = options.phrases is not None
+    must_have_phrases = has_phrases and options.force_phrases is not False
     if options.sample:
         width, count = options.num_hypotheses, None
         if not isinstance(width, int):
@@ -133,10 +152,13 @@ def _selection(options, have_dead_ends):
             options.penalty_form,
             count,
         )
-    if options.beam_size == 1:
+    if options.beam_size == 1 and not must_have_phrases:
         return Sampling(temperature=0, penalty_form=options.penalty_form)
-    return BeamSearch(
-        options.beam_size,
+    width = options.beam_size
+    if must_have_phrases:
+        width = max(width, _LEAST_BEAM_OF_PHRASES)
+    return (PhraseBeamSearch if has_phrases else BeamSearch)(
+        width,
         options.num_hypotheses,
         options.penalty_form,
         options.stop_when,

@@ -145,6 +145,38 @@ def _rows_of_ids(name, value):
     return list(value) if isinstance(value, tuple) else value
 
 
+def _phrases(name, value):
+    if value is None:
+        return None
+    words = "integer ids (B, G, W), or None"
+    if not _is_array(value):
+        _refuse(name, value, words)
+    value = value if hasattr(value, "shape") else np.asarray(value, dtype=object)
+    if len(value.shape) != 3:
+        _refuse(name, value, words, "Shorter phrases are filled up with 0.")
+    if value.dtype == object:
+        value = np.asarray(value.tolist(), "int32").reshape(value.shape)
+    if "int" not in str(value.dtype):
+        _refuse(name, value, words)
+    return value
+
+
+def _yes_or_no(name, value):
+    """Checks a bool, or a bool tensor or array, scalar or `(B,)`."""
+    value = _plain(value)
+    words = "True or False, or a bool tensor with one for each sentence"
+    if isinstance(value, (list, tuple)):
+        value = np.asarray(value)
+    if hasattr(value, "shape"):
+        # A compiled program's inputs are numbers.
+        is_right = any(kind in str(value.dtype) for kind in ("bool", "int"))
+        if len(value.shape) > 1 or not is_right:
+            _refuse(name, value, words)
+    elif not isinstance(value, bool):
+        _refuse(name, value, words)
+    return value
+
+
 def _function(name, value):
     if value is not None and not callable(value):
         _refuse(
@@ -261,6 +293,26 @@ class SearchOptions:
         "hypotheses, whose tokens before it are `ids[..., :index]`; for answers that "
         "must keep to a grammar. Where it allows nothing, the answer ends.",
     )
+    phrases: object = _option(
+        None,
+        _phrases,
+        "Integer ids `(B, G, W)`, 0 is padding: G phrases of each sentence that its "
+        "answer is favoured to have, such as the terms of a glossary.",
+    )
+    phrase_bonus: float = _option(
+        2.0,
+        _real(lambda bonus: bonus >= 0, "a number that isn't negative"),
+        "With `phrases`: what each token of a phrase adds to an answer's "
+        "log-probability, once for each phrase: a number or a tensor, scalar or "
+        "`(B,)`.",
+    )
+    force_phrases: object = _option(
+        False,
+        _yes_or_no,
+        "Whether answers must have their `phrases`, in a beam search: a bool, or a "
+        "bool tensor, scalar or `(B,)`. Such answers have no bonus. One lacks a phrase "
+        "only if its length or another option leaves none that has it.",
+    )
     sample: bool = _option(
         False,
         _switch(),
@@ -321,6 +373,16 @@ class SearchOptions:
             raise ValueError(
                 f"num_hypotheses must be at most beam_size={self.beam_size}; received "
                 f"num_hypotheses={self.num_hypotheses}."
+            )
+        if self.sample and self.force_phrases is True:
+            raise ValueError(
+                "force_phrases needs a beam search; received force_phrases=True with "
+                "sample=True. A phrase_bonus favours phrases in samples too."
+            )
+        if self.beam_size == 1 and not isinstance(self.force_phrases, bool):
+            raise ValueError(
+                "force_phrases with a value for each sentence needs a beam search; "
+                "received beam_size=1."
             )
         least, longest = self.min_length, self.max_length
         if isinstance(least, int) and isinstance(longest, int) and least > longest:

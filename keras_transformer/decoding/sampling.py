@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_transformer.decoding import phrases
 from keras_transformer.decoding.beam_search import length_penalty
 from keras_transformer.decoding.search import write_token
 from keras_transformer.kernels import ban, best_tokens, draw
@@ -71,17 +72,20 @@ class Sampling:
             if hasattr(value, "shape")
         }
 
-    def start(self, ids):
+    def start(self, ids, scores=0.0):
         """The values that the loop keeps, at first, of answers that begin with `ids`.
 
         Args:
             ids: int32 `(B, L)`, zeros where nothing is known yet.
+            scores: What these count, float32 `(B,)`, or 0.
         """
         batch, longest = ops.shape(ids)
         lengths = ops.sum(ops.cast(ops.not_equal(ids, 0), "int32"), axis=1)
         return {
             "ids": ops.broadcast_to(ids[:, None], (batch, self.width, longest)),
-            "scores": ops.zeros((batch, self.width), "float32"),
+            "scores": ops.broadcast_to(
+                ops.reshape(ops.cast(scores, "float32"), (-1, 1)), (batch, self.width)
+            ),
             "lengths": ops.broadcast_to(lengths[:, None], (batch, self.width)),
             "ended": ops.zeros((batch, self.width), "bool"),
         }
@@ -109,14 +113,20 @@ class Sampling:
         lengths = values["lengths"] + ops.cast(ops.logical_not(ended), "int32")
         at_limit = index + 1 >= sentences["max_lengths"][:, None]
         now_ended = ended | is_broken | (tokens == end_id) | at_limit
-        return {
+        scores = values["scores"] + ops.where(ended, 0.0, gained)
+        updated = {
             "tokens": tokens,
             "ids": write_token(values["ids"], index, tokens),
-            "scores": values["scores"] + ops.where(ended, 0.0, gained),
             "lengths": lengths,
             "ended": now_ended,
             "done": ops.all(now_ended, axis=1),
         }
+        if "phrases" in sentences:
+            state, known = values["phrases"], sentences["phrases"]
+            broken_off = is_stuck & ops.logical_not(values["ended"])
+            scores -= ops.where(broken_off, phrases.unfinished(state, known), 0.0)
+            updated["phrases"] = phrases.advance(state, tokens, known)
+        return {**updated, "scores": scores}
 
     def _choose(self, logits, index, sentences, banned_ids):
         """The next token of each hypothesis, its logit first; each `(B, N)`."""

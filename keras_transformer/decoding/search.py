@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_transformer.decoding import phrases
 from keras_transformer.decoding.rules import given_tokens
 from keras_transformer.kernels import log_normalizer
 
@@ -20,6 +21,7 @@ def search(
     banned_ids=(),
     *,
     start_index=0,
+    start_scores=0.0,
     stages,
     grow,
     start_id,
@@ -46,8 +48,9 @@ def search(
             each sentence: `"max_lengths"` int32 `(B,)`, most tokens of an answer, end
             token included; `"length_penalty"` float32 `(B, 1)`, its exponent; where
             answers begin with something, that is `"given"` int32 `(B, P)`, 0 is
-            padding and all of its last column, and an end token in it ends nothing; and
-            what `step` and `rules` look at.
+            padding and all of its last column, and an end token in it ends nothing;
+            where phrases are favoured, that is `"phrases"`, from `as_phrases`; and what
+            `step` and `rules` look at.
         selection: A `BeamSearch` or a `Sampling`.
         rules: Functions `(logits (B, N, V), (model_logits (B, N, V), normalizer
             (B, N, 1)), index, ids (B, N, L), sentences) -> logits` that lower what may
@@ -55,6 +58,7 @@ def search(
         banned_ids: Tokens that are never generated.
         start_index: Number of forced tokens that `state` already contains, a scalar
             integer less than any of `max_lengths`.
+        start_scores: What these tokens count in the scores, float32 `(B,)`, or 0.
         stages: Rising lengths of the caches in `state`, the last of them the maximum of
             `max_lengths` or more: integers, or where the backend has dynamic shapes one
             scalar tensor. Each has a loop of its own.
@@ -74,8 +78,12 @@ def search(
     values = {
         "tokens": ops.broadcast_to(newest, (batch, selection.width)),
         "done": ops.zeros((batch,), "bool"),
-        **selection.start(ids),
     }
+    if "phrases" in sentences:
+        known = sentences["phrases"]
+        values["phrases"] = phrases.start(known, ids, index, selection.width)
+        start_scores += phrases.earned(values["phrases"], known)[:, 0]
+    values |= selection.start(ids, start_scores)
 
     def extend(index, values, state, sentences):
         tokens = ops.reshape(values["tokens"], (-1, 1))
@@ -91,6 +99,9 @@ def search(
         if "given" in sentences:
             is_free = ops.equal(given_tokens(index, sentences), 0)
             ending = ops.where(is_free, end_id, _NO_TOKEN)
+        if "phrases" in sentences:
+            favoured = values["phrases"], index, sentences, ending
+            logits = phrases.favour(logits, *favoured)
         updated = selection.extend(
             values, logits, normalizer, index, sentences, banned_ids, ending
         )

@@ -141,17 +141,21 @@ class TransformerModel(Constructed):
         logits = embedding(states, reverse=True, projection=output_projection)
         return logits, caches
 
-    def fill_caches(self, target_ids, caches, *, fixed_shapes=False):
+    def fill_caches(
+        self, target_ids, caches, *, fixed_shapes=False, return_states=False
+    ):
         """The caches after the first tokens of a target, which are known.
 
         Args:
             target_ids: Integer ids `(B, T)`, the start token first.
             caches: From `start_decoding`.
             fixed_shapes: Whether the caches have a fixed length, T or more.
+            return_states: Whether to return the tokens' hidden states too.
 
         Returns:
             The caches for `decode_step` at index T. Those of a fixed length serve for
-            lower indices too: a step writes its own position anew.
+            lower indices too: a step writes its own position anew. With `return_states`
+            a tuple of the states `(B, T, D)` and the caches.
 
         Example:
 
@@ -159,7 +163,8 @@ class TransformerModel(Constructed):
         >>> caches = model.fill_caches(np.array([[2, 17]]), caches)
         >>> logits, caches = model.decode_step(np.array([[5]]), 2, caches)
         """
-        return self._step(target_ids, 0, caches, None, fixed_shapes)[1]
+        states, caches = self._step(target_ids, 0, caches, None, fixed_shapes)
+        return (states, caches) if return_states else caches
 
     def _step(self, target_ids, index, caches, mask, fixed_shapes):
         """The hidden states of some tokens, and the next caches."""

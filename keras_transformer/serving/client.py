@@ -6,16 +6,19 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_transformer import arguments
+from keras_transformer.glossaries import as_glossaries
 from keras_transformer.serving.requests import (
     InvalidRequest,
     ServingError,
     complete_request,
+    glossary_options,
+    glossary_request,
     rows_of,
     without_padding,
 )
@@ -93,33 +96,75 @@ class _Client:
                     raise ServingError(words, may_pass=may_pass) from error
             time.sleep(0.2 * 2**attempt)
 
-    def translate(self, texts: str | Iterable[str], batch_size: int = 32) -> Any:
+    def translate(
+        self,
+        texts: str | Iterable[str],
+        batch_size: int = 32,
+        *,
+        glossary: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        glossary_bonus: float | None = None,
+        glossary_force: bool = False,
+    ) -> Any:
         """Translates any number of texts, those of like length in one request.
 
         Args:
             texts: List of strings, or one string.
             batch_size: Most texts of a request. A server that joins requests refuses
                 more than its `max_batch_size`, see `write_server_config`.
+            glossary: Terms of the source and their translations, a dict; or a list with
+                a dict, or None, for each text. See `kt.Translator.translate`. The
+                export must have the signature `glossary`.
+            glossary_bonus: A number; by default the export's.
+            glossary_force: Whether answers must have the terms' translations.
 
         Returns:
             A list of strings in the order of `texts`; a string for a string.
 
         Raises:
-            ValueError: If `batch_size` isn't a positive integer.
-            ServingError: As `ask`.
+            ValueError: If `batch_size` isn't a positive integer, or there isn't a
+                glossary for each text.
+            TypeError: If a glossary isn't made of strings.
+            ServingError: As `ask`, and for a row that can't be answered.
+
+        Example:
+
+        >>> client.translate(["A dog runs."], glossary={"dog": "Köter"})
+        ['Ein Köter läuft.']
         """
         arguments.integer("batch_size", batch_size)
+        of_glossary: dict[str, Any] = {
+            "glossary": glossary,
+            "glossary_bonus": glossary_bonus,
+            "glossary_force": glossary_force,
+        }
         if isinstance(texts, str):
-            return self.translate([texts])[0]
+            return self.translate([texts], batch_size, **of_glossary)[0]
         texts = list(texts)
+        ask = self._asking(texts, **of_glossary)
         answers: list[Any] = [None] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
-            found = self.ask(text=[texts[i] for i in rows])["translation"]
-            for i, answer in zip(rows, found):
+            for i, answer in zip(rows, ask(rows)):
                 answers[i] = answer
         return answers
+
+    def _asking(self, texts, glossary, glossary_bonus, glossary_force):
+        """A function of indices of texts: the translations that the server gives."""
+        if glossary is None:
+            return lambda rows: self.ask(text=[texts[i] for i in rows])["translation"]
+        options = glossary_options(glossary_bonus, glossary_force)
+        glossaries = as_glossaries(glossary, len(texts))
+
+        def ask(rows):
+            chosen = [[some[i] for i in rows] for some in (texts, glossaries)]
+            request = glossary_request(*chosen)
+            found = self.ask("glossary", **request, options=[options])
+            if any(found["error"]):
+                raise ServingError(next(filter(None, found["error"])))
+            return [answers[0] for answers in found["translations"]]
+
+        return ask
 
     def stream(self, text: str, num_tokens: int = 8) -> Iterator[str]:
         """Translates a text, and yields the answer in pieces as they come.

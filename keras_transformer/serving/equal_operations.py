@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from tensorflow.core.framework import function_pb2, node_def_pb2
@@ -98,7 +99,7 @@ def _has_state(node: Any) -> bool:
     return definition is None or definition.is_stateful
 
 
-def _colocated(nodes: Any) -> set[str]:
+def _colocated(nodes: Iterable[Any]) -> set[str]:
     """Names of the operations that others must be on one device with."""
     return {
         name.decode().removeprefix("loc:@")

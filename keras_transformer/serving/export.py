@@ -22,12 +22,12 @@ from keras_transformer.serving.warmup import write_warmup
 from keras_transformer.serving.weights import check_weights
 from keras_transformer.tasks.text_encoder import TextEncoder
 from keras_transformer.tasks.text_generator import TextGenerator
-from keras_transformer.tasks.text_model import TextModel
+from keras_transformer.tasks.text_to_text import TextToText
 from keras_transformer.texts import as_texts
 
 
 def export_saved_model(
-    text_model: TextModel,
+    text_model: TextToText | TextEncoder,
     folder: str | os.PathLike,
     *,
     beam_size: int | None = None,
@@ -58,6 +58,7 @@ def export_saved_model(
     | `n_best` | `text` string (B,) | `translations` string (B, n), `scores` float32 (B, n), `truncated` bool (B,) |
     | `translate` | `text`, `num_hypotheses` int32, `length_penalty` float32, `max_length` int32 (0: source + `extra_length`), `target_prefix` string, each (B,) or (1,) | as `n_best`, and `num_hypotheses` int32 (B,), `bounded` bool (B,), `error` string (B,) |
     | `with_options` | `text` string (B,), `options` string (B,) or (1,), such as `"num_hypotheses=3 max_length=20"` | as `translate` |
+    | `glossary` | `text` string (B,), `glossary_source`, `glossary_target` string (B, G), `options` string (B,) or (1,), such as `"force=1"` or `"bonus=3"` | as `translate` |
     | `document` | `text`, `length_penalty`, `max_length`, `target_prefix`, as `translate` | `translation` string (B,), `num_sentences` int32 (B,), `truncated`, `bounded` bool (B,), `error` string (B,) |
     | `document_with_options` | `text` string (B,), `options` string (B,) or (1,) | as `document` |
     | `split` | `text` string (B,) | `pieces` string (B, P), `num_pieces` int32 (B,), `sentences` string (B, N), `num_sentences` int32 (B,) |
@@ -212,7 +213,7 @@ def _delete_old_versions(folder, keep):
 
 
 def signature_graphs(
-    text_model: Any,
+    text_model: TextToText | TextEncoder,
     weights: str = "float32",
     xla_buckets: Iterable[tuple[int, int]] = (),
     parallel_searches: int = 1,

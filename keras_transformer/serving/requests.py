@@ -97,6 +97,49 @@ def complete_request(
     return request
 
 
+def glossary_options(bonus: Any, force: Any) -> str:
+    """The options of the signature `glossary`: a string.
+
+    Raises:
+        InvalidRequest: If they aren't a number and a bool.
+    """
+    is_number = isinstance(bonus, numbers.Real) and not isinstance(bonus, bool)
+    if bonus is not None and not (is_number and 0 <= bonus < float("inf")):
+        raise InvalidRequest(
+            "glossary_bonus must be a number that isn't negative, or None; received "
+            f"glossary_bonus={bonus!r}."
+        )
+    if not isinstance(force, (bool, np.bool_)):
+        raise InvalidRequest(
+            f"glossary_force must be True or False; received glossary_force={force!r}."
+        )
+    given = [] if bonus is None else [f"bonus={float(bonus)}"]
+    return " ".join(given + (["force=1"] if force else []))
+
+
+def glossary_request(
+    texts: list[str], glossaries: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Inputs of the signature `glossary`.
+
+    Args:
+        texts: List of B strings.
+        glossaries: List of B dicts of terms.
+
+    Returns:
+        A dict of lists. The first term of each text is empty: with what comes first in
+        a request a server pads all its rows, where it joins it with others that have
+        more terms.
+    """
+    found: dict[str, Any] = {"text": texts}
+    most = max(map(len, glossaries))
+    for name, part in (("source", dict.keys), ("target", dict.values)):
+        found[f"glossary_{name}"] = [
+            ["", *part(terms), *[""] * (most - len(terms))] for terms in glossaries
+        ]
+    return found
+
+
 def without_padding(outputs: dict[str, Any]) -> dict[str, Any]:
     """Outputs whose rows end where their own answers do.
 

@@ -1,9 +1,12 @@
 """The signatures of a translator's export: text in, text out."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.serving.documents import INPUTS_OF_DOCUMENTS
+from keras_transformer.serving.glossary import GlossarySignatures
 from keras_transformer.serving.parts import answers_to_some
 from keras_transformer.serving.request_options import given_options
 from keras_transformer.serving.scoring import ScoringSignatures
@@ -17,7 +20,7 @@ _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
 _INPUTS = "num_hypotheses", "length_penalty", "max_length"
 
 
-class TranslationSignatures(ScoringSignatures, StreamingSignatures):
+class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySignatures):
     """All signatures of a translator; arguments as of `TranslatorSearches`."""
 
     names = (
@@ -25,6 +28,7 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
         "n_best",
         "translate",
         "with_options",
+        "glossary",
         "document",
         "document_with_options",
         "split",
@@ -43,7 +47,7 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
             self._answer_rows, self._options, prefix="target_prefix"
         )
 
-    def requests(self, texts):
+    def requests(self, texts: list[str]) -> list[tuple[str, dict[str, Any]]]:
         ids = read_sources(self._text_model, tf.constant(texts)).ids
         lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32).numpy()
         none = np.zeros(len(texts), "int32")
@@ -56,6 +60,12 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
             "document": {**of_documents, **prefix},
             "document_with_options": {"text": texts, "options": [""] * len(texts)},
             "stream": {"text": texts, **so_far, "num_tokens": none + 8},
+            "glossary": {
+                "text": texts,
+                "glossary_source": [[text] for text in texts],
+                "glossary_target": [[text] for text in texts],
+                "options": [""] * len(texts),
+            },
             "score": {"text": texts, "reference": texts},
             "token_ids": {"source_ids": ids.numpy(), "source_length": lengths},
         }
@@ -63,13 +73,9 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
         plain = [(name, inputs.get(name, {"text": texts})) for name in others]
         return plain + with_options
 
-    def functions(self):
+    def functions(self) -> dict[str, Any]:
         names = self.names + self.xla_names if self._best_compiled else self.names
         return {name: getattr(self, name) for name in names}
-
-    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def _n_best_of_many(self, source_ids):
-        return self._find(source_ids, num_hypotheses=self._num_hypotheses)
 
     def _answer(self, text, search):
         sources = read_sources(self._text_model, text)
@@ -90,18 +96,17 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures):
 
     @graph(input_signature=[TEXT])
     def n_best(self, text):
-        sources = read_sources(self._text_model, text)
-        count = self._num_hypotheses
-
-        def search(source_ids):
-            return self._in_parts(self._n_best_of_many, source_ids)
-
-        found = answers_to_some(search, sources.visible, [sources.ids])
-        texts = tf.ensure_shape(self._texts(found["ids"]), [None, count])
+        rows, count = tf.shape(text), self._num_hypotheses
+        # `translate` has this search too: a further one takes memory.
+        given = given_options(self._options, {}, rows)
+        given.values["num_hypotheses"] = tf.fill(rows, count)
+        given.prefix = tf.fill(rows, "")
+        found = self._answer_rows(text, given, self._search.sample)
+        # An empty batch has as many columns.
         return {
-            "translations": sources.with_blank(texts),
-            "scores": tf.ensure_shape(found["scores"], [None, count]),
-            "truncated": sources.truncated,
+            "translations": tf.reshape(found["translations"], [-1, count]),
+            "scores": tf.reshape(found["scores"], [-1, count]),
+            "truncated": found["truncated"],
         }
 
     def _translate(self):

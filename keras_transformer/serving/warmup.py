@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -18,7 +18,7 @@ MOST_REQUESTS = 1000
 
 def write_warmup(
     path: str | os.PathLike,
-    requests: Sequence[tuple[str, dict[str, Any]]],
+    requests: Sequence[tuple[str, Mapping[str, Any]]],
     *,
     xla: bool = False,
 ) -> None:
@@ -68,7 +68,7 @@ def write_warmup(
             writer.write(log.SerializeToString())
 
 
-def read_warmup(path: str | os.PathLike) -> list[Any]:
+def read_warmup(path: str | os.PathLike) -> list[tuple[str, dict[str, Any]]]:
     """The requests beside an export, as `write_warmup` takes them; none if no file."""
     requests = []
     for log in read_logs(path):
@@ -78,7 +78,7 @@ def read_warmup(path: str | os.PathLike) -> list[Any]:
     return requests
 
 
-def read_logs(path: str | os.PathLike) -> list[Any]:
+def read_logs(path: str | os.PathLike) -> list:
     """The `PredictionLog`s beside an export; none if no file.
 
     Raises:

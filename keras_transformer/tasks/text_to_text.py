@@ -18,7 +18,7 @@ from keras_transformer.texts import as_texts
 
 # What the tokenizer decides, and what belongs to a call's texts.
 _TOKENS = ("start_id", "end_id")
-_NOT_DEFAULTS = (*_TOKENS, "target_prefix")
+_NOT_DEFAULTS = (*_TOKENS, "target_prefix", "phrases")
 
 
 class TextToText(TextModel):
@@ -142,7 +142,9 @@ class TextToText(TextModel):
         """The options that have a value for each text, arrays `(count,)` by name."""
         found = {}
         for name, value in options.items():
-            if name in ("banned_ids", "target_prefix") or np.ndim(value) != 1:
+            if name in ("banned_ids", "target_prefix"):
+                continue
+            if np.ndim(value) != (3 if name == "phrases" else 1):
                 continue
             if len(value) != count or name == "num_hypotheses":
                 one_each = name != "num_hypotheses"

@@ -1,11 +1,12 @@
 """The Translator: a model and its tokenizers, text in and text out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.glossaries import as_glossaries
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.tasks import scoring
 from keras_transformer.tasks.text_to_text import TextToText
@@ -15,6 +16,7 @@ from keras_transformer.text.documents import (
     split_document,
     split_language,
 )
+from keras_transformer.text.glossary import phrases_of_texts
 from keras_transformer.text.sentences import as_strings
 from keras_transformer.texts import as_texts
 
@@ -63,6 +65,9 @@ class Translator(TextToText):
         tokens_per_batch: int = 4096,
         verbose: int = 0,
         split: bool = False,
+        glossary: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        glossary_bonus: float | Sequence[float] | None = None,
+        glossary_force: bool | Sequence[bool] | None = None,
         **options: Any,
     ) -> Any:
         """Translates a list of sentences, or of whole documents, of any size.
@@ -89,6 +94,14 @@ class Translator(TextToText):
                 to put the translations where they stood, with line breaks and other
                 white space as they were. Without, a text is one sentence. Options hold
                 for each sentence; a `target_prefix` for the first of a text.
+            glossary: Terms of the source and their translations, a dict such as
+                `{"dog": "Hund"}`; or a list with a dict, or None, for each text. Where
+                a term occurs in a text as a whole word, its translation is favoured.
+            glossary_bonus: What each token of such a translation adds to an answer's
+                log-probability, once for each term; or 2.0. A number, or one for each
+                text.
+            glossary_force: Whether answers must have these translations; or False. In
+                a beam search only. A bool, or one for each text.
             **options: Other options of a `kt.decoding.SearchOptions`: `min_length`,
                 `banned_ids`, `sample` ...
 
@@ -100,18 +113,29 @@ class Translator(TextToText):
         Raises:
             ValueError: For options out of range, or for scores or several hypotheses
                 with `split`: sentences have them, whole texts don't.
-            TypeError: If `texts` isn't made of strings, or for an unknown option.
+            TypeError: If `texts` or a glossary isn't made of strings, or for an unknown
+                option.
             FloatingPointError: If the model gives no numbers (NaN).
         """
-        given = {
+        given: dict[str, Any] = {
             "beam_size": beam_size,
             "max_length": max_length,
             "length_penalty": length_penalty,
             "num_hypotheses": num_hypotheses,
             "seed": seed,
         }
+        if glossary_bonus is not None:
+            given["phrase_bonus"] = glossary_bonus
+        if glossary_force is not None:
+            given["force_phrases"] = glossary_force
         search = self._options_of(self.translate, given, options)
+        texts, is_one = as_texts(texts, self.input_name)
+        glossaries = None
+        if glossary is not None:
+            glossaries = as_glossaries(glossary, len(texts))
         if not split:
+            search = self._with_phrases(search, texts, glossaries)
+            texts = texts[0] if is_one else texts
             return self._answer(
                 texts,
                 search,
@@ -130,9 +154,8 @@ class Translator(TextToText):
                     f"translation and no score; received {name}={value!r}. Translate "
                     "the sentences of kt.text.split_sentences instead."
                 )
-        texts, is_one = as_texts(texts, self.input_name)
         answers = self._answers_to_documents(
-            texts, search, target_prefix, tokens_per_batch, verbose
+            texts, search, target_prefix, glossaries, tokens_per_batch, verbose
         )
         return answers[0] if is_one else answers
 
@@ -198,8 +221,15 @@ class Translator(TextToText):
         search = self._options_of(self.explain, {}, options)
         return scoring.explanation(self, texts, tokens_per_batch, search)
 
+    def _with_phrases(self, options, texts, glossaries):
+        """Options with the translations of the terms that occur in texts."""
+        if glossaries is None:
+            return options
+        phrases = phrases_of_texts(texts, glossaries, self.target_tokenizer)
+        return options.changed(phrases=phrases)
+
     def _answers_to_documents(
-        self, texts, options, target_prefix, tokens_per_batch, verbose
+        self, texts, options, target_prefix, glossaries, tokens_per_batch, verbose
     ):
         sentences, pieces = split_document(
             texts, self.source_tokenizer, self.longest_source
@@ -212,9 +242,12 @@ class Translator(TextToText):
         if prefixes is not None:
             is_first = np.diff(row, prepend=-1) > 0
             of_sentences = np.where(is_first[:, None], prefixes[row], 0)
+        if glossaries is not None:
+            glossaries = [glossaries[i] for i in row]
+        of_all = [s.decode("utf-8", "replace") for s in sentences.flat_values.numpy()]
         answers, _ = self._answers_and_scores(
-            [text.decode("utf-8", "replace") for text in sentences.flat_values.numpy()],
-            options,
+            of_all,
+            self._with_phrases(options, of_all, glossaries),
             of_sentences,
             tokens_per_batch,
             verbose,

@@ -21,7 +21,7 @@ _INVISIBLE = (
     r"\x{1d173}-\x{1d17a}\x{e0000}-\x{e0fff}]*"
 )
 # Scripts without spaces between words, and their marks.
-_UNSPACED = (
+UNSPACED = (
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
     r"\x{3000}-\x{303f}\x{ff00}-\x{ff9f}]"
 )
@@ -276,11 +276,11 @@ def _blank_pieces(pieces):
 
 
 def _ends_unspaced(texts):
-    return matches(texts, rf"\C*{_UNSPACED}[\"'”’»)\]]*{SPACE}*")
+    return matches(texts, rf"\C*{UNSPACED}[\"'”’»)\]]*{SPACE}*")
 
 
 def _starts_unspaced(texts):
-    return matches(texts, rf"[\"'“‘«(\[]*{_UNSPACED}\C*")
+    return matches(texts, rf"[\"'“‘«(\[]*{UNSPACED}\C*")
 
 
 def _spread(values, mask):

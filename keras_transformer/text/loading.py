@@ -25,7 +25,8 @@ def load_tokenizer(path: str | os.PathLike) -> "SavedTokenizer":
 
     Example:
 
-    >>> tokenizer = kt.text.load_tokenizer("runs/en-de/source.spm")
+    >>> tokenizer.save("en-de.spm")
+    >>> tokenizer = kt.text.load_tokenizer("en-de.spm")
     """
     path = pathlib.Path(path)
     if not path.exists():

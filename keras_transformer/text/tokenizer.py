@@ -235,7 +235,7 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    files: str | os.PathLike | Iterable[str | os.PathLike],
+    files: str | os.PathLike | Iterable[str | os.PathLike] | None = None,
     vocabulary_size: int = 8000,
     model_type: str = "bpe",
     normalization: str = "identity",
@@ -244,6 +244,7 @@ def train_tokenizer(
     character_coverage: float = 0.9995,
     split_digits: bool = False,
     symbols: Iterable[str] = (),
+    sentences: Iterable[str] | None = None,
 ) -> Tokenizer:
     """Trains a tokenizer on text files; give it both languages for a joint vocabulary.
 
@@ -262,6 +263,7 @@ def train_tokenizer(
         split_digits: Whether each digit is a token of its own.
         symbols: Strings that are always one token, wherever they are in a text, such
             as `"<fr>"`. Spaces may be in them. Not for `"word"`.
+        sentences: Iterable of sentences, instead of `files`.
 
     Returns:
         A `Tokenizer`.
@@ -269,8 +271,9 @@ def train_tokenizer(
     Raises:
         ValueError: If the text is empty or has too little in it for
             `vocabulary_size`, a file isn't UTF-8, a symbol is empty or a special
-            token's name, or an argument is unknown.
-        TypeError: If a symbol isn't a string.
+            token's name, or an argument is unknown; without files and sentences, or
+            with both.
+        TypeError: If a symbol isn't a string, or sentences are one string.
 
     Example:
 
@@ -283,15 +286,17 @@ def train_tokenizer(
             'model_type must be "bpe", "unigram", "char" or "word"; '
             f"received model_type={model_type!r}."
         )
-    if isinstance(files, (str, os.PathLike)):
-        files = [files]
-    lines = (
-        part
-        for file in files
-        for line in read_lines(file)
-        for sentence in (line.split("\t") if _is_tsv(file) else [line])
-        for part in _parts(sentence)
-    )
+    if (files is None) == (sentences is None):
+        raise ValueError(
+            "train_tokenizer needs files or sentences, one of them; received "
+            f"files={files!r}, sentences={sentences!r}."
+        )
+    if isinstance(sentences, (str, bytes)):
+        raise TypeError(
+            f"sentences must be an iterable of strings; received {sentences!r}."
+        )
+    sentences = _sentences(files) if sentences is None else sentences
+    lines = (part for sentence in sentences for part in _parts(sentence))
     preserve = normalization == "identity"
     symbols = _checked_symbols(symbols, preserve)
     if symbols and model_type == "word":
@@ -305,8 +310,8 @@ def train_tokenizer(
     first = next(lines, None)
     if first is None:
         raise ValueError(
-            "files must hold text to train on, but all of it is empty; received "
-            f"files={[str(file) for file in files]}."
+            "files and sentences must hold text to train on, but all of it is empty; "
+            f"received files={files!r}."
         )
     model = io.BytesIO()
     try:
@@ -358,6 +363,13 @@ def _checked_symbols(symbols, preserve):
     if preserve:
         symbols = map(_escaped, symbols)
     return list(dict.fromkeys(symbol.replace(" ", _SPACE) for symbol in symbols))
+
+
+def _sentences(files):
+    """The lines of files; the columns of a TSV are sentences of their own."""
+    for file in [files] if isinstance(files, (str, os.PathLike)) else files:
+        for line in read_lines(file):
+            yield from line.split("\t") if _is_tsv(file) else [line]
 
 
 def _is_tsv(path):

@@ -7,13 +7,13 @@ import socket
 import sys
 import threading
 import traceback
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import tensorflow as tf
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from keras_transformer.arguments import integer, number
-from keras_transformer.tasks.text_model import TextModel
 from keras_transformer.web.application import Application
 from keras_transformer.web.catalogue import Catalogue
 from keras_transformer.web.limits import Limits
@@ -45,6 +45,7 @@ class Server:
         host: Address to listen at.
         port: Port; 0 for any that is free.
         poll_seconds: Seconds between two looks for new versions.
+        labels: See `serve`.
         **limits: See `Limits`.
 
     Example:
@@ -55,12 +56,13 @@ class Server:
 
     def __init__(
         self,
-        folder: str | os.PathLike | TextModel,
+        folder: Any,
         host: str = "127.0.0.1",
         port: int = 8501,
         *,
         poll_seconds: float = 2.0,
-        **limits: int,
+        labels: Mapping[str, int] | None = None,
+        **limits: Any,
     ) -> None:
         limits = Limits(**limits)
         integer("port", port, minimum=0)
@@ -70,7 +72,7 @@ class Server:
         listening = _listen(host, port)
         try:
             calls = min(os.cpu_count() or 1, _MOST_CALLS)
-            self.catalogue = Catalogue(folder, max_calls=calls)
+            self.catalogue = Catalogue(folder, labels, max_calls=calls)
             self.application = Application(
                 self.catalogue, limits, local_only=_is_loopback(host)
             )
@@ -123,12 +125,13 @@ class Server:
 
 
 def serve(
-    folder: str | os.PathLike | TextModel,
+    folder: Any,
     host: str = "127.0.0.1",
     port: int = 8501,
     *,
     poll_seconds: float = 2.0,
-    **limits: int,
+    labels: Mapping[str, int] | None = None,
+    **limits: Any,
 ) -> None:
     """Serves models on this machine, with a page to try them, until it is stopped.
 
@@ -147,13 +150,17 @@ def serve(
             lets all machines that reach this one.
         port: Port to listen at; 0 for any that is free.
         poll_seconds: Seconds between two looks for new versions.
+        labels: Dict of versions' numbers by label, such as `{"stable": 3}`: that
+            version is served beside the newest, at `/v1/models/NAME/labels/stable`.
+            `"en-de:stable"` is a label of one model among several.
         **limits: `max_body_bytes` (4 MiB), `max_texts` of a request (256),
             `max_characters` of a text (50,000), `max_requests` under way (128; others
             get HTTP 429), and `time_limit`, the seconds of a request (60).
 
     Raises:
         FileNotFoundError: If there is no model in `folder`.
-        ValueError: If no model can be loaded, or for an argument out of range.
+        ValueError: If no model can be loaded, if a label's version isn't there, or for
+            an argument out of range.
         OSError: If the port is taken; the error says so.
 
     Example:
@@ -162,7 +169,9 @@ def serve(
     """
     stop = threading.Event()
     _use_one_thread_an_operation()
-    server = Server(folder, host, port, poll_seconds=poll_seconds, **limits)
+    server = Server(
+        folder, host, port, poll_seconds=poll_seconds, labels=labels, **limits
+    )
     handled = {}
     if threading.current_thread() is threading.main_thread():
         for name in (signal.SIGTERM, signal.SIGINT):

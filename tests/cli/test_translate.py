@@ -220,3 +220,37 @@ def test_a_reader_that_leaves_ends_it_quietly(folder, upper, monkeypatch, capfd)
     with pytest.raises(SystemExit) as stop:
         main(["translate", folder, "a"])
     assert stop.value.code == 141 and capfd.readouterr().err == ""
+
+
+def test_a_glossary_reaches_the_translator(folder, upper, tmp_path):
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("dog\tHund\n\nNew York\tNew York\n", encoding="utf-8")
+    flags = ["--glossary", str(terms), "--glossary-bonus", "3", "--glossary-force"]
+    main(["translate", folder, "ab", *flags])
+    assert upper[0][1] == {
+        "glossary": {"dog": "Hund", "New York": "New York"},
+        "glossary_bonus": 3.0,
+        "glossary_force": True,
+        "tokens_per_batch": 4096,
+    }
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--glossary-force"], "--glossary-force needs a --glossary"),
+        (["--glossary-bonus", "2"], "--glossary-bonus needs a --glossary"),
+        (["--glossary", "FILE", "--glossary-bonus", "-1"], "received -1"),
+        (["--glossary", "FILE", "--glossary-force", "--sample"], "beam search"),
+        (["--glossary", "FILE"], "line 1: must be a term"),
+        (["--glossary", "none.tsv"], "none.tsv is missing"),
+    ],
+)
+def test_a_wrong_glossary_is_an_error_of_use(folder, flags, words, tmp_path, capsys):
+    (tmp_path / "terms").write_text("dog", encoding="utf-8")
+    flags = [str(tmp_path / "terms") if flag == "FILE" else flag for flag in flags]
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", folder, "ab", *flags])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1

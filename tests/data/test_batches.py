@@ -44,10 +44,8 @@ def test_every_pair_comes_once_an_epoch(corpus, tokenizer):
     batches = make_batches(*corpus, source_tokenizer=tokenizer, repeat=False)
     found = sorted(all_pairs(batches))
     end = tokenizer.end_id
-    expected = sorted(
-        tuple((*tokenizer.tokenize([text])[0].numpy(), end) for text in pair)
-        for pair in read_pairs(*corpus)
-    )
+    sides = (tokenizer.tokenize(side).to_list() for side in zip(*read_pairs(*corpus)))
+    expected = sorted(tuple((*ids, end) for ids in pair) for pair in zip(*sides))
     assert found == expected
     assert batches.report.pairs == 2000
     assert batches.report.source_tokens == sum(len(source) for source, _ in found)

@@ -29,7 +29,7 @@ lengths = st.tuples(st.integers(2, 60), st.integers(2, 60))
 groups = st.dictionaries(lengths, st.integers(1, 90), min_size=1, max_size=40)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(groups, st.integers(60, 400), st.integers(0, 5), st.integers(0, 3))
 def test_each_pair_comes_once_an_epoch_within_the_budget(groups, budget, seed, epoch):
     order = CorpusOrder(corpus_of(groups), budget, 60, seed)
@@ -45,7 +45,7 @@ def test_each_pair_comes_once_an_epoch_within_the_budget(groups, budget, seed, e
     assert sorted(found) == list(range(sum(groups.values())))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(groups)
 def test_positions_have_the_lengths_of_their_group(groups):
     order = CorpusOrder(corpus_of(groups), 120, 60, 1)

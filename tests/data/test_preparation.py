@@ -67,9 +67,8 @@ def as_lists(pairs):
 
 
 def test_pairs_are_those_of_the_texts_in_their_order(corpus, tokenizer, prepared):
-    expected = [
-        tuple(tokenizer.tokenize(pair).to_list()) for pair in list(read_pairs(*corpus))
-    ]
+    sides = (tokenizer.tokenize(side).to_list() for side in zip(*read_pairs(*corpus)))
+    expected = list(zip(*sides))
     assert len(prepared) == 2000 and as_lists(prepared) == expected
     assert as_lists(prepared[-3:]) == expected[-3:]
     assert as_lists([prepared[299], prepared[300]]) == expected[299:301]
@@ -185,14 +184,14 @@ from keras_transformer.text.tokenizer import Tokenizer
 source, target, folder, tokenizer = sys.argv[1:]
 prepare(
     source, target, folder, source_tokenizer=Tokenizer.load(tokenizer),
-    pairs_per_shard=3000, processes=2,
+    pairs_per_shard=2000, processes=2,
 )
 """
 
 
 def test_after_a_kill_whole_shards_stay_and_the_rest_is_done(tokenizer, tmp_path):
     words = random.Random(0)
-    lines = [" ".join(words.choices(["dog", "cat", "red"], k=9)) for _ in range(60_000)]
+    lines = [" ".join(words.choices(["dog", "cat", "red"], k=9)) for _ in range(40_000)]
     texts = [str(tmp_path / side) for side in "ab"]
     for text in texts:
         pathlib.Path(text).write_text("\n".join(lines), encoding="utf-8")
@@ -213,7 +212,7 @@ def test_after_a_kill_whole_shards_stay_and_the_rest_is_done(tokenizer, tmp_path
         PreparedCorpus(folder)
     before = {path.name: path.stat().st_ino for path in whole_shards(folder)}
     assert 3 <= len(before) < 20
-    options = {"source_tokenizer": tokenizer, "pairs_per_shard": 3000}
+    options = {"source_tokenizer": tokenizer, "pairs_per_shard": 2000}
     found = prepare(*texts, folder, **options)
     after = {path.name: path.stat().st_ino for path in whole_shards(folder)}
     assert len(after) == 20 and before.items() <= after.items()
@@ -316,13 +315,15 @@ def test_a_foreign_folder_or_version_is_named(copied, tmp_path):
     [
         ({"source": 3}, TypeError, "source must be a path or an iterable.*source=3"),
         ({"source": [("a", 3)]}, TypeError, r"\('a', 3\) as pair 0"),
-        ({"source": ["ab", "abc"]}, TypeError, "'abc' as pair 1"),
+        ({"source": [("a", "b"), "ab"]}, TypeError, "'ab' as pair 1"),
+        ({"source": [("a", "b", "c")]}, TypeError, "as pair 0"),
+        ({"source": [3]}, TypeError, "3 as pair 0"),
         ({"source": "missing.tsv"}, FileNotFoundError, "source='missing.tsv'"),
         ({"source": [("", "a")]}, ValueError, "no pair to train on: 1 with an empty"),
         ({"folder": None}, TypeError, "folder must be a path; received folder=None"),
-        ({"max_length": 1}, ValueError, "max_length must be at least 2"),
-        ({"processes": 0}, ValueError, "processes must be at least 1"),
-        ({"pairs_per_shard": 0}, ValueError, "pairs_per_shard must be at least 1"),
+        ({"max_length": 1}, ValueError, "max_length must be .*at least 2.*=1"),
+        ({"processes": 0}, ValueError, "processes must be .*at least 1.*=0"),
+        ({"pairs_per_shard": 0}, ValueError, "pairs_per_shard must be .*at least 1"),
         ({"source_tokenizer": "x"}, TypeError, "source_tokenizer must be a tokenizer"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from keras_transformer.data import make_batches, prepare
 
 OPTIONS = {"tokens_per_batch": 512, "seed": 5, "accumulation_steps": 2}
+OPTIONS |= {"bpe_dropout": 0.1}
 SCRIPT = """
 import hashlib, itertools, json, sys
 

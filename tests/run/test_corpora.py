@@ -8,7 +8,7 @@ import pytest
 import keras_transformer as kt
 from keras_transformer.data import PreparedCorpus, prepare
 from keras_transformer.run import RunConfig
-from keras_transformer.run.corpora import VARIABLE, corpus_of_run, prepare_corpus
+from keras_transformer.run.corpora import VARIABLE, corpora_of_run, prepare_corpora
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.lock import locked
 from keras_transformer.run.start import check_start
@@ -27,21 +27,21 @@ def started(path, config, **changes):
     """A run whose corpus is prepared."""
     run = RunFolder(path, dataclasses.replace(config, **changes))
     run.prepare()
-    prepare_corpus(run, verbose=0)
+    prepare_corpora(run, verbose=0)
     return run
 
 
 def test_runs_of_the_same_texts_and_tokenizer_share_a_corpus(config, tmp_path):
     first = started(tmp_path / "one", config)
-    folder = corpus_of_run(first)
+    folder = corpora_of_run(first)[0]
     assert folder.parent == tmp_path / "corpora"
     before = (folder / "shards" / "00000").stat().st_ino
     again = started(tmp_path / "two", config, steps=4, preset="small", seed=9)
-    assert corpus_of_run(again) == folder
+    assert corpora_of_run(again)[0] == folder
     assert (folder / "shards" / "00000").stat().st_ino == before
     assert len(PreparedCorpus(folder)) == 2000
     others = {
-        corpus_of_run(started(tmp_path / str(i), config, **changes))
+        corpora_of_run(started(tmp_path / str(i), config, **changes))[0]
         for i, changes in enumerate(
             (
                 {"vocabulary_size": 300},
@@ -56,7 +56,7 @@ def test_runs_of_the_same_texts_and_tokenizer_share_a_corpus(config, tmp_path):
 def test_a_variable_names_the_folder_of_corpora(config, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "elsewhere"))
     run = started(tmp_path / "runs" / "one", config)
-    assert corpus_of_run(run).parent == tmp_path / "elsewhere"
+    assert corpora_of_run(run)[0].parent == tmp_path / "elsewhere"
     assert not (tmp_path / "runs" / "corpora").exists()
 
 
@@ -75,11 +75,11 @@ def test_a_run_waits_for_another_that_prepares(config, tmp_path, monkeypatch, ca
     other.start()
     held.wait()
     monkeypatch.setattr("time.sleep", lambda seconds: (done.set(), other.join()))
-    prepare_corpus(run, verbose=1)
+    prepare_corpora(run, verbose=1)
     words = capsys.readouterr().err
     assert f"Another run prepares a corpus. folder='{tmp_path / 'corpora'}'" in words
     assert f"process {other.pid}" in words
-    assert len(PreparedCorpus(corpus_of_run(run))) == 2000
+    assert len(PreparedCorpus(corpora_of_run(run)[0])) == 2000
 
 
 def test_a_run_trains_on_a_prepared_corpus_alone(config, corpus, tokenizer, tmp_path):

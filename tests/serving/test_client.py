@@ -72,6 +72,15 @@ REQUESTS = [
     ("translator", "translate", {"length_penalty": [1], "max_length": (4, 5, 6)}),
     ("translator", "with_options", {}),
     ("translator", "with_options", {"options": ["", "num_hypotheses=3", "bad"]}),
+    (
+        "translator",
+        "glossary",
+        {
+            "glossary_source": [["dog", "cat"], ["", "a"], ["", ""]],
+            "glossary_target": [["x y", "z"], ["", "b"], ["", ""]],
+            "options": "force=1",
+        },
+    ),
     ("generator", "serving_default", {}),
     ("generator", "generate", {"seed": [1, 2, 3], "max_new_tokens": 4}),
     ("generator", "with_options", {"options": "sample=1 seed=2"}),

@@ -121,6 +121,24 @@ OF_ROWS["translator", "stream"] = [
         ([7, 8, 9], 3, 1),
     ]
 ]
+OF_ROWS["translator", "glossary"] = [
+    {
+        "glossary_source": [[*pairs, "", "", ""][:3]],
+        "glossary_target": [[*pairs.values(), "", "", ""][:3]],
+        "options": options,
+    }
+    for pairs, options in [
+        ({"dog": "red house", "cat": "old"}, "force=1"),
+        ({"small": "a tree", "sees": "the old man"}, "bonus=5 num_hypotheses=3"),
+        ({"x": "y"}, ""),
+        ({}, "force=1 max_length=4"),
+        ({"cat": "x" * 50}, "force=1 max_length=3 target_prefix=the dog"),
+        ({"dog": "cat", "": "x", "the": ""}, "bonus=1e9 length_penalty=0"),
+        ({"small cat": "a tree"}, "sample=1"),
+        ({"woman": "man"}, "force=2"),
+        ({"dog": "cat"}, "bonus=much"),
+    ]
+]
 for _kind, _names in (
     ("translator", ("serving_default", "n_best", "explain", "encode", "split")),
     ("generator", ("serving_default",)),
@@ -171,7 +189,7 @@ def test_an_empty_batch_has_empty_answers(exports, kind, name):
     inputs = {
         key: np.zeros([0] * len(info.tensor_shape.dim), tf.as_dtype(info.dtype).name)
         if info.dtype != tf.string.as_datatype_enum
-        else np.array([], object).astype(bytes)
+        else np.zeros([0] * len(info.tensor_shape.dim), bytes)
         for key, info in exports[kind].definitions[name].inputs.items()
     }
     found = exports[kind].run(name, **inputs)
@@ -187,6 +205,7 @@ def test_an_empty_batch_has_empty_answers(exports, kind, name):
         ("translator", "document", [3]),
         ("translator", "document_with_options", [4]),
         ("translator", "stream", [1]),
+        ("translator", "glossary", [6, 7, 8]),
         ("generator", "generate", [6, 7]),
         ("generator", "with_options", [4, 5]),
     ],
@@ -219,6 +238,7 @@ def test_a_row_that_cannot_be_answered_says_why(exports, kind, name, wrong):
         ("translator", "with_options", [4]),
         ("translator", "document", [4]),
         ("translator", "document_with_options", []),
+        ("translator", "glossary", [5]),
         ("generator", "generate", [4, 5]),
         ("generator", "with_options", []),
     ],

@@ -30,6 +30,8 @@ OPTIONS = {
     "banned_ids": (9, 11),
     "no_repeat_ngram_size": 2,
     "allowed_tokens": lambda ids, index, source_ids: ids[..., :1] > 0,
+    "phrase_bonus": 1.0,
+    "force_phrases": True,
     "sample": True,
     "temperature": 0.5,
     "top_k": 5,
@@ -135,7 +137,12 @@ def test_an_option_of_a_text_model_holds_on_every_path(
     kind, method, asked, models, tokenizer
 ):
     names = {field.name for field in dataclasses.fields(kt.decoding.SearchOptions)}
-    assert names - set(OPTIONS) == {"target_prefix", "start_id", "end_id"}
+    assert names - set(OPTIONS) == {
+        "target_prefix",
+        "phrases",
+        "start_id",
+        "end_id",
+    }
     plain = kind(models[kind], tokenizer)
     ids = np.array([[5, 6, 3]])
     for name, value in OPTIONS.items():

@@ -237,3 +237,26 @@ def test_a_line_of_any_length_is_trained_on(tmp_path, separator):
     tokenizer = kt.text.train_tokenizer(path, 275)
     tokens = "".join(tokenizer.tokens(range(tokenizer.vocabulary_size)))
     assert "zebra" in tokens
+
+
+def test_sentences_train_as_the_lines_of_a_file_do(corpus):
+    lines = [line for path in corpus for line in kt.text.read_lines(path)]
+    expected = kt.text.train_tokenizer(corpus, 320)
+    found = kt.text.train_tokenizer(vocabulary_size=320, sentences=iter(lines))
+    ids = range(320)
+    assert found.tokens(ids) == expected.tokens(ids)
+
+
+@pytest.mark.parametrize(
+    "given, error",
+    [
+        ({}, ValueError),
+        ({"files": "a.txt", "sentences": ["a"]}, ValueError),
+        ({"sentences": []}, ValueError),
+        ({"sentences": ["", ""]}, ValueError),
+        ({"sentences": "a sentence"}, TypeError),
+    ],
+)
+def test_a_tokenizer_needs_files_or_sentences(given, error):
+    with pytest.raises(error, match="sentences"):
+        kt.text.train_tokenizer(**given)
