@@ -105,7 +105,7 @@ def parser(commands: Collection[str] = ()) -> Parser:
 
 def _parsed(arguments):
     name = next((word for word in arguments if not word.startswith("-")), None)
-    top = parser([name])
+    top = parser([] if name is None else [name])
     if name is not None:
         top.check_choice("COMMAND", name, COMMANDS)
     options, unknown = top.parse_known_args(arguments)
