@@ -6,17 +6,25 @@
         --translator runs/en-de --clients 1 --clients 64
     python benchmarks/serving.py http://localhost:8501 en-de --texts test.en \\
         --start "keras-transformer serve runs/en-de --port 8501"
+    python benchmarks/serving.py http://localhost:8501 en-de --texts test.en \\
+        --start "keras-transformer serve saved_models --port 8501" \\
+        --export saved_models/en-de/1 --alone --clients 64 --seconds 60
 
 Each client sends one text at a time and waits for its answer, as users do, for
 `--seconds`. Whatever speaks TF Serving's protocols at the address is measured; with
 --start that is started first, and ended afterwards. With --translator each answer is
-compared with what that gives for the text alone.
+compared with what that gives for the text alone; with --alone, with what the server
+gives when it has no other client. With --start the table has the server's resident
+memory at the start, in the middle and at the end, and its processor time for a text.
+--export adds what one big batch of the texts takes in the SavedModel, without a server.
 """
 
 import argparse
 import contextlib
 import itertools
+import os
 import pathlib
+import re
 import shlex
 import subprocess
 import threading
@@ -113,6 +121,63 @@ def started(command, is_ready, patience=600):
         process.wait()
 
 
+def resident(pid):
+    """A process's resident memory in megabytes."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024 / 1e6
+
+
+def processor_seconds(pid):
+    """A process's processor time so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """What a server's process takes during a measurement; nothing without a process.
+
+    Args:
+        process: A `subprocess.Popen`, or None.
+        seconds: How long the measurement will be.
+    """
+
+    def __init__(self, process, seconds):
+        self._process = process
+        if process:
+            self._memory = [resident(process.pid)]
+            self._start = processor_seconds(process.pid)
+            self._timer = threading.Timer(seconds / 2, self._look)
+            self._timer.start()
+
+    def _look(self):
+        self._memory.append(resident(self._process.pid))
+
+    def columns(self, answers):
+        """Memory, and milliseconds of the processor for each answer, as text."""
+        if not self._process:
+            return "?", "?"
+        self._timer.join()
+        self._look()
+        took = processor_seconds(self._process.pid) - self._start
+        memory = " / ".join(f"{each:.0f}" for each in self._memory)
+        return memory, f"{took / max(answers, 1) * 1000:.2f}"
+
+
+def one_batch(path, texts, signature, seconds=5.0):
+    """Texts a second, and milliseconds of the processor a text, of one big batch."""
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401, its operations are in the graph
+
+    loaded = tf.saved_model.load(path)
+    ask, batch = loaded.signatures[signature], tf.constant(texts)
+    ask(text=batch)
+    count, start, before = 0, time.perf_counter(), time.process_time()
+    while (took := time.perf_counter() - start) < seconds or not count:
+        ask(text=batch)
+        count += len(texts)
+    return count / took, (time.process_time() - before) / count * 1000
+
+
 def answers_alone(folder, texts):
     """Each text's answer from a translator, without neighbours."""
     from keras_transformer.tasks.translator import Translator
@@ -136,7 +201,11 @@ def main():
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--timeout", type=float, default=60.0)
     parser.add_argument("--translator", help="a run or a saved translator to compare")
+    parser.add_argument(
+        "--alone", action="store_true", help="compare with answers without neighbours"
+    )
     parser.add_argument("--start", help="a command that starts the server")
+    parser.add_argument("--export", help="a SavedModel, to compare with one big batch")
     options = parser.parse_args()
     from keras_transformer.serving import GrpcClient, RestClient
 
@@ -158,19 +227,28 @@ def main():
             return False
         return True
 
-    print("| clients | texts a second | p50 | p95 | p99 | wrong | failed |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    with started(options.start, is_ready):
+    if options.export:
+        rate, took = one_batch(options.export, texts, options.signature)
+        print(f"One batch of {len(texts)}: {rate:.1f} texts a second, {took:.2f} ms")
+    titles = "clients", "texts a second", "p50", "p95", "p99", "wrong", "failed"
+    titles += "server's MB", "ms of the processor a text"
+    print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
+    with started(options.start, is_ready) as process:
+        if options.alone:
+            expected = {
+                text: _first_text(client.ask(options.signature, text=[text]))
+                for text in texts
+            }
         for clients in options.clients or CLIENTS:
             measure(client, texts, clients, WARM_UP_SECONDS, options=asked)
+            watch = Watch(process, options.seconds)
             found = measure(client, texts, clients, options.seconds, expected, asked)
-            late = " | ".join(
-                f"{found[name] * 1000:.0f} ms" for name in ("p50", "p95", "p99")
-            )
+            row = [clients, f"{found['rate']:.1f}"]
+            row += [f"{found[name] * 1000:.0f} ms" for name in ("p50", "p95", "p99")]
             wrong = "?" if expected is None else f"{len(found['wrong'])}"
-            wrong += f" of {found['answers']}"
-            failed = len(found["failed"])
-            print(f"| {clients} | {found['rate']:.1f} | {late} | {wrong} | {failed} |")
+            row += [f"{wrong} of {found['answers']}", len(found["failed"])]
+            row += watch.columns(found["answers"])
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
             for text, answer, right in found["wrong"][:3]:
                 print(f"  {text!r}: {answer!r}, but alone {right!r}")
             for words in sorted(set(found["failed"]))[:3]:

@@ -202,16 +202,17 @@ def count_operations(path):
 
 
 def write_export(folder):
-    """Exports a translator of 2 + 2 layers, 128 wide, with random weights."""
+    """Exports a translator of 4 + 4 layers, 128 wide, with random weights."""
     import keras_transformer as kt
+    from keras_transformer.text import train_tokenizer
 
     words = pathlib.Path(folder) / "words.txt"
     numbers = [f"{n} {n * n} {n * n * n}\n" for n in range(2000)]
     words.write_text("".join(numbers), encoding="utf-8")
-    tokenizer = kt.train_tokenizer([str(words)], 500)
+    tokenizer = train_tokenizer([str(words)], 500)
     model = kt.Transformer(
         tokenizer.vocabulary_size,
-        num_layers=2,
+        num_layers=4,
         hidden_dim=128,
         num_heads=4,
         intermediate_dim=256,

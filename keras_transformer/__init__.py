@@ -70,6 +70,8 @@ def _refuse_keras_2():
 def _is_command_line():
     """Whether this process is `keras-transformer` or `python -m keras_transformer`.
 
+    Or one that tokenizes for another, which needs neither Keras nor TensorFlow.
+
     Its help and its errors of use shall come at once, so it imports Keras and
     TensorFlow only for a command that needs them, by `load_library`. Anybody else
     gets the classes with the import, so that `keras.models.load_model` finds them.
@@ -77,7 +79,8 @@ def _is_command_line():
     program = os.path.basename((getattr(sys, "argv", None) or [""])[0])
     if program == "-m":
         # The module is looked for. Its name stands before its arguments.
-        return sys.orig_argv[-len(sys.argv)].endswith("keras_transformer")
+        names = ("keras_transformer", "keras_transformer.data.process")
+        return sys.orig_argv[-len(sys.argv)].endswith(names)
     scripts = ("keras-transformer", "keras-transformer.exe")
     return program in (*scripts, "keras-transformer-script.py")
 

@@ -32,13 +32,12 @@ def integer(name: str, value: Any, minimum: int | None = 1) -> int:
         ArgumentTypeError: If it isn't an integer.
         ValueError: If it is less than `minimum`, where there is one.
     """
-    words = "an integer" if minimum is None else f"an integer of at least {minimum}"
-    received = f"{name} must be {words}; received {name}={value!r}."
+    received = f"received {name}={value!r}."
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ArgumentTypeError(received)
+        raise ArgumentTypeError(f"{name} must be an integer; {received}")
     if minimum is not None and value < minimum:
-        raise ValueError(received)
+        raise ValueError(f"{name} must be at least {minimum}; {received}")
     return int(value)
 
 
@@ -56,20 +55,10 @@ def number(
         ArgumentTypeError: If it isn't a number.
         ValueError: If it isn't finite or outside of the limits.
     """
-    limits = [
-        f"{words} {limit}"
-        for words, limit in (
-            ("greater than", above),
-            ("at least", minimum),
-            ("less than", below),
-        )
-        if limit is not None
-    ]
-    words = " and ".join(["finite", *limits])
-    received = f"{name} must be a number, {words}; received {name}={value!r}."
+    received = f"received {name}={value!r}."
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ArgumentTypeError(received)
+        raise ArgumentTypeError(f"{name} must be a number; {received}")
     plain = int(value) if isinstance(value, numbers.Integral) else float(value)
     is_within = (
         math.isfinite(plain)
@@ -78,7 +67,17 @@ def number(
         and (below is None or plain < below)
     )
     if not is_within:
-        raise ValueError(received)
+        limits = [
+            f"{words} {limit}"
+            for words, limit in (
+                ("greater than", above),
+                ("at least", minimum),
+                ("less than", below),
+            )
+            if limit is not None
+        ]
+        words = " and ".join(["finite", *limits])
+        raise ValueError(f"{name} must be {words}; {received}")
     return plain
 
 

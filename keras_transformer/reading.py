@@ -104,13 +104,8 @@ def read_lines(source: str | os.PathLike | BinaryIO) -> Iterator[str]:
     >>> list(read_lines(io.BytesIO(b"one line\\nand another")))
     ['one line', 'and another']
     """
-    if hasattr(source, "read"):
-        name, opened = getattr(source, "name", source), contextlib.nullcontext(source)
-    else:
-        opener = gzip.open if str(source).endswith(".gz") else open
-        name, opened = source, opener(source, "rb")
-    with opened as file:
-        for number, line in enumerate(_whole_lines(file, name), start=1):
+    with open_bytes(source) as (file, name):
+        for number, line in enumerate(file, start=1):
             try:
                 text = line.decode("utf-8").removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError as error:
@@ -121,14 +116,38 @@ def read_lines(source: str | os.PathLike | BinaryIO) -> Iterator[str]:
             yield text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text
 
 
-def _whole_lines(file, name):
-    try:
-        yield from file
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(
-            f"{name} is no whole gzip file: {error}. Copy it again, or, if it is plain "
-            "text, take .gz off its name."
-        ) from None
+@contextlib.contextmanager
+def open_bytes(
+    source: str | os.PathLike | BinaryIO,
+) -> Iterator[tuple[Any, Any]]:
+    """A scope with a file open for reading bytes, and its name.
+
+    Args:
+        source: Path of a file, plain or `.gz`; or an open stream, which is left open.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: For a `.gz` file that isn't whole, also where the scope reads it.
+    """
+    is_empty = False
+    if hasattr(source, "read"):
+        name, opened = getattr(source, "name", source), contextlib.nullcontext(source)
+    elif str(source).endswith(".gz"):
+        name, opened = source, gzip.open(source, "rb")
+        # To Python's gzip a file without a byte is whole. A pipe has no size.
+        is_empty = os.path.isfile(source) and not os.path.getsize(source)
+    else:
+        name, opened = source, open(source, "rb")
+    with opened as file:
+        try:
+            if is_empty:
+                raise EOFError("it is empty")
+            yield file, name
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(
+                f"{name} is no whole gzip file: {error}. Copy it again, or, if it is "
+                "plain text, take .gz off its name."
+            ) from None
 
 
 def read_json(path: str | os.PathLike, what: str, kind: type = dict) -> Any:

@@ -145,7 +145,7 @@ def test_systems_are_compared_by_sacrebleus_paired_bootstrap():
         ([["x"], ["y"]], {}, "systems must be a dict"),
         ({"a": ["x"], "b": ["x", "y"]}, {}, "same length"),
         ({"a": ["x"], "b": ["y"]}, {"metrics": ["blue"]}, "metrics must be among"),
-        ({"a": ["x"], "b": ["y"]}, {"samples": 0}, "an integer of at least 1"),
+        ({"a": ["x"], "b": ["y"]}, {"samples": 0}, "samples must be at least 1"),
     ],
 )
 def test_what_can_t_be_compared_is_named(systems, options, words):

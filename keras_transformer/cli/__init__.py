@@ -24,6 +24,7 @@ from keras_transformer.cli.parser import CommandError, Parser
 
 COMMANDS = {
     "demo": "learn to read dates; needs no data",
+    "prepare": "tokenize parallel text once, for any number of runs",
     "train": "train on parallel text, or go on",
     "translate": "translate texts, a document, or lines of standard input",
     "evaluate": "score translations by BLEU, chrF and TER, and compare systems",

@@ -8,20 +8,28 @@ of the other commands.
 import argparse
 import dataclasses
 import inspect
+import os
 import re
+import typing
 from typing import Any
 
-from keras_transformer.cli.parser import as_flags, json_object
+from keras_transformer.cli.parser import as_flags, json_object, number_or_name
 from keras_transformer.run.config import CHOICES, RunConfig
 
 _POSITIONAL = ("source", "target")
+_METAVARS = {
+    "source_language": "LANGUAGE",
+    "target_language": "LANGUAGE",
+    "strategy": "NAME",
+    "tags": "TAG",
+}
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--config`, and an argument for each field of `RunConfig`."""
     words = field_words(RunConfig)
     for name in _POSITIONAL:
-        parser.add_argument(name, nargs="?", help=words[name])
+        parser.add_argument(name, nargs="?", type=_paths, help=words[name])
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -42,9 +50,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         elif field.name in CHOICES:
             options["choices"] = CHOICES[field.name]
         else:
-            kinds: Any = getattr(field.type, "__args__", (field.type,))
-            options["type"] = kinds[0]
-            options["metavar"] = {int: "N", float: "X", str: "FILE"}[kinds[0]]
+            options |= _of_type(field.name, field.type)
         parser.add_argument(flag, **options)
     parser.add_argument(
         "--separate-vocabularies",
@@ -53,6 +59,33 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="the same as --no-joint-vocabulary",
     )
+
+
+def _of_type(name, annotation):
+    """How argparse reads a setting, from its type's annotation."""
+    kinds, several = _plain_types(annotation), {}
+    if list in {typing.get_origin(kind) for kind in typing.get_args(annotation)}:
+        several = {"nargs": 2 if name == "columns" else "+"}
+    if {int, str} <= kinds:
+        return {"type": number_or_name, "metavar": "COLUMN", **several}
+    (kind,) = kinds
+    metavar = _METAVARS.get(name, {int: "N", float: "X", str: "FILE"}[kind])
+    return {"type": kind, "metavar": metavar, **several}
+
+
+def _plain_types(annotation):
+    """The types in an annotation such as `list[int | str] | None`, None aside."""
+    parts = typing.get_args(annotation)
+    if not parts:
+        return {annotation} - {type(None)}
+    return set().union(*map(_plain_types, parts))
+
+
+def _paths(text):
+    """A path, or several with commas between them; an empty one is none."""
+    if "," not in text or os.path.exists(text):
+        return text
+    return [path or None for path in text.split(",")]
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -68,6 +68,11 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def number_or_name(text: str) -> int | str:
+    """The type of an argument that is a column's number or its name."""
+    return int(text) if text.isdecimal() else text
+
+
 def as_flags(words: str, names: Collection[str]) -> str:
     """Words of a docstring as help: names of arguments become those of their flags."""
 

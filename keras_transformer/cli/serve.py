@@ -25,6 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="address to listen at; 0.0.0.0 lets other machines ask",
     )
     parser.add_argument("--port", type=int, default=8501, help="port to listen at")
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="[MODEL:]LABEL=VERSION",
+        help="serve this version beside the newest, at /v1/models/MODEL/labels/LABEL; "
+        "may be repeated",
+    )
     words = field_words(Limits)
     for field in dataclasses.fields(Limits):
         parser.add_argument(
@@ -39,7 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     limits = {f.name: getattr(options, f.name) for f in dataclasses.fields(Limits)}
     Limits(**limits)
+    labels = dict(map(_label, options.label))
     library()
     from keras_transformer.web.server import serve
 
-    serve(options.folder, options.host, options.port, **limits)
+    serve(options.folder, options.host, options.port, labels=labels, **limits)
+
+
+def _label(text):
+    label, _, version = text.rpartition("=")
+    if not label or not version.isdecimal():
+        raise ValueError(
+            f"--label must be [MODEL:]LABEL=VERSION, such as stable=3; received {text}."
+        )
+    return label, int(version)

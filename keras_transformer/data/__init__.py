@@ -1,10 +1,14 @@
-"""Parallel text in files -> pairs -> batches."""
+"""Parallel text in files -> pairs -> ids -> batches."""
 
 from keras_transformer.lazy_names import lazy_names
 
 _MODULES = {
-    "CorpusReport": "batches",
+    "CorpusReport": "report",
+    "Filters": "filters",
+    "PreparedCorpus": "prepared",
+    "load": "prepared",
     "make_batches": "batches",
+    "prepare": "preparation",
     "read_lines": "corpus",
     "read_pairs": "corpus",
 }

@@ -1,73 +1,94 @@
-"""Parallel text -> batches of ids for `model.fit`."""
+"""A parallel corpus -> batches of ids for `model.fit`."""
 
-import collections
 import dataclasses
-import itertools
+import os
 import warnings
-
-import numpy as np
-import tensorflow as tf
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keras_transformer import arguments
-from keras_transformer.data.corpus import read_pairs
-from keras_transformer.text.hub_tokenizer import as_tokenizer
+from keras_transformer.data.arrays import BatchArrays, BatchSequence
+from keras_transformer.data.mixing import MixedOrder, mixture_weights
+from keras_transformer.data.order import CorpusOrder, bucket_lengths
+from keras_transformer.data.report import LONG, CorpusShare, MixtureReport, left_out
+from keras_transformer.data.row_reader import RowReader
+from keras_transformer.data.sources import Sources
+from keras_transformer.data.subword_sampling import subword_samplers
+from keras_transformer.data.tags import tag_ids
 
-_CHUNK = 1024
-_IN_MEMORY_PAIRS = 2_000_000
-_GRAPH_SEED = 1
+if TYPE_CHECKING:
+    import tensorflow as tf
 
+    from keras_transformer.data.keras_batches import KerasBatches
+    from keras_transformer.data.prepared import PreparedCorpus
+    from keras_transformer.text.any_tokenizer import AnyTokenizer
 
-@dataclasses.dataclass(frozen=True)
-class CorpusReport:
-    """What one look through a corpus found: pairs kept, pairs dropped, tokens."""
+    Path = str | os.PathLike
+    Source = Path | PreparedCorpus
 
-    pairs: int
-    dropped_empty: int
-    dropped_long: int
-    longest: int
-    source_tokens: int
-    target_tokens: int
+__all__ = ["bucket_lengths", "make_batches"]
+
+# Of texts that aren't prepared.
+_MAX_LENGTH = 256
 
 
 def make_batches(
-    source,
-    target=None,
+    source: "Source | Sequence[Source] | Iterable[tuple[str, str]]",
+    target: "Path | Sequence[Path | None] | None" = None,
     *,
-    source_tokenizer,
-    target_tokenizer=None,
-    tokens_per_batch=4096,
-    max_length=None,
-    shuffle=True,
-    repeat=True,
-    seed=0,
-    shuffle_buffer=100_000,
-    accumulation_steps=1,
-    num_replicas=1,
-    process=(0, 1),
-):
-    """Turns a parallel corpus into batches for `model.fit`.
+    source_tokenizer: "AnyTokenizer | None" = None,
+    target_tokenizer: "AnyTokenizer | None" = None,
+    tokens_per_batch: int = 4096,
+    max_length: int | None = None,
+    shuffle: bool = True,
+    repeat: bool = True,
+    seed: int = 0,
+    shuffle_buffer: int | None = None,
+    accumulation_steps: int = 1,
+    num_replicas: int = 1,
+    process: tuple[int, int] = (0, 1),
+    weights: Sequence[float] | None = None,
+    temperature: float | None = None,
+    tags: Sequence[str | None] | None = None,
+    filters: Any = None,
+    bpe_dropout: float = 0.0,
+    unigram_alpha: float | None = None,
+    columns: Sequence[int | str] | None = None,
+    source_language: str | None = None,
+    target_language: str | None = None,
+) -> "tf.data.Dataset | KerasBatches":
+    """Turns a parallel corpus, or a mixture of several, into batches for `model.fit`.
 
-    Sentences of like length share a batch, whose size is chosen so that source and
-    target each hold at most `tokens_per_batch` tokens, padding included (section
-    5.1). Lengths are rounded up to few distinct ones, so few distinct shapes reach
-    the model. The corpus is read once to check it all before training starts, and
-    streamed afterwards; up to two million pairs are kept tokenized in memory.
-    The order depends on `seed` alone; without `repeat` on that of TensorFlow too.
+    Pairs of like length share a batch, whose size is chosen so that source and target
+    each hold at most `tokens_per_batch` tokens, padding included (section 5.1).
+    Lengths are rounded up to few distinct ones, so few distinct shapes reach the model.
+    The whole corpus is shuffled in each epoch. Batch n depends on `seed` and n alone,
+    so training goes on at any update at once.
+
+    Each batch holds pairs of all corpora. An epoch of a mixture is the shortest one in
+    which each corpus comes wholly at least once.
+
+    Texts are tokenized first, into a temporary folder. `kt.data.prepare` does that once
+    for all.
 
     Args:
-        source: Path, TSV or dataset, as `read_pairs` takes it.
-        target: Path of the target sentences, unless `source` has both.
-        source_tokenizer: The `Tokenizer` of the source, or a tokenizer of KerasHub.
+        source: A `PreparedCorpus` or the path of its folder; or path, TSV or dataset,
+            as `read_pairs` takes it, or an iterable of pairs of texts. Several corpora
+            are a list of all of these but iterables.
+        target: Path of the target sentences, unless `source` has both. For a list of
+            sources a list, with None for one that has both.
+        source_tokenizer: The `Tokenizer` of the source, or a tokenizer of KerasHub. A
+            prepared corpus has its own.
         target_tokenizer: That of the target; `source_tokenizer` if left out.
         tokens_per_batch: Most tokens a batch holds on either side, 2 at least.
         max_length: Most tokens of a sentence, its end token included; pairs with a
             longer side are dropped, with a warning that counts them. By default 256, or
-            `tokens_per_batch` if that is less.
-        shuffle: Whether to shuffle, anew in each epoch.
+            what the corpus was prepared with, or `tokens_per_batch` if that is less.
+        shuffle: Whether to shuffle, anew in each epoch. Otherwise pairs come by length.
         repeat: Whether to go on for ever; then `fit` needs `steps_per_epoch`. Otherwise
             the batches end, and have a known number, as validation needs them.
         seed: Seed of the order.
-        shuffle_buffer: Number of pairs to shuffle among.
+        shuffle_buffer: Has no effect, as the whole corpus is shuffled.
         accumulation_steps: Number of batches that make one update, the optimizer's
             `gradient_accumulation_steps`. Each batch then comes with the weight of its
             real tokens among theirs, so that the update is exactly that of one large
@@ -75,258 +96,207 @@ def make_batches(
         num_replicas: Number of devices that share a batch. Its rows are filled up to a
             multiple of it with padding, which weighs nothing.
         process: Pair of this process's number and the number of processes, where each
-            brings its own part of the rows, as on JAX.
+            brings its own part of the rows, as on JAX. It reads no other rows.
+        weights: How much of each of several corpora a batch holds, by number of pairs;
+            only the ratios count.
+        temperature: Without weights, corpora are mixed by their sizes to the power of
+            `1 / temperature`: 1, the default, takes each pair equally often; higher
+            ones take small corpora more often.
+        tags: Token in front of each source sentence, one for each corpus, such as
+            `"<2de>"`, or None. Texts to translate then begin with it and a space.
+        filters: The `kt.data.Filters` of texts: which pairs are left out, too.
+        bpe_dropout: Probability that BPE leaves out a merge, so that a sentence is
+            split anew each time it comes; 0.1 is usual. Batches then have more padding.
+            A row's ids depend on `seed`, the batch's number and the row alone.
+        unigram_alpha: For tokenizers of type unigram: sentences are split anew, with
+            the splits' probabilities to this power; 0.2 is usual.
+        columns: The source's and the target's column of TSVs, see `read_pairs`.
+        source_language: The source's language in TMXs.
+        target_language: The target's language in TMXs.
 
     Returns:
         A `tf.data.Dataset` of `({"source_ids": (B, S), "target_ids": (B, T)}, (B, T))`,
         all int32: the inputs of `kt.Transformer` and the labels. `target_ids` start
         with the start token, labels end with the end token, 0 is padding. With
         `accumulation_steps` weights `(B, 1)` come third. Its attribute `report` is a
-        `CorpusReport`; `from_step(n, without=())` gives the batches from the n-th
-        update on, in the same order whenever it is called, but for those of some
-        updates.
+        `CorpusReport`, of several corpora a `MixtureReport`; `from_step(n,
+        without=())` gives the batches from the n-th update on, in the same order
+        whenever it is called, but for those of some updates. Where TensorFlow isn't
+        installed it is a `keras.utils.PyDataset` of the same batches as NumPy arrays,
+        with the same attributes.
 
     Raises:
         TypeError: For a source that is no path, a tokenizer that is none, and a number
             that is no integer.
         ValueError: For a corpus with an error in it (file and line are named) or
             with no pair to train on, a number that means nothing, a `max_length` over
-            `tokens_per_batch`, or `accumulation_steps` without `repeat`.
+            `tokens_per_batch`, `accumulation_steps` or `weights` without `repeat`,
+            tokenizers that aren't those of a prepared corpus, a tag that is no token,
+            or an argument that the given corpora or tokenizers don't need.
 
     Example:
 
     >>> batches = kt.text.make_batches(
     ...     "train.en", "train.de", source_tokenizer=tokenizer)
     >>> model.fit(batches, steps_per_epoch=1000, epochs=8)
+    >>> batches = kt.text.make_batches(
+    ...     ["train.en", "mine.en"], ["train.de", "mine.de"], weights=[0.7, 0.3],
+    ...     source_tokenizer=tokenizer, bpe_dropout=0.1)
     """
-    source_tokenizer, target_tokenizer = _checked_tokenizers(
-        source_tokenizer, target_tokenizer
-    )
     # A token and the end token.
     tokens_per_batch = arguments.integer("tokens_per_batch", tokens_per_batch, 2)
-    max_length = _checked_max_length(max_length, tokens_per_batch)
     seed = arguments.integer("seed", seed, minimum=None)
-    shuffle_buffer = arguments.integer("shuffle_buffer", shuffle_buffer)
+    if shuffle_buffer is not None:
+        arguments.integer("shuffle_buffer", shuffle_buffer)
     num_replicas = arguments.integer("num_replicas", num_replicas)
     process = _checked_process(process)
     accumulation_steps = _checked_accumulation(accumulation_steps, repeat)
+    sources = Sources(
+        source,
+        target,
+        (source_tokenizer, target_tokenizer),
+        {
+            "columns": columns,
+            "source_language": source_language,
+            "target_language": target_language,
+        },
+    )
+    tokenizers = sources.tokenizers
+    max_length = _checked_max_length(max_length, tokens_per_batch, sources.max_length)
+    _check_mixture(sources, weights, temperature, repeat, filters)
+    tags = tag_ids(tags, tokenizers[0], len(sources.names))
+    samplers = subword_samplers(tokenizers, bpe_dropout, unigram_alpha)
+    corpora = sources.corpora(max_length, filters)
+    reader = RowReader(corpora, max_length, tags, samplers, seed)
+    reports = _reports(sources.names, corpora, reader, max_length)
+    shares = mixture_weights([part.pairs for part in reports], weights, temperature)
+    order = _order(
+        corpora, reader, shares, tokens_per_batch, max_length, seed if shuffle else None
+    )
+    arrays = BatchArrays(
+        order,
+        reader,
+        start_id=tokenizers[1].start_id,
+        source_end_id=tokenizers[0].end_id,
+        target_end_id=tokenizers[1].end_id,
+        accumulation_steps=accumulation_steps,
+        num_replicas=num_replicas,
+        process=process,
+    )
+    batches = _for_fit(arrays, repeat, shuffle)
+    batches.report = _whole_report(
+        sources.names, reports, order.shares, reader.padding_share(order)
+    )
+    return batches
 
-    def tokenize(source_text, target_text):
-        return (
-            source_tokenizer.tokenize(source_text),
-            target_tokenizer.tokenize(target_text),
+
+def _check_mixture(sources, weights, temperature, repeat, filters):
+    """Checks what says which pairs come how often, before texts are tokenized."""
+    mixture_weights([1] * len(sources.names), weights, temperature)
+    if not repeat and (weights is not None or temperature is not None):
+        raise ValueError(
+            "weights and temperature are for training, on batches that repeat; "
+            f"received weights={weights!r}, temperature={temperature!r}, "
+            f"repeat={repeat}."
+        )
+    if filters is not None and not sources.has_texts:
+        raise ValueError(
+            "filters are for texts, and source is prepared already; received "
+            f"filters={filters!r}. Give them to kt.data.prepare."
         )
 
-    chunks = tf.data.Dataset.from_generator(
-        lambda: _chunks(source, target),
-        output_signature=(tf.TensorSpec((None,), tf.string),) * 2,
-    ).map(tokenize, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    report, lengths = _inspect(_chunks(source, target), tokenize, max_length)
-    _check_report(report, source, max_length)
 
-    def fits(source_ids, target_ids):
-        longest = tf.maximum(tf.size(source_ids), tf.size(target_ids))
-        shortest = tf.minimum(tf.size(source_ids), tf.size(target_ids))
-        return (longest < max_length) & (shortest > 0)
+def _order(corpora, reader, shares, tokens_per_batch, max_length, seed):
+    """What says which rows are in which batch."""
+    groups = reader.groups()
+    if len(corpora) == 1:
+        return CorpusOrder(corpora[0], tokens_per_batch, max_length, seed, groups[0])
+    return MixedOrder(corpora, groups, shares, tokens_per_batch, max_length, seed)
 
-    pairs = chunks.unbatch().filter(fits)
-    if report.pairs <= _IN_MEMORY_PAIRS:
-        pairs = pairs.cache()
-    buffer = min(shuffle_buffer, report.pairs)
-    boundaries = bucket_lengths(min(max_length, report.longest), tokens_per_batch)
-    batch_sizes = [tokens_per_batch // length for length in boundaries]
 
-    def build():
-        ordered = _repeated(pairs, shuffle and buffer, seed) if repeat else pairs
-        if shuffle and not repeat:
-            ordered = ordered.shuffle(buffer, seed=seed)
-        examples = ordered.map(
-            _example_maker(source_tokenizer, target_tokenizer),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+def _reports(names, corpora, reader, max_length):
+    """Each corpus's report, without the pairs that are too long for these batches."""
+    reports = []
+    for name, corpus, groups in zip(names, corpora, reader.tagged_groups()):
+        report = _report(corpus, groups, max_length)
+        _check_report(report, name, max_length)
+        reports.append(report)
+    return reports
+
+
+def _whole_report(names, reports, shares, padding_share):
+    if len(reports) == 1:
+        return dataclasses.replace(reports[0], padding_share=padding_share)
+    corpora = map(CorpusShare, names, shares, reports)
+    return MixtureReport.of(list(corpora), padding_share)
+
+
+def _report(corpus, groups, max_length):
+    """The corpus's report, without the pairs that are too long for these batches."""
+    lengths, counts = groups[:, :2], groups[:, 2]
+    kept = lengths.max(axis=1) <= max_length
+    dropped = dict(corpus.report.dropped)
+    if too_long := int(counts[~kept].sum()):
+        dropped[LONG] = dropped.get(LONG, 0) + too_long
+    return dataclasses.replace(
+        corpus.report,
+        pairs=int(counts[kept].sum()),
+        longest=int(lengths[kept].max(initial=0)),
+        source_tokens=int(lengths[kept, 0] @ counts[kept]),
+        target_tokens=int(lengths[kept, 1] @ counts[kept]),
+        dropped=dropped,
+    )
+
+
+def _check_report(report, source, max_length):
+    too_long = f"longer than max_length={max_length} tokens"
+    reasons = left_out(report.dropped, too_long)
+    if dropped := sum(report.dropped.values()):
+        warnings.warn(
+            f"{dropped} of {dropped + report.pairs} pairs of {source} are left out: "
+            f"{reasons}.",
+            stacklevel=4,
         )
-        built = _bucketed(examples, boundaries, batch_sizes)
-        if not repeat:
-            # Keras warns of the end of data whose number it doesn't know.
-            count = _number_of_batches(lengths, boundaries, batch_sizes)
-            built = built.apply(tf.data.experimental.assert_cardinality(count))
-        return _shared_out(built, accumulation_steps, num_replicas, process).prefetch(8)
+    if not report.pairs:
+        raise ValueError(f"source={source!r} holds no pair to train on: {reasons}.")
+
+
+def _for_fit(arrays, repeat, shuffle):
+    """What `fit` takes: a `tf.data.Dataset` where there is TensorFlow."""
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError:
+        from keras_transformer.data.keras_batches import keras_batches as for_fit
+    else:
+        from keras_transformer.data.tensorflow_batches import (
+            tensorflow_batches as for_fit,
+        )
 
     def from_step(step, without=()):
-        built = build()
-        if without:
-            built = _without(built, without, accumulation_steps)
-        return built.skip(step * accumulation_steps)
+        sequence = BatchSequence(arrays, repeat=repeat, step=step, without=without)
+        return for_fit(sequence, shuffle=shuffle)
 
-    batches = build()
-    batches.report = report
+    batches = from_step(0)
     batches.from_step = from_step
     return batches
 
 
-def _repeated(pairs, shuffle_buffer, seed):
-    """Pairs for ever, shuffled anew each time; always the same way from the start.
-
-    A dataset that `shuffle` repeats goes on from where its last iterator was, so that
-    who looks at one batch changes the order of the rest.
-    """
-    if not shuffle_buffer:
-        return pairs.repeat()
-
-    def shuffled(epoch):
-        # Of this function's graph alone: the process's own seed would count as well.
-        tf.random.set_seed(_GRAPH_SEED)
-        return pairs.shuffle(
-            shuffle_buffer, seed=seed + epoch, reshuffle_each_iteration=False
-        )
-
-    return tf.data.Dataset.range(2**40).flat_map(shuffled)
-
-
-def _example_maker(source_tokenizer, target_tokenizer):
-    """A function of a pair's ids: the model's inputs and labels."""
-    start, end = [target_tokenizer.start_id], [target_tokenizer.end_id]
-
-    def example(source_ids, target_ids):
-        inputs = {
-            "source_ids": tf.concat([source_ids, [source_tokenizer.end_id]], 0),
-            "target_ids": tf.concat([start, target_ids], 0),
-        }
-        return inputs, tf.concat([target_ids, end], 0)
-
-    return example
-
-
-def _bucketed(examples, boundaries, batch_sizes):
-    """Batches of examples of like length, padded to their bucket's."""
-    return examples.bucket_by_sequence_length(
-        lambda inputs, labels: tf.maximum(
-            tf.size(inputs["source_ids"]), tf.size(labels)
-        ),
-        # A boundary is the first length too long for its bucket.
-        bucket_boundaries=[length + 1 for length in boundaries],
-        bucket_batch_sizes=[*batch_sizes, 1],
-        pad_to_bucket_boundary=True,
-    )
-
-
-def _without(batches, updates, accumulation_steps):
-    """Batches but for those of some updates."""
-    left_out = tf.constant(sorted(updates), tf.int64)
-    return (
-        batches.enumerate()
-        .filter(lambda i, _: tf.reduce_all(i // accumulation_steps != left_out))
-        .map(lambda _, batch: batch)
-    )
-
-
-def _shared_out(batches, accumulation_steps, num_replicas, process):
-    """Batches for several at an update, several devices, or this process of several."""
-    if accumulation_steps > 1:
-        batches = _weighted(batches, accumulation_steps)
-    if num_replicas > 1:
-        batches = batches.map(lambda *batch: _filled_up(batch, num_replicas))
-    if process[1] > 1:
-        batches = batches.map(lambda *batch: _rows_of(batch, *process))
-    return batches
-
-
-def _weighted(batches, count):
-    """Batches with weights, so that the mean of `count` losses is that of all tokens.
-
-    Each loss is the mean over its own batch's tokens; times its share of the tokens
-    and `count`, which the optimizer divides by.
-    """
-
-    def with_weights(inputs, labels):
-        def real(labels):
-            return tf.math.count_nonzero(labels, dtype=tf.float32)
-
-        total = labels.reduce(0.0, lambda total, labels: total + real(labels))
-        inputs = tf.data.Dataset.zip(inputs)
-
-        def with_weight(inputs, labels):
-            weight = count * real(labels) / total
-            return inputs, labels, tf.fill([tf.shape(labels)[0], 1], weight)
-
-        return tf.data.Dataset.zip(inputs, labels).map(with_weight)
-
-    return batches.window(count, drop_remainder=True).flat_map(with_weights)
-
-
-def _filled_up(batch, multiple):
-    """A batch with rows of padding, until their number is a multiple."""
-
-    def fill(values):
-        room = [[0, -tf.shape(values)[0] % multiple], [0, 0]]
-        return tf.pad(values, room)
-
-    return tf.nest.map_structure(fill, batch)
-
-
-def _rows_of(batch, index, count):
-    """This process's part of a batch's rows."""
-
-    def part(values):
-        rows = tf.shape(values)[0] // count
-        return values[index * rows : (index + 1) * rows]
-
-    return tf.nest.map_structure(part, batch)
-
-
-def bucket_lengths(longest, tokens_per_batch):
-    """The few lengths that sentences are padded to: each at most a fifth over another.
-
-    The last one is at least `longest`, and a sentence of that length fits a batch.
-
-    >>> bucket_lengths(30, tokens_per_batch=4096)
-    [8, 10, 12, 14, 16, 20, 24, 28, 32]
-    >>> bucket_lengths(30, tokens_per_batch=30)
-    [8, 10, 12, 14, 16, 20, 24, 28, 30]
-    """
-    lengths = [8]
-    while lengths[-1] < longest:
-        step = max(1, round(lengths[-1] * 0.2 / 4)) * 4 if lengths[-1] >= 16 else 2
-        lengths.append(lengths[-1] + step)
-    return [*lengths[:-1], min(lengths[-1], tokens_per_batch)]
-
-
-def _number_of_batches(lengths, boundaries, batch_sizes):
-    """How many batches an epoch has, from the numbers of pairs of each length."""
-    buckets = np.searchsorted(boundaries, list(lengths))
-    pairs = np.bincount(buckets, list(lengths.values()), len(boundaries))
-    return int(np.ceil(pairs / batch_sizes).sum())
-
-
-def _checked_tokenizers(source, target):
-    source = as_tokenizer(source, "source_tokenizer")
-    target = source if target is None else as_tokenizer(target, "target_tokenizer")
-    _check_tokenizer("source_tokenizer", source)
-    _check_tokenizer("target_tokenizer", target)
-    return source, target
-
-
-def _checked_max_length(max_length, tokens_per_batch):
+def _checked_max_length(max_length, tokens_per_batch, prepared):
+    """Most tokens of a side; `prepared` is what corpora were prepared with, or None."""
     if max_length is None:
-        max_length = min(256, tokens_per_batch)
+        max_length = min(prepared or _MAX_LENGTH, tokens_per_batch)
     max_length = arguments.integer("max_length", max_length, minimum=2)
     if max_length > tokens_per_batch:
         raise ValueError(
             "max_length must be at most tokens_per_batch; received "
             f"max_length={max_length}, tokens_per_batch={tokens_per_batch}."
         )
+    if prepared is not None and max_length > prepared:
+        raise ValueError(
+            f"max_length must be at most the {prepared} that the corpus was prepared "
+            f"with; received max_length={max_length}."
+        )
     return max_length
-
-
-def _check_tokenizer(name, tokenizer):
-    for part in ("tokenize", "start_id", "end_id"):
-        if not hasattr(tokenizer, part):
-            raise TypeError(
-                f"{name} must be a tokenizer, such as kt.text.train_tokenizer's; "
-                f"received {name}={tokenizer!r}, which has no {part}."
-            )
-    for part in ("start_id", "end_id"):
-        arguments.integer(f"{name}.{part}", getattr(tokenizer, part), minimum=0)
 
 
 def _checked_accumulation(accumulation_steps, repeat):
@@ -355,57 +325,3 @@ def _checked_process(process):
             f"processes; received process={process!r}."
         )
     return index, count
-
-
-def _chunks(source, target):
-    pairs = read_pairs(source, target)
-    while chunk := list(itertools.islice(pairs, _CHUNK)):
-        sources, targets = zip(*chunk)
-        yield list(sources), list(targets)
-
-
-def _inspect(chunks, tokenize, max_length):
-    """Reads the whole corpus once; its errors are raised here, before training.
-
-    Returns its `CorpusReport` and a `Counter` of the lengths of the pairs kept, each
-    that of its longer side.
-    """
-    tokenize = tf.function(
-        tokenize, input_signature=(tf.TensorSpec((None,), tf.string),) * 2
-    )
-    counts = dict.fromkeys(
-        ("pairs", "dropped_empty", "dropped_long", "source_tokens", "target_tokens"), 0
-    )
-    kept_lengths = collections.Counter()
-    for sources, targets in chunks:
-        # One more for the end token.
-        lengths = np.stack(
-            [1 + ids.row_lengths().numpy() for ids in tokenize(sources, targets)]
-        )
-        empty = lengths.min(axis=0) == 1
-        long = ~empty & (lengths.max(axis=0) > max_length)
-        kept = lengths[:, ~empty & ~long]
-        counts["dropped_empty"] += int(empty.sum())
-        counts["dropped_long"] += int(long.sum())
-        counts["pairs"] += kept.shape[1]
-        counts["source_tokens"] += int(kept[0].sum())
-        counts["target_tokens"] += int(kept[1].sum())
-        kept_lengths.update(kept.max(axis=0).tolist())
-    longest = max(kept_lengths, default=0)
-    return CorpusReport(**counts, longest=longest), kept_lengths
-
-
-def _check_report(report, source, max_length):
-    dropped = report.dropped_empty + report.dropped_long
-    if dropped:
-        warnings.warn(
-            f"{dropped} of {dropped + report.pairs} pairs of {source} are left out: "
-            f"{report.dropped_empty} with an empty side, {report.dropped_long} longer "
-            f"than max_length={max_length} tokens.",
-            stacklevel=3,
-        )
-    if not report.pairs:
-        raise ValueError(
-            f"source={source!r} holds no pair to train on: {report.dropped_empty} with "
-            f"an empty side, {report.dropped_long} over max_length={max_length} tokens."
-        )

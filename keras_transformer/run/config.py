@@ -6,9 +6,9 @@ import inspect
 import json
 import math
 import numbers
-import os
 
 from keras_transformer.models.presets import PRESETS
+from keras_transformer.run.texts import checked_texts
 from keras_transformer.training.strategy_names import STRATEGIES
 
 
@@ -17,11 +17,30 @@ class RunConfig:
     """Everything that a run's result depends on.
 
     Args:
-        source: Training text: source sentences, one a line; a TSV of both sides; or
-            `tfds:NAME:SPLIT:SOURCE:TARGET`. See `kt.text.read_pairs`.
-        target: Its target side, unless `source` has both.
+        source: Training text: source sentences, one a line; a TSV or TMX of both sides;
+            `tfds:NAME:SPLIT:SOURCE:TARGET`, see `kt.data.read_pairs`; or the folder of
+            a prepared corpus, whose tokenizers count then. Several corpora are a list,
+            on the command line with commas between them.
+        target: Its target side, unless `source` has both. For several corpora a list,
+            with None for one whose source has both.
         valid_source: Held-out text for validation; none if left out.
         valid_target: Its target side, unless `valid_source` has both.
+        columns: The source's and the target's column in each TSV: numbers from 1, or
+            names in its first row.
+        source_language: The source's language in each TMX, such as `en`.
+        target_language: The target's language in each TMX.
+        weights: How much of each corpus a batch holds, by number of pairs; only the
+            ratios count. By default as `temperature` says.
+        temperature: Mixes corpora by their sizes to the power of `1 / temperature`: 1,
+            the default, takes each pair equally often; higher ones take small corpora
+            more often.
+        tags: Token in front of each source sentence, one for each corpus, such as
+            `<2de>`. Held-out text and texts to translate begin with it themselves.
+        filters: Arguments of `kt.data.Filters`: which training pairs are left out.
+        bpe_dropout: Probability that BPE leaves out a merge, so that sentences are
+            split anew each time they are trained on; 0.1 is usual.
+        unigram_alpha: For a tokenizer of type unigram: sentences are split anew each
+            time, with the splits' probabilities to this power; 0.2 is usual.
         preset: Name of the model's size, see `kt.models.PRESETS`.
         model: Arguments of `kt.Transformer` that override the preset's.
         vocabulary_size: Number of ids of a tokenizer.
@@ -54,8 +73,8 @@ class RunConfig:
         TypeError: For a value of another type.
     """
 
-    source: str
-    target: str | None = None
+    source: str | list[str]
+    target: str | list[str | None] | None = None
     valid_source: str | None = None
     valid_target: str | None = None
     preset: str = "tiny"
@@ -77,21 +96,19 @@ class RunConfig:
     bleu_sentences: int = 200
     strategy: str = "auto"
     seed: int = 1
+    columns: list[int | str] | None = None
+    source_language: str | None = None
+    target_language: str | None = None
+    weights: list[float] | None = None
+    temperature: float | None = None
+    tags: list[str | None] | None = None
+    filters: dict = dataclasses.field(default_factory=dict)
+    bpe_dropout: float = 0.0
+    unigram_alpha: float | None = None
 
     def __post_init__(self):
-        for name in ("source", *_OTHER_TEXTS):
-            value = getattr(self, name)
-            if isinstance(value, os.PathLike):
-                object.__setattr__(self, name, os.fspath(value))
-            elif not isinstance(value, str) and (value is not None or name == "source"):
-                raise TypeError(f"{name} must be a path; received {name}={value!r}.")
-            elif value == "":
-                raise ValueError(f"{name} must name a file; received {name}=''.")
-        if self.valid_target is not None and self.valid_source is None:
-            raise ValueError(
-                "valid_target needs a valid_source; received "
-                f"valid_target={self.valid_target!r}, valid_source=None."
-            )
+        for name, value in checked_texts(self).items():
+            object.__setattr__(self, name, value)
         for name, (lowest, optional) in _WHOLE.items():
             value = getattr(self, name)
             if value is None and optional:
@@ -131,6 +148,12 @@ class RunConfig:
             value = getattr(self, name)
             _check_arguments(name, value)
             object.__setattr__(self, name, _as_json(name, value))
+        if self.filters != {}:
+            # Not at the top: it imports NumPy, which help needs not.
+            from keras_transformer.data.filters import Filters
+
+            filters = Filters.from_json(self.filters)
+            object.__setattr__(self, "filters", filters.to_json())
 
     @classmethod
     def from_json(cls, values):
@@ -177,8 +200,10 @@ _REAL = {
     "peak_learning_rate": (lambda x: x > 0, "positive and finite", True),
     "clip_norm": (lambda x: x > 0, "positive and finite; None for no clipping", True),
     "label_smoothing": (lambda x: 0 <= x < 1, "at least 0 and less than 1", False),
+    "temperature": (lambda x: x > 0, "positive and finite", True),
+    "bpe_dropout": (lambda x: 0 <= x < 1, "at least 0 and less than 1", False),
+    "unigram_alpha": (lambda x: x > 0, "positive and finite", True),
 }
-_OTHER_TEXTS = ("target", "valid_source", "valid_target")
 # What a run itself gives `kt.Transformer` and `kt.text.train_tokenizer`.
 _TAKEN = {
     "model": ("source_vocabulary_size", "target_vocabulary_size"),

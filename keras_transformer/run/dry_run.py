@@ -8,9 +8,10 @@ import sys
 import tempfile
 import time
 
+from keras_transformer.data.report import left_out
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.start import check_start
-from keras_transformer.run.trainer import data_of_run, new_model
+from keras_transformer.run.trainer import data_of_run, mixture_in_words, new_model
 from keras_transformer.training import get_strategy
 
 # The first step includes compilation.
@@ -26,6 +27,7 @@ class DryRun:
 
     Attributes:
         report: The `kt.data.CorpusReport`.
+        mixture: A line for each of several corpora.
         parameters: Number of the model's parameters.
         state_bytes: Memory of weights, gradients and the optimizer's moments.
         peak_bytes: Most memory that the process has had, text and program included.
@@ -37,6 +39,7 @@ class DryRun:
     """
 
     report: object
+    mixture: list
     parameters: int
     state_bytes: int
     peak_bytes: int
@@ -53,8 +56,8 @@ class DryRun:
         return "\n".join(
             [
                 f"pairs       {report.pairs:,}",
-                f"dropped     {report.dropped_empty:,} with an empty side, "
-                f"{report.dropped_long:,} too long",
+                f"dropped     {left_out(report.dropped)}",
+                *(f"corpus      {line}" for line in self.mixture),
                 f"tokens      {report.source_tokens:,} source, "
                 f"{report.target_tokens:,} target",
                 f"parameters  {self.parameters:,}",
@@ -108,6 +111,7 @@ def dry_run(config):
     parameters = model.count_params()
     return DryRun(
         report=batches.report,
+        mixture=mixture_in_words(config, batches.report),
         parameters=parameters,
         state_bytes=parameters * _BYTES,
         peak_bytes=_peak_bytes(),

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 
+from keras_transformer.data import PreparedCorpus
 from keras_transformer.files import write_text
 from keras_transformer.run.config_file import (
     CHECKPOINTS,
@@ -18,8 +19,10 @@ from keras_transformer.run.config_file import (
     read_config,
     read_json,
 )
+from keras_transformer.run.corpora import is_prepared
 from keras_transformer.run.metrics_file import read_metrics
 from keras_transformer.run.start import TEXTS, check_files
+from keras_transformer.run.texts import sentences, training_texts
 from keras_transformer.text import Tokenizer, train_tokenizer
 from keras_transformer.training import Checkpoints
 
@@ -66,12 +69,9 @@ class RunFolder:
         if not self.is_started:
             self._forget_another_start()
         self._write(CONFIG, dataclasses.asdict(self.config))
-        for path, texts in self._tokenizer_files().items():
+        for path, sides in self._tokenizer_files().items():
             if not path.exists():
-                tokenizer = train_tokenizer(
-                    texts, self.config.vocabulary_size, **self.config.tokenizer
-                )
-                tokenizer.save(path)
+                self._new_tokenizer(path.stem, sides).save(path)
         self._write(_FINGERPRINTS, self._fingerprints())
 
     def tokenizers(self):
@@ -126,18 +126,30 @@ class RunFolder:
         this = step // self.config.steps_per_epoch - 1
         return (epoch, logs) if ended and epoch == this else None
 
+    @property
+    def fingerprints(self):
+        """Dict of texts and tokenizers -> checksums of their contents."""
+        return self._fingerprints()
+
     def _tokenizer_files(self):
-        """The texts that each tokenizer is trained on, by its path."""
-        texts = [
-            self.config.source,
-            self.config.target if self.config.target else self.config.source,
-        ]
+        """The sides that each tokenizer is trained on, 0 and 1, by its path."""
         if self.config.joint_vocabulary:
-            return {self.path / "source.spm": sorted(set(texts))}
-        return {
-            self.path / f"{side}.spm": [text]
-            for side, text in zip(("source", "target"), texts)
-        }
+            return {self.path / "source.spm": (0, 1)}
+        return {self.path / "source.spm": (0,), self.path / "target.spm": (1,)}
+
+    def _new_tokenizer(self, name, sides):
+        """The tokenizer of prepared corpora, or one that is trained on the texts."""
+        texts = training_texts(self.config)
+        for one in texts:
+            if is_prepared(one.source):
+                return getattr(PreparedCorpus(one.source), f"{name}_tokenizer")
+        options = dict(self.config.tokenizer)
+        if tags := [tag for tag in self.config.tags or [] if tag and 0 in sides]:
+            options["symbols"] = [*options.get("symbols", ()), *tags]
+        size = self.config.vocabulary_size
+        return train_tokenizer(
+            vocabulary_size=size, sentences=sentences(texts, sides), **options
+        )
 
     def _check(self):
         prints = self._fingerprints()
@@ -203,8 +215,12 @@ class RunFolder:
 
 
 def _fingerprint(path):
+    if isinstance(path, list):
+        return [one and _fingerprint(one) for one in path]
     if not os.path.exists(path):
         # A dataset's name, or a tokenizer that is still to be trained.
         return str(path)
+    if is_prepared(path):
+        return PreparedCorpus(path).fingerprint
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,6 +15,10 @@ _NAME = "lock.json"
 _BEAT, _PATIENCE = 5, 60
 
 
+class FolderInUse(ValueError):
+    """Another process holds a folder."""
+
+
 @contextlib.contextmanager
 def locked(folder):
     """Holds a run's folder: its file `lock.json` names the process and its host.
@@ -29,7 +33,7 @@ def locked(folder):
         folder: The run's folder; it is created.
 
     Raises:
-        ValueError: If another process trains in the folder; it is named.
+        FolderInUse: If another process trains in the folder; it is named.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +48,7 @@ def locked(folder):
         holder, beat = _read(path), _last_beat(path)
         if _lives(path, holder, beat):
             holder = _read(path)
-            raise ValueError(
+            raise FolderInUse(
                 f"folder={str(folder)!r} is in use: process {holder['process']} on "
                 f"{holder['host']} has trained there since {holder['since']}. Wait for "
                 "it or stop it, or use another folder. If it is no training any more, "

@@ -2,7 +2,8 @@
 
 import os
 
-from keras_transformer.data.corpus import read_pairs
+from keras_transformer.run.corpora import check_corpora, is_prepared
+from keras_transformer.run.texts import training_texts, validation_texts
 
 TEXTS = ("source", "target", "valid_source", "valid_target")
 
@@ -17,9 +18,10 @@ def check_files(config):
         FileNotFoundError: If a text isn't there.
     """
     for name in TEXTS:
-        text = getattr(config, name)
-        if text and not text.startswith("tfds:") and not os.path.exists(text):
-            raise FileNotFoundError(f"{name}={text!r} isn't there.")
+        given = getattr(config, name)
+        for text in given if isinstance(given, list) else [given]:
+            if text and not text.startswith("tfds:") and not os.path.exists(text):
+                raise FileNotFoundError(f"{name}={text!r} isn't there.")
 
 
 def check_start(config):
@@ -33,15 +35,30 @@ def check_start(config):
             of the model is out of range.
         FileNotFoundError: If a text isn't there.
     """
-    for source, target in (
-        ("source", "target"),
-        ("valid_source", "valid_target"),
-    ):
-        paths = getattr(config, source), getattr(config, target)
-        if paths[0] and not sum(1 for _ in read_pairs(*paths)):
-            raise ValueError(f"{source}={paths[0]!r} is empty: it holds no pair.")
+    check_corpora(config)
+    valid = validation_texts(config)
+    named = [("source", texts) for texts in training_texts(config)]
+    for name, texts in named + ([("valid_source", valid)] if valid else []):
+        is_text = name != "source" or not is_prepared(texts.source)
+        if is_text and not sum(1 for _ in texts.pairs()):
+            raise ValueError(f"{name}={texts.source!r} is empty: it holds no pair.")
+    _check_drawing(config)
     from keras_transformer.models.transformer import Transformer
 
     # The vocabulary is still unknown, and nothing depends on its size.
     sizes = [8] if config.joint_vocabulary else [8, 8]
     Transformer.from_preset(config.preset, *sizes, **config.model)
+
+
+def _check_drawing(config):
+    """Checks that the tokenizer to be trained can draw segmentations as asked."""
+    if any(is_prepared(texts.source) for texts in training_texts(config)):
+        return
+    kind = config.tokenizer.get("model_type", "bpe")
+    for name, needed in (("bpe_dropout", "bpe"), ("unigram_alpha", "unigram")):
+        value = getattr(config, name)
+        if value and kind != needed:
+            raise ValueError(
+                f"{name} needs a tokenizer of type {needed!r}; received "
+                f"{name}={value}, tokenizer={config.tokenizer}."
+            )

@@ -5,15 +5,19 @@ import itertools
 
 import keras
 
+from keras_transformer.data import Filters
+from keras_transformer.data.report import left_out
 from keras_transformer.models.transformer import Transformer
+from keras_transformer.run.corpora import corpora_of_run, prepare_corpora
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.held_out_bleu import HeldOutBleu
 from keras_transformer.run.held_out_loss import HeldOutLoss
 from keras_transformer.run.lock import locked
 from keras_transformer.run.metrics_file import MetricsFile
 from keras_transformer.run.start import check_start
+from keras_transformer.run.texts import training_texts, validation_texts
 from keras_transformer.tasks.translator import Translator
-from keras_transformer.text import make_batches, read_pairs
+from keras_transformer.text import make_batches
 from keras_transformer.training import (
     Adam,
     Checkpoints,
@@ -37,6 +41,10 @@ def train(config, folder, verbose=1):
     again with the same configuration it goes on from the last checkpoint, on the data
     that come next. More `steps` prolong a run and texts may be moved; any other change
     is an error. A start that has left no checkpoint binds to nothing.
+
+    The texts are tokenized once, when the run starts, into a folder of `corpora/`
+    beside the run's folder; the environment variable `KERAS_TRANSFORMER_CORPORA` names
+    another place. Runs of the same texts and tokenizers share it.
 
     While it trains, the folder's file `lock.json` keeps other processes out. SIGTERM
     and Ctrl-C save a checkpoint within an update.
@@ -81,6 +89,7 @@ def train(config, folder, verbose=1):
     with lock, _other_workers_watched(strategy):
         if chief:
             run.prepare()
+            prepare_corpora(run, verbose)
         while True:
             wait_for_all(strategy)
             try:
@@ -101,7 +110,7 @@ def _go_on(run, strategy, verbose):
     # first because TensorFlow drops the tokenizers' tables when it is seeded.
     keras.utils.set_random_seed(config.seed)
     tokenizers = run.tokenizers()
-    batches, validation = data_of_run(config, tokenizers, strategy)
+    batches, validation = data_of_run(config, tokenizers, strategy, corpora_of_run(run))
     saved = run.checkpoints.latest()
     with strategy.scope():
         if saved:
@@ -184,7 +193,7 @@ def _callbacks(run, strategy, translator, batches, validation):
     if validation is not None:
         # All workers take part: a model may be spread over them.
         after.append(HeldOutLoss(validation))
-        pairs = read_pairs(config.valid_source, config.valid_target)
+        pairs = validation_texts(config).pairs()
         pairs = list(itertools.islice(pairs, config.bleu_sentences))
         if pairs:
             after.append(HeldOutBleu(translator, *map(list, zip(*pairs))))
@@ -207,8 +216,16 @@ def _end_epoch(model, callbacks, epoch, logs):
     callbacks.on_train_end(logs)
 
 
-def data_of_run(config, tokenizers, strategy):
-    """The batches that a run trains on, and those that it is validated on, or None."""
+def data_of_run(config, tokenizers, strategy, corpora=None):
+    """The batches that a run trains on, and those that it is validated on, or None.
+
+    Args:
+        config: A `RunConfig`.
+        tokenizers: The source's and the target's.
+        strategy: The distribution strategy.
+        corpora: Folders of the prepared training corpora. Without them the texts are
+            read.
+    """
     common = {
         "source_tokenizer": tokenizers[0],
         "target_tokenizer": tokenizers[1],
@@ -219,22 +236,42 @@ def data_of_run(config, tokenizers, strategy):
         "process": getattr(strategy, "process", (0, 1)),
     }
     batches = make_batches(
-        config.source,
-        config.target,
+        **_sources(config) if corpora is None else {"source": corpora},
         seed=config.seed,
         accumulation_steps=config.accumulation_steps,
+        weights=config.weights,
+        temperature=config.temperature,
+        tags=config.tags,
+        bpe_dropout=config.bpe_dropout,
+        unigram_alpha=config.unigram_alpha,
         **common,
     )
     validation = None
-    if config.valid_source:
+    if texts := validation_texts(config):
         validation = make_batches(
-            config.valid_source,
-            config.valid_target,
+            texts.source,
+            texts.target,
             shuffle=False,
             repeat=False,
+            **texts.options,
             **common,
         )
     return batches, validation
+
+
+def _sources(config):
+    """Arguments of `make_batches` that say which texts are trained on."""
+    texts = training_texts(config)
+    reading = {}
+    for one in texts:
+        reading |= one.options
+    filters = Filters.from_json(config.filters) if config.filters else None
+    return {
+        "source": [one.source for one in texts],
+        "target": [one.target for one in texts],
+        "filters": filters,
+        **reading,
+    }
 
 
 def load_checkpoint(path):
@@ -316,8 +353,25 @@ def _other_workers_watched(strategy):
 def _summary(config, batches, model, step):
     report = batches.report
     start = f"going on from step {step:,}" if step else "from the start"
-    return (
+    lines = [
         f"{report.pairs:,} pairs, {report.source_tokens:,} source and "
         f"{report.target_tokens:,} target tokens; {model.count_params():,} parameters; "
         f"{config.steps:,} steps, {start}"
-    )
+    ]
+    if report.dropped:
+        lines.append(f"left out: {left_out(report.dropped)}")
+    return "\n".join(lines + mixture_in_words(config, report))
+
+
+def mixture_in_words(config, report):
+    """A line for each of several corpora.
+
+    Args:
+        config: The `RunConfig`.
+        report: The `MixtureReport`, or the `CorpusReport` of one corpus.
+    """
+    return [
+        f"{texts.source}: {corpus.share:.1%} of the pairs of a batch; "
+        f"{corpus.report.pairs:,} pairs; left out: {left_out(corpus.report.dropped)}"
+        for texts, corpus in zip(training_texts(config), getattr(report, "corpora", ()))
+    ]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 _CLIENT = """
 import json, sys
@@ -67,7 +68,12 @@ with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
 """
 
 
-def ask_in_clean_process(path, signature, inputs, timeout=600):
+def ask_in_clean_process(
+    path: str | os.PathLike,
+    signature: str,
+    inputs: dict[str, Any],
+    timeout: float = 600,
+) -> dict[str, Any]:
     """Loads an export as the stock server does, through the session API, and asks it.
 
     Args:
@@ -106,7 +112,11 @@ def ask_in_clean_process(path, signature, inputs, timeout=600):
             return json.load(file)
 
 
-def try_in_clean_process(path, requests, timeout=600):
+def try_in_clean_process(
+    path: str | os.PathLike,
+    requests: list[tuple[str, dict[str, str]]],
+    timeout: float = 600,
+) -> dict[str, Any]:
     """Loads an export as the stock server does, and says how far it comes.
 
     Args:
@@ -123,7 +133,7 @@ def try_in_clean_process(path, requests, timeout=600):
     Raises:
         subprocess.TimeoutExpired: If it takes too long.
     """
-    report = {"answered": []}
+    report: dict[str, Any] = {"answered": []}
     with tempfile.TemporaryDirectory() as folder:
         to = f"{folder}/steps.jsonl"
         done = _run(_TRIAL, timeout, path=str(path), requests=requests, to=to)

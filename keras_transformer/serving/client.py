@@ -213,7 +213,14 @@ class RestClient(_Client):
     ['Ein Hund läuft.']
     """
 
-    def __init__(self, url, model, version=None, timeout=30.0, retries=3):
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        version: int | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+    ) -> None:
         place = "" if version is None else f"/versions/{version}"
         self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
         super().__init__(self._model, timeout, retries)
@@ -290,7 +297,14 @@ class GrpcClient(_Client):
     [['Ein Hund läuft.', 'Ein Hund rennt.']]
     """
 
-    def __init__(self, target, model, version=None, timeout=30.0, retries=3):
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        version: int | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+    ) -> None:
         import grpc
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 

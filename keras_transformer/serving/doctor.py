@@ -1,5 +1,7 @@
 """What would stop a SavedModel in the stock server."""
 
+import os
+
 from keras_transformer.serving.checks.finding import FAILS, SEVERITIES, Finding
 from keras_transformer.serving.checks.folders import find_version, read_version
 from keras_transformer.serving.checks.graph import (
@@ -23,7 +25,7 @@ CHECKS = (
 )
 
 
-def diagnose(path, *, load=False):
+def diagnose(path: str | os.PathLike, *, load: bool = False) -> list[Finding]:
     """Reads any SavedModel and says what would stop or slow it in stock TF Serving.
 
     Args:
@@ -64,7 +66,7 @@ def diagnose(path, *, load=False):
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def serving_notes(path):
+def serving_notes(path: str | os.PathLike) -> list[str]:
     """What holds of a sound model too, on a server that joins requests.
 
     Args:

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
@@ -34,12 +36,12 @@ def merge_equal_operations(path: str | os.PathLike) -> None:
     fingerprinting_utils.write_fingerprint(str(path))
 
 
-def _captured(object_graph) -> dict[str, set[str]]:
+def _captured(object_graph: Any) -> dict[str, set[str]]:
     """Names of the operations that `tf.saved_model.load` looks up, by function.
 
     Such are constants that a gradient of TensorFlow's own, as that of SiLU, needs.
     """
-    names = {}
+    names: dict[str, set[str]] = {}
     for node in object_graph.nodes:
         if node.WhichOneof("kind") == "captured_tensor":
             tensor = node.captured_tensor
@@ -51,7 +53,9 @@ def _captured(object_graph) -> dict[str, set[str]]:
 def _merge(function: function_pb2.FunctionDef, looked_up: set[str]) -> None:
     nodes = {node.name: node for node in function.node_def}
     looked_up = looked_up | _colocated(nodes.values())
-    first, instead, kept = {}, {}, []
+    first: dict[tuple, str] = {}
+    instead: dict[str, str] = {}
+    kept = []
     for node in _in_order(function, nodes, looked_up):
         node.input[:] = [_renamed(tensor, instead) for tensor in node.input]
         node.ClearField("experimental_debug_info")
@@ -71,7 +75,9 @@ def _merge(function: function_pb2.FunctionDef, looked_up: set[str]) -> None:
     function.node_def.extend(kept)
 
 
-def _in_order(function, nodes, looked_up) -> list[node_def_pb2.NodeDef]:
+def _in_order(
+    function: Any, nodes: dict[str, Any], looked_up: set[str]
+) -> list[node_def_pb2.NodeDef]:
     """The operations that something uses, each after its inputs."""
     results = [*function.ret.values(), *function.control_ret.values(), *looked_up]
     effects = [n.name for n in nodes.values() if _has_state(n) and n.op != _READ]
@@ -88,12 +94,12 @@ def _in_order(function, nodes, looked_up) -> list[node_def_pb2.NodeDef]:
     return order
 
 
-def _has_state(node) -> bool:
+def _has_state(node: Any) -> bool:
     definition = op_def_registry.get(node.op)
     return definition is None or definition.is_stateful
 
 
-def _colocated(nodes) -> set[str]:
+def _colocated(nodes: Iterable[Any]) -> set[str]:
     """Names of the operations that others must be on one device with."""
     return {
         name.decode().removeprefix("loc:@")
@@ -103,7 +109,7 @@ def _colocated(nodes) -> set[str]:
     }
 
 
-def _key(node) -> tuple:
+def _key(node: Any) -> tuple:
     """What is equal of operations that compute the same."""
     attributes = sorted(
         (name, value.SerializeToString(deterministic=True))

@@ -1,7 +1,10 @@
 """Translator, generator or encoder -> SavedModel that stock TF Serving loads."""
 
+import os
 import pathlib
 import shutil
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,32 +16,34 @@ from keras_transformer.serving.clean_process import ask_in_clean_process
 from keras_transformer.serving.encoding import EncodingSignatures
 from keras_transformer.serving.equal_operations import merge_equal_operations
 from keras_transformer.serving.generation import GenerationSignatures
+from keras_transformer.serving.signatures import Signatures
 from keras_transformer.serving.translation import TranslationSignatures
 from keras_transformer.serving.warmup import write_warmup
 from keras_transformer.serving.weights import check_weights
 from keras_transformer.tasks.text_encoder import TextEncoder
 from keras_transformer.tasks.text_generator import TextGenerator
+from keras_transformer.tasks.text_to_text import TextToText
 from keras_transformer.texts import as_texts
 
 
 def export_saved_model(
-    text_model,
-    folder,
+    text_model: TextToText | TextEncoder,
+    folder: str | os.PathLike,
     *,
-    beam_size=None,
-    num_hypotheses=None,
-    length_penalty=None,
-    max_length=None,
-    weights="float32",
-    signatures=None,
-    xla_buckets=(),
-    parallel_searches=1,
-    warmup_batch_sizes=(1, 8),
-    warmup_texts=None,
-    xla_warmup=False,
-    verify=False,
-    keep=None,
-):
+    beam_size: int | None = None,
+    num_hypotheses: int | None = None,
+    length_penalty: float | None = None,
+    max_length: int | None = None,
+    weights: str = "float32",
+    signatures: Iterable[str] | None = None,
+    xla_buckets: Iterable[tuple[int, int]] = (),
+    parallel_searches: int = 1,
+    warmup_batch_sizes: Iterable[int] = (1, 8),
+    warmup_texts: Iterable[str] | None = None,
+    xla_warmup: bool = False,
+    verify: bool = False,
+    keep: int | None = None,
+) -> str:
     """Writes the next version of a SavedModel: text in, text out, search inside.
 
     The graph holds core TensorFlow and TF Text operations only, so that the stock
@@ -208,13 +213,13 @@ def _delete_old_versions(folder, keep):
 
 
 def signature_graphs(
-    text_model,
-    weights="float32",
-    xla_buckets=(),
-    parallel_searches=1,
-    num_hypotheses=None,
-    **search,
-):
+    text_model: TextToText | TextEncoder,
+    weights: str = "float32",
+    xla_buckets: Iterable[tuple[int, int]] = (),
+    parallel_searches: int = 1,
+    num_hypotheses: int | None = None,
+    **search: Any,
+) -> Signatures:
     """The signatures of a text model, which an export writes: a `Signatures`.
 
     Args:

@@ -1,5 +1,7 @@
 """The signatures of a text generator's export."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from keras_transformer.serving.request_options import Option, given_options
@@ -23,11 +25,11 @@ class GenerationSignatures(SearchSignatures):
 
     def __init__(self, generator, **options):
         super().__init__(generator, **options)
-        self._best = self._best_search()
+        self._best, _ = self._best_searches()
         self.generate = self._generate()
         self.with_options = self._with_options(self._answer_rows, self._options)
 
-    def requests(self, texts):
+    def requests(self, texts: list[str]) -> list[tuple[str, dict[str, Any]]]:
         requests = [("serving_default", {"text": texts})]
         return requests + [*self._option_requests(texts, "generate", _INPUTS)]
 

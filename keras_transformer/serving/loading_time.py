@@ -1,6 +1,7 @@
 """How long a server takes to load an export and to play its warm-up."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -24,7 +25,9 @@ print(json.dumps([loaded - start, time.perf_counter() - loaded]))
 """
 
 
-def loading_seconds(path, timeout=3600):
+def loading_seconds(
+    path: str | os.PathLike, timeout: float = 3600
+) -> tuple[float, float]:
     """The seconds that loading an export takes on this machine.
 
     They are measured in a process of its own, through the session API, as the stock

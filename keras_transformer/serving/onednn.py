@@ -43,7 +43,9 @@ class OneDnnKernel(PackedWeights):
     def read(self):
         """The same of the variable's value, for a loop that would read it each time."""
         return type(self)(
-            tf.convert_to_tensor(self._stored), self.scale, self._transposed
+            tf.convert_to_tensor(self._stored),
+            self.scale,
+            transposed=self._transposed,
         )
 
     @property
@@ -142,7 +144,7 @@ def _int8_product(whole, kernel, scale, transposed):
 
 
 @functools.cache
-def check_products(weights):
+def check_products(weights: str) -> None:
     """Checks that this machine computes the products of an export.
 
     Args:
@@ -168,14 +170,14 @@ def check_products(weights):
         ) from RuntimeError(done.stderr[-2000:])
 
 
-def try_products(weights):
+def try_products(weights: str) -> None:
     """Computes products as an export with these weights does.
 
     Raises:
         AssertionError: If they are wrong. The process may end instead.
     """
     row, kernel = np.full((1, 64), 127.0, "float32"), np.full((64, 16), 127, "int8")
-    kernels = [PackedKernel(tf.constant(kernel, tf.bfloat16))]
+    kernels: list[OneDnnKernel] = [PackedKernel(tf.constant(kernel, tf.bfloat16))]
     if FORMATS[weights].in_int8:
         kernels.append(Int8Kernel(tf.constant(kernel), np.ones(16)))
     for held in kernels:

@@ -1,6 +1,8 @@
 """Complete requests to a server, and answers without their padding."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,7 @@ class ServingError(RuntimeError):
         may_pass: Whether the same request may succeed later.
     """
 
-    def __init__(self, words, *, may_pass=False):
+    def __init__(self, words: str, *, may_pass: bool = False) -> None:
         super().__init__(words)
         self.may_pass = may_pass
 
@@ -42,7 +44,7 @@ class InvalidRequest(ServingError, ValueError):
     """A request that no server could answer; it wasn't sent."""
 
 
-def rows_of(inputs):
+def rows_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs as arrays that have rows.
 
     Args:
@@ -65,7 +67,9 @@ def rows_of(inputs):
     return request
 
 
-def complete_request(signature, request, definition=None):
+def complete_request(
+    signature: str, request: dict[str, Any], definition: Any = None
+) -> dict[str, Any]:
     """All inputs of a signature, each with a row for each text.
 
     Args:
@@ -93,7 +97,7 @@ def complete_request(signature, request, definition=None):
     return request
 
 
-def glossary_options(bonus, force):
+def glossary_options(bonus: float | None, force: bool) -> str:
     """The options of the signature `glossary`: a string.
 
     Raises:
@@ -113,7 +117,9 @@ def glossary_options(bonus, force):
     return " ".join(given + (["force=1"] if force else []))
 
 
-def glossary_request(texts, glossaries):
+def glossary_request(
+    texts: list[str], glossaries: list[dict[str, str]]
+) -> dict[str, Any]:
     """Inputs of the signature `glossary`.
 
     Args:
@@ -134,7 +140,7 @@ def glossary_request(texts, glossaries):
     return found
 
 
-def without_padding(outputs):
+def without_padding(outputs: dict[str, Any]) -> dict[str, Any]:
     """Outputs whose rows end where their own answers do.
 
     Args:

@@ -48,7 +48,8 @@ class ScoringSignatures(TranslatorSearches):
     @graph(input_signature=[TEXT])
     def explain(self, text):
         sources = read_sources(self._text_model, text)
-        best = answers_to_some(self._best, sources.visible, [sources.ids])["ids"]
+        chosen = sources.visible
+        best = answers_to_some(self._best_of_many, chosen, [sources.ids])["ids"]
         ids = best[:, 0]
         lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
         ids = ids[:, : tf.reduce_max(tf.concat([lengths, [1]], axis=0))]

@@ -97,32 +97,37 @@ class SearchSignatures(Signatures):
         with scope as model:
             return self._text_model.search(source_ids, model, options)
 
-    def _best_search(self, **options):
-        """A function of source ids `(B, S)`: the search for one answer each.
+    def _best_searches(self, **options):
+        """Two functions of source ids `(B, S)`: the search for one answer each.
 
-        It may be called several times; they share one copy of the search.
+        They may be called several times, and share their copies of the search. The
+        first is faster for a single row; the second loads faster.
         """
 
         def find(source_ids):
             return self._find(source_ids, num_hypotheses=1, **options)
 
-        search = self._one_or_many(find, [_IDS])
+        many = self._many(find, [_IDS])
+        searches = self._one_or_many(find, [_IDS], many), many
 
-        def best(source_ids):
-            found = search(source_ids)
-            return {
-                "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
-                "scores": tf.ensure_shape(found["scores"], [None, 1]),
-            }
+        def best_by(search):
+            def best(source_ids):
+                found = search(source_ids)
+                return {
+                    "ids": tf.ensure_shape(found["ids"], [None, 1, None]),
+                    "scores": tf.ensure_shape(found["scores"], [None, 1]),
+                }
 
-        return best
+            return best
 
-    def _one_or_many(self, find, specs):
-        """`_many`, and beside it a graph for a single row.
+        return tuple(best_by(search) for search in searches)
+
+    def _one_or_many(self, find, specs, many=None):
+        """`many`, by default `_many`, and beside it a graph for a single row.
 
         Attention has a faster way where there is one sentence only.
         """
-        many, scalars = self._many(find, specs), _count_scalars(specs)
+        many, scalars = many or self._many(find, specs), _count_scalars(specs)
         alone = [
             tf.TensorSpec([1, *spec.shape[1:]], spec.dtype) for spec in specs[scalars:]
         ]

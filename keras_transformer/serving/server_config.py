@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pathlib
 import re
 import textwrap
@@ -31,16 +32,16 @@ IMAGE = "tensorflow/serving:2.20.0"
 
 
 def write_server_config(
-    folder,
-    max_batch_size=32,
-    threads=2,
+    folder: str | os.PathLike,
+    max_batch_size: int = 32,
+    threads: int = 2,
     *,
-    xla=False,
-    publish=False,
-    image=IMAGE,
-    memory=None,
-    rest_threads=64,
-):
+    xla: bool = False,
+    publish: bool = False,
+    image: str = IMAGE,
+    memory: float | None = None,
+    rest_threads: int = 64,
+) -> list[str]:
     """Writes the files that a stock TF Serving needs to serve all models of a folder.
 
     `models.config`, `batching.config` and `monitoring.config` are the server's own;

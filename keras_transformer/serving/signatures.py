@@ -1,6 +1,7 @@
 """What the signatures of all exports share: a text model in a graph."""
 
 import functools
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,19 +27,20 @@ class Signatures:
 
     names: tuple[str, ...] = ()
     # Those that the warm-up asks in every batch size.
+    serving_default: Any
     main_names: tuple[str, ...] = ("serving_default",)
 
-    def __init__(self, text_model, weights="float32"):
+    def __init__(self, text_model: Any, weights: str = "float32") -> None:
         check_not_quantized(text_model.model, "An export, which has weights='int8',")
         self._text_model = text_model
         self._weights = ExportedWeights(text_model.model, weights)
         self._model = self._weights.model
 
-    def functions(self):
+    def functions(self) -> dict[str, Any]:
         """The signatures by name."""
         return {name: getattr(self, name) for name in self.names}
 
-    def requests(self, texts):
+    def requests(self, texts: list[str]) -> list[tuple[str, dict[str, Any]]]:
         """Requests about texts for the warm-up, so that no user's request is a first.
 
         Args:
@@ -50,11 +52,11 @@ class Signatures:
         """
         return [(name, {"text": texts}) for name in self.names]
 
-    def answers(self, texts):
+    def answers(self, texts: list[str]) -> dict[str, tf.Tensor]:
         """What `serving_default` answers to texts, to compare an export with."""
         return self.serving_default(tf.constant(texts))
 
-    def resources(self):
+    def resources(self) -> tf.Module:
         """What must be written beside the graph: a module that keeps track of it."""
         module = tf.Module()
         self._weights.track(module)

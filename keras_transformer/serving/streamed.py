@@ -1,5 +1,8 @@
 """A translation in pieces, from a server that answers whole requests."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 from keras_transformer.serving.requests import ServingError
 
 # What the next tokens may change at the end of an answer: half a character, spaces,
@@ -7,7 +10,9 @@ from keras_transformer.serving.requests import ServingError
 _UNSURE = "\ufffd \t\r\n\u3000\"'“‘«(["
 
 
-def streamed(ask, text, num_tokens):
+def streamed(
+    ask: Callable[..., dict[str, Any]], text: str, num_tokens: int
+) -> Iterator[str]:
     """Yields the translation of a text in pieces.
 
     Args:

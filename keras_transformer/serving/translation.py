@@ -1,5 +1,7 @@
 """The signatures of a translator's export: text in, text out."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -45,7 +47,7 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
             self._answer_rows, self._options, prefix="target_prefix"
         )
 
-    def requests(self, texts):
+    def requests(self, texts: list[str]) -> list[tuple[str, dict[str, Any]]]:
         ids = read_sources(self._text_model, tf.constant(texts)).ids
         lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32).numpy()
         none = np.zeros(len(texts), "int32")
@@ -71,13 +73,9 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
         plain = [(name, inputs.get(name, {"text": texts})) for name in others]
         return plain + with_options
 
-    def functions(self):
+    def functions(self) -> dict[str, Any]:
         names = self.names + self.xla_names if self._best_compiled else self.names
         return {name: getattr(self, name) for name in names}
-
-    @graph(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def _n_best_of_many(self, source_ids):
-        return self._find(source_ids, num_hypotheses=self._num_hypotheses)
 
     def _answer(self, text, search):
         sources = read_sources(self._text_model, text)
@@ -98,18 +96,17 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
 
     @graph(input_signature=[TEXT])
     def n_best(self, text):
-        sources = read_sources(self._text_model, text)
-        count = self._num_hypotheses
-
-        def search(source_ids):
-            return self._in_parts(self._n_best_of_many, source_ids)
-
-        found = answers_to_some(search, sources.visible, [sources.ids])
-        texts = tf.ensure_shape(self._texts(found["ids"]), [None, count])
+        rows, count = tf.shape(text), self._num_hypotheses
+        # `translate` has this search too: a further one takes memory.
+        given = given_options(self._options, {}, rows)
+        given.values["num_hypotheses"] = tf.fill(rows, count)
+        given.prefix = tf.fill(rows, "")
+        found = self._answer_rows(text, given, self._search.sample)
+        # An empty batch has as many columns.
         return {
-            "translations": sources.with_blank(texts),
-            "scores": tf.ensure_shape(found["scores"], [None, count]),
-            "truncated": sources.truncated,
+            "translations": tf.reshape(found["translations"], [-1, count]),
+            "scores": tf.reshape(found["scores"], [-1, count]),
+            "truncated": found["truncated"],
         }
 
     def _translate(self):

@@ -1,6 +1,9 @@
 """Requests that the server plays to a model it has loaded, before the first user's."""
 
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf import message
@@ -13,7 +16,12 @@ WARMUP_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 MOST_REQUESTS = 1000
 
 
-def write_warmup(path, requests, *, xla=False):
+def write_warmup(
+    path: str | os.PathLike,
+    requests: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    xla: bool = False,
+) -> None:
     """Writes requests for TF Serving's warm-up beside an export.
 
     The server doesn't load a model whose warm-up fails, so requests are compared with
@@ -60,7 +68,7 @@ def write_warmup(path, requests, *, xla=False):
             writer.write(log.SerializeToString())
 
 
-def read_warmup(path):
+def read_warmup(path: str | os.PathLike) -> list[tuple[str, dict[str, Any]]]:
     """The requests beside an export, as `write_warmup` takes them; none if no file."""
     requests = []
     for log in read_logs(path):
@@ -70,7 +78,7 @@ def read_warmup(path):
     return requests
 
 
-def read_logs(path):
+def read_logs(path: str | os.PathLike) -> list:
     """The `PredictionLog`s beside an export; none if no file.
 
     Raises:

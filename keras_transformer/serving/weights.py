@@ -88,7 +88,7 @@ FORMATS = {
 ONEDNN_FORMATS = tuple(name for name, each in FORMATS.items() if each.operation)
 
 
-def check_weights(name):
+def check_weights(name: str) -> WeightFormat:
     """Returns the `WeightFormat` of that name.
 
     Raises:
@@ -101,7 +101,7 @@ def check_weights(name):
     return FORMATS[name]
 
 
-def table():
+def table() -> str:
     """The formats as a table of Markdown: what docs/serving.md shows."""
     rows = [
         ("`--weights`", "size", "arithmetic without XLA", "the server's processor"),
@@ -114,7 +114,7 @@ def table():
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def in_short():
+def in_short() -> str:
     """The formats in a line, for the command line's help."""
     return "; ".join(
         f"{each.name} (size {each.size}{_needs(each)})" for each in FORMATS.values()

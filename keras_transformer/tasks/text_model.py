@@ -16,13 +16,8 @@ from keras_transformer.arguments import integer
 from keras_transformer.files import whole, written_aside
 from keras_transformer.reading import existing, field, naming, read_json
 from keras_transformer.text.any_tokenizer import AnyTokenizer
-from keras_transformer.text.hub_tokenizer import (
-    SETTINGS_FILE,
-    HubTokenizer,
-    as_tokenizer,
-)
-from keras_transformer.text.tokenizer import Tokenizer
-from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
+from keras_transformer.text.hub_tokenizer import as_tokenizer
+from keras_transformer.text.loading import load_tokenizer
 
 _MODEL, _SOURCE, _TARGET = "model.keras", "source.spm", "target.spm"
 _FORMAT = 1
@@ -165,9 +160,9 @@ class TextModel:
                 f"{cls.settings_file} in it."
             )
         settings, has_target = cls._read_settings(path)
-        tokenizers = [_load_tokenizer(folder / _SOURCE)]
+        tokenizers: list[Any] = [load_tokenizer(folder / _SOURCE)]
         if has_target or (folder / _TARGET).exists():
-            tokenizers.append(_load_tokenizer(folder / _TARGET))
+            tokenizers.append(load_tokenizer(folder / _TARGET))
         model = _load_model(folder / _MODEL)
         what = f"the settings of a {cls.__name__} for the files beside it"
         with naming(path, what):
@@ -207,15 +202,3 @@ def _load_model(path):
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} in it is damaged")
         return keras.models.load_model(path)
-
-
-def _load_tokenizer(path):
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is missing: it is the tokenizer of the model beside it. Copy the "
-            "folder again from where it is whole."
-        )
-    if not path.is_dir():
-        return Tokenizer.load(path)
-    is_hub = (path / SETTINGS_FILE).exists()
-    return (HubTokenizer if is_hub else VocabularyTokenizer).load(path)

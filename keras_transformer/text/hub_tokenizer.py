@@ -5,13 +5,15 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_transformer.reading import field, naming, read_json
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 SETTINGS_FILE = "hub_tokenizer.json"
 _PADDING = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>")
@@ -71,7 +73,7 @@ class HubTokenizer:
 
     def __init__(
         self,
-        tokenizer: keras.layers.Layer,
+        tokenizer: "keras.layers.Layer",
         start: str | None = None,
         end: str | None = None,
     ) -> None:
@@ -122,7 +124,11 @@ class HubTokenizer:
 
     @functools.cached_property
     def _to_ids(self):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        import tensorflow as tf
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
         def to_ids(text):
             ids = tf.cast(self._in_graph().tokenize(text), tf.int32) + self._shift
             special = (ids == 0) | (ids == self.start_id) | (ids == self.end_id)
@@ -132,7 +138,12 @@ class HubTokenizer:
 
     @functools.cached_property
     def _to_text(self):
-        @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
+        import tensorflow as tf
+
+        @tf.function(
+            input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
+            autograph=False,
+        )
         def to_text(ids):
             special = (ids == 0) | (ids == self.start_id) | (ids == self.end_id)
             unknown = ids >= self._end_of_own
@@ -145,6 +156,8 @@ class HubTokenizer:
     @functools.cached_property
     def _byte_pairs(self):
         """A copy whose tables are made outside of the graphs that use them."""
+        import tensorflow as tf
+
         with tf.init_scope():
             copy = _copy(self.tokenizer)
             merges = self.tokenizer.vocabulary, self.tokenizer.merges
@@ -180,19 +193,23 @@ class HubTokenizer:
         """Number of ids; padding, start and end included."""
         return self._vocabulary_size
 
-    def tokenize(self, text: Sequence[str] | tf.Tensor) -> tf.RaggedTensor:
+    def tokenize(self, text: "Sequence[str] | tf.Tensor") -> "tf.RaggedTensor":
         """Strings `(B,)` -> a `tf.RaggedTensor` of int32 ids, no special tokens.
 
         Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
         """
+        import tensorflow as tf
+
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         return self._to_ids(text)
 
-    def detokenize(self, ids: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:
+    def detokenize(self, ids: "tf.RaggedTensor | tf.Tensor") -> "tf.Tensor":
         """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
 
         Padding, start and end tokens leave no trace.
         """
+        import tensorflow as tf
+
         if not isinstance(ids, tf.RaggedTensor):
             ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids, "int32"))
         return self._to_text(tf.cast(ids, tf.int32))
@@ -211,6 +228,8 @@ class HubTokenizer:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the tokenizer's configuration and vocabulary to a folder."""
+        import keras
+
         path = pathlib.Path(path)
         path.mkdir(parents=True)
         layer = keras.saving.serialize_keras_object(self.tokenizer)
@@ -271,6 +290,7 @@ def is_hub_tokenizer(tokenizer: Any) -> bool:
 
 def _kind(name, path):
     """The class of a tokenizer by its registered name; it may be no other layer's."""
+    import keras
     import keras_hub
 
     kind = keras.saving.get_registered_object(name)

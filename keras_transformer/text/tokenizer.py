@@ -1,4 +1,4 @@
-"""Text <-> ids inside the graph, by SentencePiece."""
+"""Text <-> ids by SentencePiece, inside the graph and without TensorFlow."""
 
 import functools
 import io
@@ -6,15 +6,16 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import sentencepiece
-import tensorflow as tf
-import tensorflow_text
 
 from keras_transformer.files import written_aside
 from keras_transformer.reading import naming, read_bytes, read_lines
 from keras_transformer.texts import as_texts
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # What a lossless tokenizer does to text around SentencePiece, and undoes in reverse:
 # SentencePiece writes a space as U+2581, so a U+2581 of the text itself would come
@@ -34,13 +35,25 @@ def _escaped(text):
     return text
 
 
+def _unescaped(text):
+    """What `_unprotect` makes of a text."""
+    text = text.removeprefix(" ")
+    for character, escape in reversed(ESCAPED.items()):
+        text = text.replace(escape, character)
+    return text
+
+
 def _protect(text):
+    import tensorflow as tf
+
     for character, escape in ESCAPED.items():
         text = tf.strings.regex_replace(text, character, escape)
     return tf.where(tf.equal(text, ""), text, tf.strings.join([" ", text]))
 
 
 def _unprotect(text):
+    import tensorflow as tf
+
     text = tf.strings.regex_replace(text, "^ ", "")
     for character, escape in reversed(ESCAPED.items()):
         text = tf.strings.regex_replace(text, escape, character)
@@ -109,11 +122,17 @@ class Tokenizer:
         adds_space = processor.encode("a", out_type=str)[0].startswith(_SPACE)
         self.escapes = unchanged and not adds_space
 
+    def __reduce__(self):
+        return type(self), (self.model,)
+
     # The SentencePiece operation is made inside of each graph, where it outlives
     # tf.random.set_seed, which destroys those that were made eagerly.
 
     @functools.cached_property
     def _to_ids(self):
+        import tensorflow as tf
+        import tensorflow_text
+
         @tf.function(
             input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
         )
@@ -124,6 +143,9 @@ class Tokenizer:
 
     @functools.cached_property
     def _to_text(self):
+        import tensorflow as tf
+        import tensorflow_text
+
         @tf.function(
             input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
             autograph=False,
@@ -138,21 +160,31 @@ class Tokenizer:
         """Number of ids, padding and the other special ones included."""
         return self._processor.vocab_size()
 
-    def tokenize(self, text: Sequence[str] | tf.Tensor) -> tf.RaggedTensor:
+    def tokenize(self, text: "Sequence[str] | tf.Tensor") -> "tf.RaggedTensor":
         """Strings `(B,)` -> a `tf.RaggedTensor` of int32 ids, no special tokens.
 
-        Bytes that aren't valid UTF-8 become U+FFFD, the replacement character.
+        Bytes that aren't valid UTF-8 become U+FFFD, the replacement character. Where
+        TensorFlow isn't installed, lists of strings become lists of ids.
         """
+        try:
+            import tensorflow as tf
+        except ImportError:
+            return self.encode(text)
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         if self.escapes:
             text = _protect(text)
         return self._to_ids(text)
 
-    def detokenize(self, ids: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:
+    def detokenize(self, ids: "tf.RaggedTensor | tf.Tensor") -> "tf.Tensor":
         """Ids, a `tf.RaggedTensor` or an integer tensor `(B, T)` -> strings `(B,)`.
 
-        Padding, start and end tokens leave no trace.
+        Padding, start and end tokens leave no trace. Where TensorFlow isn't installed,
+        the result is a list.
         """
+        try:
+            import tensorflow as tf
+        except ImportError:
+            return self.decode(ids)
         if not isinstance(ids, tf.RaggedTensor):
             ids = tf.convert_to_tensor(ids, "int32")
             ids = tf.ragged.boolean_mask(ids, ids > self.end_id)
@@ -160,6 +192,25 @@ class Tokenizer:
         if self.escapes:
             text = _unprotect(text)
         return text
+
+    def encode(self, texts: Iterable[str]) -> list[list[int]]:
+        """Strings -> lists of ids, those of `tokenize`, without TensorFlow.
+
+        Example:
+
+        >>> ids = tokenizer.encode(["two words"])
+        """
+        texts, _ = as_texts(texts)
+        if self.escapes:
+            texts = [text and f" {_escaped(text)}" for text in texts]
+        return self._processor.encode(texts, num_threads=1)
+
+    def decode(self, ids: Iterable[Iterable[int]]) -> list[str]:
+        """Lists of ids -> strings, those of `detokenize`, without TensorFlow."""
+        silent = {self.padding_id, self.start_id, self.end_id}
+        kept = [[int(i) for i in row if int(i) not in silent] for row in ids]
+        texts = self._processor.decode(kept, num_threads=1)
+        return [_unescaped(text) for text in texts] if self.escapes else texts
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The pieces of text behind some ids, for pictures: a list of strings."""
@@ -184,7 +235,7 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    files: str | os.PathLike | Iterable[str | os.PathLike],
+    files: str | os.PathLike | Iterable[str | os.PathLike] | None = None,
     vocabulary_size: int = 8000,
     model_type: str = "bpe",
     normalization: str = "identity",
@@ -193,6 +244,7 @@ def train_tokenizer(
     character_coverage: float = 0.9995,
     split_digits: bool = False,
     symbols: Iterable[str] = (),
+    sentences: Iterable[str] | None = None,
 ) -> Tokenizer:
     """Trains a tokenizer on text files; give it both languages for a joint vocabulary.
 
@@ -211,6 +263,7 @@ def train_tokenizer(
         split_digits: Whether each digit is a token of its own.
         symbols: Strings that are always one token, wherever they are in a text, such
             as `"<fr>"`. Spaces may be in them. Not for `"word"`.
+        sentences: Iterable of sentences, instead of `files`.
 
     Returns:
         A `Tokenizer`.
@@ -218,8 +271,9 @@ def train_tokenizer(
     Raises:
         ValueError: If the text is empty or has too little in it for
             `vocabulary_size`, a file isn't UTF-8, a symbol is empty or a special
-            token's name, or an argument is unknown.
-        TypeError: If a symbol isn't a string.
+            token's name, or an argument is unknown; without files and sentences, or
+            with both.
+        TypeError: If a symbol isn't a string, or sentences are one string.
 
     Example:
 
@@ -232,15 +286,17 @@ def train_tokenizer(
             'model_type must be "bpe", "unigram", "char" or "word"; '
             f"received model_type={model_type!r}."
         )
-    if isinstance(files, (str, os.PathLike)):
-        files = [files]
-    lines = (
-        part
-        for file in files
-        for line in read_lines(file)
-        for sentence in (line.split("\t") if _is_tsv(file) else [line])
-        for part in _parts(sentence)
-    )
+    if (files is None) == (sentences is None):
+        raise ValueError(
+            "train_tokenizer needs files or sentences, one of them; received "
+            f"files={files!r}, sentences={sentences!r}."
+        )
+    if isinstance(sentences, (str, bytes)):
+        raise TypeError(
+            f"sentences must be an iterable of strings; received {sentences!r}."
+        )
+    sentences = _sentences(files) if sentences is None else sentences
+    lines = (part for sentence in sentences for part in _parts(sentence))
     preserve = normalization == "identity"
     symbols = _checked_symbols(symbols, preserve)
     if symbols and model_type == "word":
@@ -254,8 +310,8 @@ def train_tokenizer(
     first = next(lines, None)
     if first is None:
         raise ValueError(
-            "files must hold text to train on, but all of it is empty; received "
-            f"files={[str(file) for file in files]}."
+            "files and sentences must hold text to train on, but all of it is empty; "
+            f"received files={files!r}."
         )
     model = io.BytesIO()
     try:
@@ -307,6 +363,13 @@ def _checked_symbols(symbols, preserve):
     if preserve:
         symbols = map(_escaped, symbols)
     return list(dict.fromkeys(symbol.replace(" ", _SPACE) for symbol in symbols))
+
+
+def _sentences(files):
+    """The lines of files; the columns of a TSV are sentences of their own."""
+    for file in [files] if isinstance(files, (str, os.PathLike)) else files:
+        for line in read_lines(file):
+            yield from line.split("\t") if _is_tsv(file) else [line]
 
 
 def _is_tsv(path):

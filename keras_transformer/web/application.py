@@ -10,6 +10,7 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
 
 from keras_transformer.web.asking import Asker, Deadline
+from keras_transformer.web.catalogue import Catalogue
 from keras_transformer.web.exploring import Explorer
 from keras_transformer.web.libretranslate import LibreTranslate, read_form_or_json
 from keras_transformer.web.limits import Limits
@@ -40,7 +41,13 @@ class Application:
             that points to 127.0.0.1.
     """
 
-    def __init__(self, catalogue, limits=None, *, local_only=True):
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        limits: Limits | None = None,
+        *,
+        local_only: bool = True,
+    ) -> None:
         self._limits = limits = limits or Limits()
         self._local_only = local_only
         self._metrics = Metrics()
@@ -82,7 +89,7 @@ class Application:
         self._metrics.request(self._route(request), response.status_code, seconds)
         return response(environ, start_response)
 
-    def wait_until_idle(self, seconds):
+    def wait_until_idle(self, seconds: float) -> bool:
         """Waits for the requests under way, and returns whether all have ended."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._under_way, seconds)

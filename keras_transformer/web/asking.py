@@ -1,9 +1,13 @@
 """Asks a signature for a request: within the limits, counted, in plain errors."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
+from keras_transformer.web.limits import Limits
+from keras_transformer.web.metrics import Metrics
 from keras_transformer.web.protocol import Refused
 
 
@@ -14,16 +18,16 @@ class Deadline:
         seconds: From now.
     """
 
-    def __init__(self, seconds):
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 
     @property
-    def left(self):
+    def left(self) -> float:
         """Seconds that are left; 0 when it is over."""
         return max(0.0, self._end - time.monotonic())
 
-    def refused(self):
+    def refused(self) -> Refused:
         """What is answered when it is over."""
         return Refused(
             f"Timed out: no answer within time_limit={self._seconds:g} seconds.", 504
@@ -38,11 +42,11 @@ class Asker:
         metrics: `Metrics` that count the answers.
     """
 
-    def __init__(self, limits, metrics):
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
 
-    def check_texts(self, texts):
+    def check_texts(self, texts: Sequence[str | bytes]) -> None:
         """Refuses texts, bytes or strings, that are too many or too long."""
         limits = self._limits
         if len(texts) > limits.max_texts:
@@ -57,7 +61,14 @@ class Asker:
                 f"characters; received {longest}."
             )
 
-    def ask(self, name, servable, signature, inputs, deadline):
+    def ask(
+        self,
+        name: str,
+        servable: Any,
+        signature: str,
+        inputs: dict[str, Any],
+        deadline: Deadline,
+    ) -> dict[str, Any]:
         """A signature's outputs, arrays by name.
 
         Args:

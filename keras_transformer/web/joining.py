@@ -4,6 +4,8 @@ import collections
 import concurrent.futures
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -27,13 +29,21 @@ class Joined:
         max_calls: Most calls of a signature at a time.
     """
 
-    def __init__(self, run, max_rows=64, patience=0.003, max_calls=1):
+    def __init__(
+        self,
+        run: Callable[[str, dict[str, Any]], dict[str, Any]],
+        max_rows: int = 64,
+        patience: float = 0.003,
+        max_calls: int = 1,
+    ) -> None:
         self._run = run
         self._settings = max_rows, patience, max_calls
-        self._lines = {}
+        self._lines: dict[str, _Line] = {}
         self._lock = threading.Lock()
 
-    def ask(self, name, inputs, timeout=None):
+    def ask(
+        self, name: str, inputs: dict[str, Any], timeout: float | None = None
+    ) -> dict[str, Any]:
         """A signature's outputs for the rows of one request.
 
         Raises:

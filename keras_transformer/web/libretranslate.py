@@ -4,11 +4,13 @@ Reference: [LibreTranslate](https://docs.libretranslate.com).
 """
 
 import re
+from typing import Any
 
 import babel
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.web.asking import Asker, Deadline
 from keras_transformer.web.exploring import Options
 from keras_transformer.web.protocol import Refused, read_json
 from keras_transformer.web.servable import kind_of
@@ -20,16 +22,17 @@ UNDETERMINED = "und"
 _MOST_ALTERNATIVES = 9
 
 
-def language_pair(name):
+def language_pair(name: str) -> tuple[str, str]:
     """The languages of a model, by its name.
 
     A name that ends in two languages' codes, `"opus-mt-en-de"`, has these. Of another
     one the source is `"und"`, any language, and the name is the target's code.
     """
     found = _PAIR.fullmatch(name)
-    codes = [code.lower() for code in found.groups()] if found else []
-    if len(codes) == 2 and all(map(_language, codes)):
-        return tuple(codes)
+    if found:
+        source, target = found[1].lower(), found[2].lower()
+        if _language(source) and _language(target):
+            return source, target
     return UNDETERMINED, name
 
 
@@ -49,14 +52,14 @@ class LibreTranslate:
         explorer: The `Explorer`.
     """
 
-    def __init__(self, catalogue, asker, explorer):
+    def __init__(self, catalogue: Any, asker: Asker, explorer: Any) -> None:
         self._catalogue = catalogue
         self._asker = asker
         self._explorer = explorer
 
-    def languages(self):
+    def languages(self) -> list[dict[str, Any]]:
         """Each language with the codes that it is translated to."""
-        targets = {}
+        targets: dict[str, set[str]] = {}
         for source, target in map(language_pair, self._translators()):
             targets.setdefault(source, set()).add(target)
             targets.setdefault(target, set())
@@ -70,7 +73,7 @@ class LibreTranslate:
             for code, found in sorted(targets.items())
         ]
 
-    def translate(self, request, deadline):
+    def translate(self, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         """The answer to a request.
 
         Args:
@@ -157,7 +160,7 @@ def _document_inputs(servable, text):
     return inputs if set(inputs) == set(definition.inputs) else None
 
 
-def read_form_or_json(request):
+def read_form_or_json(request: Any) -> dict[str, Any]:
     """The fields of a LibreTranslate request, which may be a form."""
     body = request.get_data()
     # curl says "form" of whatever it sends.

@@ -1,10 +1,12 @@
 """Which models a folder holds: exports, a run, a translator, a Marian folder."""
 
-import json
+import os
 import pathlib
 import re
+from typing import Any
 
 from keras_transformer.files import whole
+from keras_transformer.interop import load
 from keras_transformer.serving.checks.folders import version_number
 from keras_transformer.tasks.text_encoder import TextEncoder
 from keras_transformer.tasks.text_generator import TextGenerator
@@ -14,7 +16,7 @@ _TEXT_MODELS = Translator, TextGenerator, TextEncoder
 _GRAPHS = "saved_model.pb", "saved_model.pbtxt"
 
 
-def find_exports(folder):
+def find_exports(folder: str | os.PathLike) -> dict[str, pathlib.Path]:
     """The folders of exported models in a folder, by the models' names.
 
     Args:
@@ -35,23 +37,22 @@ def find_exports(folder):
     return {child.name: child for child in children if versions_in(child)}
 
 
-def holds_graph(folder):
+def holds_graph(folder: pathlib.Path) -> bool:
     """Whether a folder is a SavedModel."""
     return any((folder / name).is_file() for name in _GRAPHS)
 
 
-def versions_in(folder):
+def versions_in(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     """The folders of a model's versions by number, whole ones and others."""
     try:
         children = [child for child in folder.iterdir() if child.is_dir()]
     except OSError:
         return {}
-    numbers = {version_number(child.name): child for child in children}
-    numbers.pop(None, None)
-    return dict(sorted(numbers.items()))
+    numbers = ((version_number(child.name), child) for child in children)
+    return dict(sorted((n, child) for n, child in numbers if n is not None))
 
 
-def load_text_model(folder):
+def load_text_model(folder: str | os.PathLike) -> Any:
     """A run's translator, a saved text model, a Marian folder, or one of the Hub.
 
     Args:
@@ -74,10 +75,8 @@ def load_text_model(folder):
             f"folder={str(folder)!r} is a run that hasn't ended, so it has no "
             f"translator yet: keras-transformer train {folder} goes on with it."
         )
-    if _is_marian(path) or _is_hub_name(path, str(folder)):
-        from keras_transformer.interop import load_marian
-
-        return load_marian(str(folder))
+    if (path / "config.json").exists() or _is_hub_name(path, str(folder)):
+        return load(str(folder))
     raise FileNotFoundError(
         f"folder={str(folder)!r} holds nothing to serve: no SavedModel, no run, no "
         "translator, text generator or encoder, and no Marian checkpoint."
@@ -85,14 +84,6 @@ def load_text_model(folder):
         else f"folder={str(folder)!r} doesn't exist, and is no name on the Hugging "
         "Face Hub, such as Helsinki-NLP/opus-mt-en-de."
     )
-
-
-def _is_marian(path):
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("model_type") == "marian"
 
 
 def _is_hub_name(path, name):

@@ -1,5 +1,7 @@
 """Counters for Prometheus."""
 
+from typing import Any
+
 import prometheus_client as prometheus
 
 # Outputs that count tokens, one number a row.
@@ -43,14 +45,14 @@ class Metrics:
             prometheus.Gauge, "requests_under_way", "Requests under way"
         )
 
-    def request(self, route, status, seconds):
+    def request(self, route: str, status: int, seconds: float) -> None:
         """Counts a request that was answered."""
         self._requests.labels(route, status).inc()
         if status >= 400:
             self._errors.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def answers(self, model, text_model, outputs):
+    def answers(self, model: str, text_model: Any, outputs: dict[str, Any]) -> None:
         """Counts a signature's answers.
 
         Args:
@@ -69,10 +71,10 @@ class Metrics:
                     tokens += int(ids.flat_values.shape[0])
         self._tokens.labels(model).inc(tokens)
 
-    def under_way(self, count):
+    def under_way(self, count: int) -> None:
         """Sets the number of requests under way."""
         self._under_way.set(count)
 
-    def page(self):
+    def page(self) -> bytes:
         """All of them in Prometheus's text format."""
         return prometheus.generate_latest(self._registry)

@@ -5,10 +5,12 @@ import hashlib
 import json
 import pathlib
 import re
+from typing import Any
 
 from werkzeug import Response
 
 from keras_transformer.web.exploring import Options, takes_options, whole_number
+from keras_transformer.web.limits import Limits
 from keras_transformer.web.protocol import Refused, read_json
 from keras_transformer.web.servable import kind_of
 
@@ -25,7 +27,7 @@ class Page:
         limits: The `Limits`, which the page tells.
     """
 
-    def __init__(self, catalogue, explorer, limits):
+    def __init__(self, catalogue: Any, explorer: Any, limits: Limits) -> None:
         self._catalogue = catalogue
         self._explorer = explorer
         self._limits = limits
@@ -37,7 +39,7 @@ class Page:
             "/page/attention": self._attention,
         }
 
-    def html(self):
+    def html(self) -> Response:
         """The page itself. Only its own script and style may run in it."""
         headers = {
             "Content-Security-Policy": self._policy,
@@ -45,7 +47,7 @@ class Page:
         }
         return Response(self._html, mimetype="text/html", headers=headers)
 
-    def models(self):
+    def models(self) -> Response:
         """The table of models."""
         found = []
         for name, model in sorted(self._catalogue.models.items()):
@@ -69,7 +71,7 @@ class Page:
         limits = {"max_characters": self._limits.max_characters}
         return _json({"models": found, "limits": limits})
 
-    def answer(self, path, body, deadline):
+    def answer(self, path: str, body: bytes, deadline: Any) -> Response:
         """The response to a POST request of the page."""
         request = read_json(body)
         name, text = request.get("model"), request.get("text")

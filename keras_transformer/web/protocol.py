@@ -7,6 +7,8 @@ import base64
 import binascii
 import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,13 +28,15 @@ class Refused(Exception):
         headers: Dict of further headers.
     """
 
-    def __init__(self, words, status=400, headers=None):
+    def __init__(
+        self, words: str, status: int = 400, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(words)
         self.status = status
         self.headers = dict(headers or {})
 
 
-def read_json(body):
+def read_json(body: bytes) -> dict[str, Any]:
     """The object in a request's body.
 
     Args:
@@ -56,7 +60,7 @@ def read_json(body):
     return found
 
 
-def signature_name(request):
+def signature_name(request: dict[str, Any]) -> str:
     """The signature that a request asks for."""
     name = request.get("signature_name", "serving_default")
     if not isinstance(name, str):
@@ -67,7 +71,9 @@ def signature_name(request):
     return name or "serving_default"
 
 
-def read_inputs(request, infos):
+def read_inputs(
+    request: dict[str, Any], infos: Mapping[str, Any]
+) -> tuple[dict[str, Any], bool]:
     """The tensors of a request, in row format (`instances`) or column format.
 
     Args:

@@ -2,13 +2,14 @@
 
 import base64
 import json
+from typing import Any
 
 from keras_transformer.web.protocol import Refused
 
 _SUFFIX_OF_BYTES = "_bytes"
 
 
-def write_outputs(outputs, by_rows):
+def write_outputs(outputs: dict[str, Any], by_rows: bool) -> str:
     """A signature's outputs as the server writes them.
 
     Args:
@@ -31,7 +32,7 @@ def write_outputs(outputs, by_rows):
     return _json({"predictions": found})
 
 
-def write_error(words):
+def write_error(words: str) -> str:
     """An error's body."""
     return _json({"error": words})
 

@@ -8,6 +8,8 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 from werkzeug import Response
 
+from keras_transformer.web.asking import Asker
+from keras_transformer.web.catalogue import Catalogue
 from keras_transformer.web.protocol import (
     Refused,
     read_inputs,
@@ -35,7 +37,7 @@ class Rest:
         asker: The `Asker`.
     """
 
-    def __init__(self, catalogue, asker):
+    def __init__(self, catalogue: Catalogue, asker: Asker) -> None:
         self._catalogue = catalogue
         self._asker = asker
 
@@ -52,17 +54,29 @@ class Rest:
             Refused: If it can't be answered.
         """
         if method == "POST" and (found := _PREDICT.fullmatch(path)):
-            return self._predict(*_model_of(found), found["method"], body, deadline)
+            return self._predict(*self._model(found), found["method"], body, deadline)
         if method in ("GET", "HEAD") and (found := _STATUS.fullmatch(path)):
             if found["name"] is None:
                 raise Refused("Missing model name in request.")
-            name, number = _model_of(found)
+            name, number = self._model(found)
             return (
                 self._metadata(name, number)
                 if found["part"]
                 else (self._status(name, number))
             )
         raise Refused(f"Malformed request: {method} {path}")
+
+    def _model(self, found):
+        """The model's name and the version's number, or None, of an address."""
+        name, number = urllib.parse.unquote(found["name"]), found["version"]
+        if found["label"]:
+            label = urllib.parse.unquote(found["label"])
+            if name not in self._catalogue.models:
+                raise Refused(f"Unrecognized servable version label: {label}")
+            return name, self._catalogue.get(name).labelled(label)
+        if number is not None and int(number[:30]) >= 2**63:
+            raise Refused(f"Failed to convert version: {number[:30]} to numeric.")
+        return name, None if number is None else int(number)
 
     def _status(self, name, number):
         if name not in self._catalogue.models:
@@ -71,17 +85,16 @@ class Rest:
         return _response({"model_version_status": states})
 
     def _metadata(self, name, number):
-        model = self._catalogue.get(name)
-        servable, version = model.get(number), model.newest.number
+        version = self._catalogue.get(name).find(number)
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        for signature, definition in servable.definitions.items():
+        for signature, definition in version.servable.definitions.items():
             signatures.signature_def[signature].CopyFrom(definition)
         found = json_format.MessageToDict(
             signatures,
             preserving_proto_field_name=True,
             always_print_fields_with_no_presence=True,
         )
-        spec = {"name": name, "signature_name": "", "version": str(version)}
+        spec = {"name": name, "signature_name": "", "version": str(version.number)}
         return _response({"model_spec": spec, "metadata": {"signature_def": found}})
 
     def _predict(self, name, number, method, body, deadline):
@@ -101,17 +114,6 @@ class Rest:
         inputs, by_rows = read_inputs(request, infos)
         found = self._asker.ask(name, servable, signature, inputs, deadline)
         return Response(write_outputs(found, by_rows), mimetype="application/json")
-
-
-def _model_of(found):
-    """The model's name and the version's number, or None, of an address."""
-    if found["label"]:
-        label = urllib.parse.unquote(found["label"])
-        raise Refused(f"Unrecognized servable version label: {label}")
-    number = found["version"]
-    if number is not None and int(number[:30]) >= 2**63:
-        raise Refused(f"Failed to convert version: {number[:30]} to numeric.")
-    return urllib.parse.unquote(found["name"]), None if number is None else int(number)
 
 
 def _response(value):

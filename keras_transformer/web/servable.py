@@ -1,8 +1,10 @@
 """What is served: one version of a model, from an export or built in memory."""
 
 import inspect
+import os
 import pathlib
 import threading
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,13 +35,22 @@ class Servable:
         **joining: Arguments of `Joined`.
     """
 
-    def __init__(self, definitions, functions, text_model=None, **joining):
+    def __init__(
+        self,
+        definitions: dict[str, Any],
+        functions: dict[str, Any],
+        text_model: Any = None,
+        **joining: Any,
+    ) -> None:
         self.definitions = definitions
         self.text_model = text_model
+        self.loaded: Any = None
         self._functions = functions
         self._joined = Joined(self._run, **joining)
 
-    def ask(self, name, inputs, timeout=None):
+    def ask(
+        self, name: str, inputs: dict[str, Any], timeout: float | None = None
+    ) -> dict[str, Any]:
         """A signature's outputs, arrays by name, perhaps joined with other requests.
 
         Args:
@@ -49,7 +60,7 @@ class Servable:
         """
         return self._joined.ask(name, inputs, timeout)
 
-    def warm_up(self):
+    def warm_up(self) -> None:
         """Asks what the page asks: a signature's first request takes seconds."""
         for name in ("serving_default", "explain", "with_options"):
             definition = self.definitions.get(name)
@@ -65,11 +76,10 @@ class Servable:
         return {n: value.numpy() for n, value in found.items()}
 
 
-def kind_of(servable):
+def kind_of(servable: Servable) -> str:
     """`"translator"`, `"generator"`, `"classifier"`, `"embedder"` or `"other"`."""
     definition = servable.definitions.get("serving_default")
-    inputs = [] if definition is None else [*definition.inputs]
-    if inputs != ["text"]:
+    if definition is None or [*definition.inputs] != ["text"]:
         return "other"
     for output, kind in _KINDS.items():
         if output in definition.outputs:
@@ -77,7 +87,7 @@ def kind_of(servable):
     return "other"
 
 
-def load_export(path, **joining):
+def load_export(path: str | os.PathLike, **joining: Any) -> Servable:
     """The version of a SavedModel in a folder.
 
     Raises:
@@ -106,7 +116,7 @@ def load_export(path, **joining):
     return servable
 
 
-def build_servable(text_model, **joining):
+def build_servable(text_model: Any, **joining: Any) -> Servable:
     """The signatures that an export of a text model would have, in memory.
 
     Args:

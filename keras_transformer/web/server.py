@@ -7,6 +7,8 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
+from typing import Any, Self
 
 import tensorflow as tf
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -43,6 +45,7 @@ class Server:
         host: Address to listen at.
         port: Port; 0 for any that is free.
         poll_seconds: Seconds between two looks for new versions.
+        labels: See `serve`.
         **limits: See `Limits`.
 
     Example:
@@ -52,8 +55,15 @@ class Server:
     """
 
     def __init__(
-        self, folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits
-    ):
+        self,
+        folder: Any,
+        host: str = "127.0.0.1",
+        port: int = 8501,
+        *,
+        poll_seconds: float = 2.0,
+        labels: Mapping[str, int] | None = None,
+        **limits: Any,
+    ) -> None:
         limits = Limits(**limits)
         integer("port", port, minimum=0)
         number("poll_seconds", poll_seconds, above=0)
@@ -62,7 +72,7 @@ class Server:
         listening = _listen(host, port)
         try:
             calls = min(os.cpu_count() or 1, _MOST_CALLS)
-            self.catalogue = Catalogue(folder, max_calls=calls)
+            self.catalogue = Catalogue(folder, labels, max_calls=calls)
             self.application = Application(
                 self.catalogue, limits, local_only=_is_loopback(host)
             )
@@ -78,16 +88,16 @@ class Server:
         shown = "localhost" if host in ("0.0.0.0", "::", "") else shown
         self.url = f"http://{shown}:{self._server.port}"
         self._stopped = threading.Event()
-        self._threads = []
+        self._threads: list[threading.Thread] = []
 
-    def start(self):
+    def start(self) -> Self:
         """Starts to answer; returns at once."""
         for work in (self._server.serve_forever, self._poll):
             self._threads.append(threading.Thread(target=work, daemon=True))
             self._threads[-1].start()
         return self
 
-    def stop(self):
+    def stop(self) -> bool:
         """Ends: takes no more requests, and lets those under way end first."""
         self._stopped.set()
         self._server.shutdown()
@@ -114,7 +124,15 @@ class Server:
             traceback.print_exc(file=sys.stderr)
 
 
-def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
+def serve(
+    folder: Any,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    *,
+    poll_seconds: float = 2.0,
+    labels: Mapping[str, int] | None = None,
+    **limits: Any,
+) -> None:
     """Serves models on this machine, with a page to try them, until it is stopped.
 
     It answers TF Serving's REST protocol (`/v1/models/NAME:predict`), LibreTranslate's
@@ -132,13 +150,17 @@ def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
             lets all machines that reach this one.
         port: Port to listen at; 0 for any that is free.
         poll_seconds: Seconds between two looks for new versions.
+        labels: Dict of versions' numbers by label, such as `{"stable": 3}`: that
+            version is served beside the newest, at `/v1/models/NAME/labels/stable`.
+            `"en-de:stable"` is a label of one model among several.
         **limits: `max_body_bytes` (4 MiB), `max_texts` of a request (256),
             `max_characters` of a text (50,000), `max_requests` under way (128; others
             get HTTP 429), and `time_limit`, the seconds of a request (60).
 
     Raises:
         FileNotFoundError: If there is no model in `folder`.
-        ValueError: If no model can be loaded, or for an argument out of range.
+        ValueError: If no model can be loaded, if a label's version isn't there, or for
+            an argument out of range.
         OSError: If the port is taken; the error says so.
 
     Example:
@@ -147,7 +169,9 @@ def serve(folder, host="127.0.0.1", port=8501, *, poll_seconds=2.0, **limits):
     """
     stop = threading.Event()
     _use_one_thread_an_operation()
-    server = Server(folder, host, port, poll_seconds=poll_seconds, **limits)
+    server = Server(
+        folder, host, port, poll_seconds=poll_seconds, labels=labels, **limits
+    )
     handled = {}
     if threading.current_thread() is threading.main_thread():
         for name in (signal.SIGTERM, signal.SIGINT):

@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from typing import Any
 
 from keras_transformer.text.tokenizer import ESCAPED
 
@@ -17,7 +19,7 @@ _REPLACED = "\ufffd".encode()
 _NEAR = 24
 
 
-def spans_of(text, tokens):
+def spans_of(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
     """Where each token stands in a text.
 
     Args:
@@ -53,7 +55,7 @@ def spans_of(text, tokens):
     return spans
 
 
-def words_of(text, tokens):
+def words_of(text: str, tokens: Sequence[str]) -> list[dict[str, Any]]:
     """The words of a text, and which tokens each was made of.
 
     Punctuation stands apart from words; a character and its marks never do.

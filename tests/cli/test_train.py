@@ -58,6 +58,50 @@ def test_the_configuration_of_an_old_run_is_one(texts, capsys):
     assert {name: found[name] for name in old} == old
 
 
+def test_several_corpora_have_commas_between_them(texts, capsys):
+    flags = ["--weights", "0.7", "1e-1", "2", "--tags", "<a>", "<b>", "<c>"]
+    flags += ["--columns", "2", "4", "--filters", '{"duplicates": true}']
+    found = yaml.safe_load(printed(capsys, "a,x.tsv,b", "b,,a", *flags))
+    expected = RunConfig(
+        ["a", "x.tsv", "b"],
+        ["b", None, "a"],
+        weights=[0.7, 0.1, 2],
+        tags=["<a>", "<b>", "<c>"],
+        columns=[2, 4],
+        filters={"duplicates": True},
+    )
+    assert found == dataclasses.asdict(expected)
+
+
+def test_a_file_may_have_a_comma_in_its_name(texts, capsys):
+    pathlib.Path("a,b.tsv").write_text("en\tde\nx\ty\n", "utf-8")
+    found = yaml.safe_load(printed(capsys, "a,b.tsv", "--columns", "en", "de"))
+    assert (found["source"], found["columns"]) == ("a,b.tsv", ["en", "de"])
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["a,a", "b"], "target must have one value for each corpus"),
+        (["a,a", "b,b", "--weights", "1"], "weights must have one value for each"),
+        (["a,,a", "b,b,b"], "source must be a path"),
+        (["a", "b", "--columns", "1", "2"], "columns is for a TSV"),
+        (["a", "--columns", "1"], "expected 2 arguments"),
+        (["a,a", "b,b", "--weights", "1", "x"], "invalid float value"),
+        (["a", "b", "--filters", "{]"], "no JSON"),
+        (["a", "b", "--filters", '{"scripts": 1}'], "did you mean 'script'"),
+        (["a", "b", "--filters", '{"script": ["Latin", "Klingon"]}'], "Klingon"),
+        (["x.tmx"], "source_language is needed"),
+    ],
+)
+def test_wrong_flags_of_the_texts_are_one_line(texts, capsys, flags, words):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "run", *flags])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
 @pytest.mark.parametrize(
     "content, words",
     [

@@ -1,3 +1,6 @@
+import gc
+import itertools
+import pathlib
 import types
 import warnings
 
@@ -6,7 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_transformer as kt
+from keras_transformer.data import PreparedCorpus, prepare
 from keras_transformer.data.batches import bucket_lengths
+from keras_transformer.data.keras_batches import keras_batches
 from keras_transformer.text import make_batches, read_pairs
 
 
@@ -38,10 +44,8 @@ def test_every_pair_comes_once_an_epoch(corpus, tokenizer):
     batches = make_batches(*corpus, source_tokenizer=tokenizer, repeat=False)
     found = sorted(all_pairs(batches))
     end = tokenizer.end_id
-    expected = sorted(
-        tuple((*tokenizer.tokenize([text])[0].numpy(), end) for text in pair)
-        for pair in read_pairs(*corpus)
-    )
+    sides = (tokenizer.tokenize(side).to_list() for side in zip(*read_pairs(*corpus)))
+    expected = sorted(tuple((*ids, end) for ids in pair) for pair in zip(*sides))
     assert found == expected
     assert batches.report.pairs == 2000
     assert batches.report.source_tokens == sum(len(source) for source, _ in found)
@@ -226,3 +230,155 @@ def test_batches_from_a_step_are_the_same_whenever_asked(corpus, tokenizer):
         again = [labels.numpy() for _, labels in batches.from_step(step).take(5)]
         for found, expected in zip(again, first[step:]):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus, tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared") / "corpus"
+    return prepare(*corpus, folder, source_tokenizer=tokenizer)
+
+
+def as_arrays(batches, count=None):
+    """The arrays of some batches, each a list."""
+    taken = itertools.islice(iter(batches), count)
+    return [[np.asarray(part) for part in keras.tree.flatten(b)] for b in taken]
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected):
+        for part, wanted in zip(one, other, strict=True):
+            np.testing.assert_array_equal(part, wanted, strict=True)
+
+
+def test_a_prepared_corpus_gives_the_batches_of_its_texts(corpus, tokenizer, prepared):
+    options = {"tokens_per_batch": 256, "seed": 3}
+    of_texts = make_batches(*corpus, source_tokenizer=tokenizer, **options)
+    expected = as_arrays(of_texts, 200)
+    for source in (prepared, prepared.folder, str(prepared.folder)):
+        assert_same(as_arrays(make_batches(source, **options), 200), expected)
+    found = make_batches(prepared, source_tokenizer=tokenizer, **options)
+    assert_same(as_arrays(found, 3), expected[:3])
+    assert found.report == of_texts.report
+    pairs = [(text, text[::-1]) for text in ("the dog", "a", "a red cat")]
+    batches = make_batches(pairs, source_tokenizer=tokenizer, repeat=False)
+    assert batches.report.pairs == 3
+
+
+def test_without_tensorflow_they_are_the_same_arrays(prepared):
+    for options in ({}, {"accumulation_steps": 3}, {"repeat": False}):
+        batches = make_batches(prepared, tokens_per_batch=128, **options)
+        sequence = batches.sequence
+        found = keras_batches(sequence, shuffle=True)
+        assert found.num_batches == sequence.size
+        assert_same(as_arrays(found, 90), as_arrays(batches, 90))
+        if found.num_batches is None:
+            assert_same([keras.tree.flatten(found[7])], as_arrays(batches, 8)[7:])
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_batches_of_an_update_are_those_of_walking_there(prepared, steps):
+    options = {"tokens_per_batch": 512, "accumulation_steps": steps}
+    batches = make_batches(prepared, **options)
+    walked = as_arrays(batches, 150 * steps)
+    for step in (1, 40, 149):
+        found = as_arrays(make_batches(prepared, **options).from_step(step), steps)
+        assert_same(found, walked[step * steps :][:steps])
+    left_out = (0, 3, 4, 120)
+    kept = [batch for i, batch in enumerate(walked) if i // steps not in left_out]
+    for step in (0, 2, 117, 118):
+        found = as_arrays(batches.from_step(step, without=left_out), 3 * steps)
+        assert_same(found, kept[step * steps :][: 3 * steps])
+
+
+def test_workers_bring_the_rows_of_the_whole_batch_and_read_no_others(
+    prepared, monkeypatch
+):
+    options = {"tokens_per_batch": 200, "num_replicas": 3, "accumulation_steps": 2}
+    whole = as_arrays(make_batches(prepared, **options), 60)
+    read, positions = PreparedCorpus.read, []
+
+    def noted(corpus, wanted):
+        positions.append(set(wanted.tolist()))
+        return read(corpus, wanted)
+
+    monkeypatch.setattr(PreparedCorpus, "read", noted)
+    parts, of_worker = [], []
+    for index in range(3):
+        positions.clear()
+        batches = make_batches(prepared, process=(index, 3), **options)
+        parts.append([batches.sequence.batch(i) for i in range(60)])
+        of_worker.append(list(positions))
+    parts = [[keras.tree.flatten(batch) for batch in part] for part in parts]
+    assert_same([[np.concatenate(p) for p in zip(*b)] for b in zip(*parts)], whole)
+    assert all(len(rows) % 3 == 0 for _, rows, _, _ in whole)
+    for sets in zip(*of_worker):
+        assert sum(map(len, sets)) == len(set.union(*sets)) > 0
+
+
+def test_batches_that_end_come_in_another_order_each_time(prepared):
+    batches = make_batches(prepared, tokens_per_batch=512, repeat=False)
+    first, second = (list(all_pairs(batches)) for _ in range(2))
+    assert first != second and sorted(first) == sorted(second)
+    assert len(first) == len(prepared)
+    ordered = make_batches(prepared, repeat=False, shuffle=False)
+    assert_same(as_arrays(ordered), as_arrays(ordered))
+
+
+def test_the_share_of_padding_is_reported(prepared):
+    batches = make_batches(prepared, tokens_per_batch=512, repeat=False)
+    ids = [part for arrays in as_arrays(batches) for part in arrays[:2]]
+    share = 1 - sum(map(np.count_nonzero, ids)) / sum(part.size for part in ids)
+    assert batches.report.padding_share == pytest.approx(share)
+
+
+def test_longer_pairs_of_a_prepared_corpus_are_left_out(prepared):
+    with pytest.warns(UserWarning, match="of 2000 pairs .* longer than max_length=6"):
+        batches = make_batches(prepared, max_length=6, repeat=False)
+    kept = (prepared.lengths().max(axis=1) < 6).sum()
+    assert 0 < batches.report.pairs == kept == len(list(all_pairs(batches))) < 2000
+    assert batches.report.dropped_long == 2000 - kept and batches.report.longest == 6
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"target": "b"}, "target must be left out.*target='b'"),
+        ({"max_length": 257}, "max_length must be at most the 256.*max_length=257"),
+    ],
+)
+def test_what_a_prepared_corpus_settles_is_not_to_be_said_otherwise(
+    prepared, options, words
+):
+    with pytest.raises(ValueError, match=words):
+        make_batches(prepared, **options)
+
+
+def test_tokenizers_must_be_those_of_the_prepared_corpus(prepared, corpus, tokenizer):
+    other = kt.text.train_tokenizer(corpus[0], 300)
+    same = kt.text.Tokenizer(tokenizer.model)
+    make_batches(prepared, source_tokenizer=same, target_tokenizer=same)
+    for options in (
+        {"source_tokenizer": other},
+        {"source_tokenizer": tokenizer, "target_tokenizer": other},
+        {"source_tokenizer": other, "target_tokenizer": tokenizer},
+    ):
+        with pytest.raises(ValueError, match="must be those that the corpus was prep"):
+            make_batches(prepared, **options)
+
+
+def test_texts_leave_no_files_behind(corpus, tokenizer):
+    batches = make_batches(*corpus, source_tokenizer=tokenizer)
+    folder = batches.sequence.arrays.order.corpora[0].folder
+    assert pathlib.Path(folder).exists()
+    as_arrays(batches, 2)
+    del batches
+    gc.collect()
+    assert not pathlib.Path(folder).parent.exists()
+
+
+def test_nothing_is_tuned_so_that_the_end_of_batches_waits_for_nothing(prepared):
+    for repeat in (True, False):
+        batches = make_batches(prepared, repeat=repeat)
+        for dataset in (batches, batches.from_step(3)):
+            assert dataset.options().autotune.enabled is False

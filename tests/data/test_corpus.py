@@ -25,6 +25,7 @@ def write(path, content):
         (b"a b\nc\n", ["a b", "c"]),
         (b"a b\r\nc\r\n", ["a b", "c"]),
         (b"no end", ["no end"]),
+        (b"a\rb\r\r\n\rc", ["a\rb\r", "\rc"]),
         (b"\n\nx\n", ["", "", "x"]),
         (" \u00e4 \u2028 \x85 \x0c\n\t\n".encode(), [" \u00e4 \u2028 \x85 \x0c", "\t"]),
         (MARK + b"a\nb\n", ["a", "b"]),
@@ -91,6 +92,8 @@ def test_errors_name_file_and_line(tmp_path, files, words):
 def damaged(content, kind):
     whole = gzip.compress(content)
     return {
+        "empty": b"",
+        "cut in its header": whole[:5],
         "cut": whole[:-10],
         "plain text": content,
         "checksum": whole[:-8] + bytes(8),
@@ -98,7 +101,10 @@ def damaged(content, kind):
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["cut", "plain text", "checksum", "altered"])
+@pytest.mark.parametrize(
+    "kind",
+    ["empty", "cut in its header", "cut", "plain text", "checksum", "altered"],
+)
 def test_a_damaged_gz_file_is_named(tmp_path, kind):
     path = tmp_path / "x.txt.gz"
     path.write_bytes(damaged(bytes(range(33, 127)) * 30, kind))
@@ -134,3 +140,105 @@ def test_what_is_no_path_is_named(name, value):
 def test_a_dataset_s_name_has_five_parts(name):
     with pytest.raises(ValueError, match="tfds:NAME:SPLIT:SOURCE:TARGET.*received"):
         list(read_pairs(name))
+
+
+@pytest.mark.parametrize(
+    "columns, expected",
+    [
+        (None, [("1", "a b"), ("2", "d")]),
+        ((1, 2), [("1", "a b"), ("2", "d")]),
+        ((2, 4), [("a b", "c"), ("d", "e f")]),
+        ([4, 2], [("c", "a b"), ("e f", "d")]),
+        (("a b", "c"), [("d", "e f")]),
+        (("3", "1"), [("4", "2")]),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz", "x.txt"])
+def test_columns_are_numbers_from_1_or_names_of_the_first_row(
+    tmp_path, name, columns, expected
+):
+    path = write(tmp_path / name, MARK + b"1\ta b\t3\tc\r\n2\td\t4\te f\n")
+    assert list(read_pairs(path, columns=columns)) == expected
+
+
+def test_cells_are_kept_as_they_are(tmp_path):
+    cells = [" a \u2028\x85", '"b', "", "c\rd"]
+    path = write(tmp_path / "x.tsv", "\t".join(cells) + "\r\n")
+    assert list(read_pairs(path, columns=(1, 2))) == [tuple(cells[:2])]
+    assert list(read_pairs(path, columns=(3, 4))) == [tuple(cells[2:])]
+
+
+@pytest.mark.parametrize(
+    "content, columns, words",
+    [
+        ("a\tb\tc\nd\te\n", (1, 3), ["line 2", "2 columns", "(1, 3)"]),
+        ("a\tb\nd\n", (2, 1), ["line 2", "no tab"]),
+        ("en\tde\na\tb\n", ("en", "fr"), ["line 1", "'fr'", "'en', 'de'"]),
+        ("en\ten\na\tb\n", ("en", "de"), ["line 1", "'en'"]),
+        ("en\tde\tfr\na\tb\n", ("en", "fr"), ["line 2", "2 columns"]),
+        ("", ("en", "de"), ["line 1", "'en'"]),
+    ],
+)
+def test_a_row_without_the_columns_is_named(tmp_path, content, columns, words):
+    path = write(tmp_path / "x.tsv", content)
+    with pytest.raises(ValueError) as error:
+        list(read_pairs(path, columns=columns))
+    assert all(word in str(error.value) for word in [str(path), *words])
+
+
+@pytest.mark.parametrize(
+    "columns, error",
+    [
+        ("ab", TypeError),
+        (1, TypeError),
+        ({1, 2}, TypeError),
+        ((1,), ValueError),
+        ((1, 2, 3), ValueError),
+        ((1, 1), ValueError),
+        (("a", "a"), ValueError),
+        ((1, "a"), ValueError),
+        ((0, 1), ValueError),
+        ((1.0, 2), TypeError),
+        ((True, 2), TypeError),
+        ((None, None), ValueError),
+    ],
+)
+def test_columns_that_mean_nothing_are_named(columns, error):
+    with pytest.raises(error, match="columns"):
+        read_pairs("x.tsv", columns=columns)
+
+
+@pytest.mark.parametrize(
+    "paths, options, words",
+    [
+        (("a", "b"), {"columns": (1, 2)}, "columns is for a TSV"),
+        (("a.tmx",), {"columns": (1, 2)}, "columns is for a TSV"),
+        (("tfds:a:b:c:d",), {"columns": (1, 2)}, "columns is for a TSV"),
+        (("a.tmx",), {}, "source_language="),
+        (("a.TMX.gz",), {}, "source_language="),
+        (("a.tsv",), {"source_language": "en"}, "two languages"),
+        (("a.tmx",), {"target_language": "en"}, "two languages"),
+        (("a.tmx",), {"source_language": "en", "target_language": "en"}, "two lang"),
+        (("a.tmx",), {"source_language": "en", "target_language": ""}, "two lang"),
+        (
+            ("a.tsv",),
+            {"source_language": "en", "target_language": "de"},
+            "is for a TMX",
+        ),
+        (
+            ("a", "b"),
+            {"source_language": "en", "target_language": "de"},
+            "is for a TMX",
+        ),
+    ],
+)
+def test_options_of_another_format_are_refused_before_reading(paths, options, words):
+    with pytest.raises(ValueError, match=words):
+        read_pairs(*paths, **options)
+
+
+@pytest.mark.parametrize("name", ["source_language", "target_language"])
+def test_a_language_is_a_string(name):
+    languages = {"source_language": "en", "target_language": "de", name: 3}
+    with pytest.raises(TypeError, match=f"{name} must be a string"):
+        read_pairs("a.tmx", **languages)

@@ -1,5 +1,6 @@
 """A run's settings are checked when they are given, each by its name."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -8,6 +9,7 @@ import pytest
 
 from keras_transformer.run import RunConfig
 from keras_transformer.run.folder import read_config
+from keras_transformer.run.texts import training_texts, validation_texts
 
 NOT_POSITIVE = (0, -1)
 NO_NUMBERS = ("4", None, True, [1], float("nan"))
@@ -139,3 +141,103 @@ def test_a_broken_file_is_named_with_what_is_wrong_and_the_way_out(
 def test_settings_that_came_later_have_their_defaults(tmp_path):
     (tmp_path / "config.json").write_text('{"source": "a", "target": "b"}', "utf-8")
     assert read_config(tmp_path) == RunConfig("a", "b")
+
+
+@pytest.mark.parametrize(
+    "given, name, error",
+    [
+        ({"source": []}, "source", ValueError),
+        ({"source": ["a", ""]}, "source", ValueError),
+        ({"source": ["a", None]}, "source", TypeError),
+        ({"source": {"a"}}, "source", TypeError),
+        ({"source": ["a", "b"], "target": "c"}, "target", ValueError),
+        ({"source": "a", "target": ["b"]}, "target", ValueError),
+        ({"source": ["a", "b"], "target": ["c"]}, "target", ValueError),
+        ({"source": ["a", "b"], "target": ["c", 3]}, "target", TypeError),
+        ({"source": ["a", "b"], "target": ["c", ""]}, "target", ValueError),
+        ({"weights": 0.5}, "weights", TypeError),
+        ({"weights": "0.5"}, "weights", TypeError),
+        ({"weights": [0.5, 0.5]}, "weights", ValueError),
+        ({"weights": []}, "weights", ValueError),
+        ({"source": ["a", "b"], "weights": [1]}, "weights", ValueError),
+        ({"source": ["a", "b"], "weights": [1, 0]}, "weights", ValueError),
+        ({"source": ["a", "b"], "weights": [1, -1]}, "weights", ValueError),
+        ({"source": ["a", "b"], "weights": [1, float("nan")]}, "weights", ValueError),
+        ({"source": ["a", "b"], "weights": [1, "1"]}, "weights", TypeError),
+        ({"source": ["a", "b"], "weights": [1, True]}, "weights", TypeError),
+        ({"weights": [1.0], "temperature": 2}, "temperature", ValueError),
+        ({"temperature": 0}, "temperature", ValueError),
+        ({"temperature": float("inf")}, "temperature", ValueError),
+        ({"temperature": "5"}, "temperature", TypeError),
+        ({"tags": "<2de>"}, "tags", TypeError),
+        ({"tags": ["<2de>", "<2fr>"]}, "tags", ValueError),
+        ({"tags": [3]}, "tags", TypeError),
+        ({"tags": [""]}, "tags", ValueError),
+        ({"tags": ["<2 de>"]}, "tags", ValueError),
+        ({"columns": [1, 2], "target": "b"}, "columns", ValueError),
+        ({"columns": [1, 1]}, "columns", ValueError),
+        ({"columns": 3}, "columns", TypeError),
+        ({"source_language": "en"}, "source_language", ValueError),
+        ({"source": "a.tmx"}, "source_language", ValueError),
+        (
+            {"source_language": "en", "target_language": "de"},
+            "source_language",
+            ValueError,
+        ),
+        ({"filters": None}, "filters", TypeError),
+        ({"filters": ["duplicates"]}, "filters", TypeError),
+        ({"filters": {"duplicate": True}}, "filters", ValueError),
+        ({"filters": {"max_length_ratio": 0}}, "max_length_ratio", ValueError),
+        ({"bpe_dropout": 1}, "bpe_dropout", ValueError),
+        ({"bpe_dropout": -0.1}, "bpe_dropout", ValueError),
+        ({"bpe_dropout": None}, "bpe_dropout", TypeError),
+        ({"unigram_alpha": 0}, "unigram_alpha", ValueError),
+        ({"unigram_alpha": "0.1"}, "unigram_alpha", TypeError),
+    ],
+)
+def test_a_wrong_setting_of_the_texts_is_named(given, name, error):
+    with pytest.raises(error, match=name):
+        RunConfig(**{"source": "a", **given})
+
+
+def test_settings_of_several_corpora_are_kept_as_json_has_them():
+    config = RunConfig(
+        (pathlib.Path("a.en"), "b.tsv", "c.tmx"),
+        ("a.de", None, None),
+        columns=("en", "de"),
+        source_language="en",
+        target_language="de",
+        weights=(np.float32(0.5), 1, 2),
+        tags=("<2de>", None, "<2de>"),
+        filters={"script": ("Latin", ["Han", "Hiragana"]), "max_length_ratio": 3},
+        bpe_dropout=np.float64(0.1),
+    )
+    values = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert values == dataclasses.asdict(config)
+    assert RunConfig.from_json(values) == config
+    assert values["source"] == ["a.en", "b.tsv", "c.tmx"]
+    assert values["weights"] == [0.5, 1.0, 2.0]
+
+
+def test_each_corpus_is_read_with_the_settings_of_its_kind():
+    config = RunConfig(
+        ["a.en", "b.tsv", "c.tmx.gz"],
+        ["a.de", None, None],
+        valid_source="d.tsv",
+        columns=[2, 4],
+        source_language="en",
+        target_language="de",
+        tags=["<a>", None, "<c>"],
+    )
+    languages = {"source_language": "en", "target_language": "de"}
+    assert [
+        (texts.paths, texts.options, texts.tag) for texts in training_texts(config)
+    ] == [
+        (["a.en", "a.de"], {}, "<a>"),
+        (["b.tsv"], {"columns": [2, 4]}, None),
+        (["c.tmx.gz"], languages, "<c>"),
+    ]
+    assert validation_texts(config).options == {"columns": [2, 4]}
+    one = RunConfig("a", "b")
+    assert [texts.paths for texts in training_texts(one)] == [["a", "b"]]
+    assert validation_texts(one) is None

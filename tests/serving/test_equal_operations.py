@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 
 from keras_transformer.serving.equal_operations import merge_equal_operations
 
@@ -34,20 +35,70 @@ def copy(saved, tmp_path):
     return str(shutil.copytree(saved[1], tmp_path / "copy"))
 
 
-def test_answers_stay_and_equal_constants_go(saved, copy, meta_graph):
+def keys_of(function):
+    """What tells the operations without a state of a function apart."""
+    return [
+        (node.op, node.device, *node.input, str(sorted(map(str, node.attr.items()))))
+        for node in function.node_def
+        if not op_def_registry.get(node.op).is_stateful
+    ]
+
+
+def test_answers_stay_and_equal_operations_go(saved, copy, meta_graph):
     model, path = saved[0], copy
     x = np.array([0.5, -2.0], "float32")
+    functions = {
+        function.signature.name: len(function.node_def)
+        for function in meta_graph(path).graph_def.library.function
+    }
     merge_equal_operations(path)
     for function in meta_graph(path).graph_def.library.function:
-        values = [
-            (node.attr["dtype"].type, node.attr["value"].SerializeToString())
-            for node in function.node_def
-            if node.op == "Const" and not node.input
-        ]
-        assert len(values) == len(set(values)), function.signature.name
+        keys = keys_of(function)
+        assert len(keys) == len(set(keys)), function.signature.name
+        assert len(function.node_def) <= functions[function.signature.name]
     loaded = tf.saved_model.load(path).signatures["serving_default"](tf.constant(x))
     for name, expected in model(x).items():
         np.testing.assert_array_equal(loaded[name], expected)
+
+
+class Random(tf.Module):
+    """Draws twice, counts how often it is asked, and has what it doesn't need."""
+
+    def __init__(self):
+        self.count = tf.Variable(0)
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "n")])
+    def __call__(self, n):
+        tf.square(n)
+        self.count.assign_add(n)
+        before = tf.identity(self.count)
+        self.count.assign_add(n)
+        draws = [tf.random.uniform([20]) for _ in range(2)]
+        same = [tf.random.stateless_uniform([20], [1, 2]) for _ in range(2)]
+        return {
+            "before": before,
+            "after": tf.identity(self.count),
+            "draws": tf.stack(draws),
+            "same": tf.stack(same),
+        }
+
+
+def test_operations_with_a_state_are_never_merged(tmp_path, meta_graph):
+    model, path = Random(), str(tmp_path / "model")
+    tf.saved_model.save(model, path, signatures={"serving_default": model.__call__})
+    merge_equal_operations(path)
+    graph = meta_graph(path).graph_def
+    ops = [n.op for f in graph.library.function for n in f.node_def]
+    assert ops.count("AssignAddVariableOp") == 2
+    assert ops.count("RandomUniform") == 2
+    assert "Square" not in ops
+    loaded = tf.saved_model.load(path).signatures["serving_default"]
+    for start in (0, 6):
+        found = loaded(n=tf.constant(3))
+        assert (found["before"], found["after"]) == (start + 3, start + 6)
+        first, second = found["draws"].numpy()
+        assert (first != second).any()
+        np.testing.assert_array_equal(*found["same"].numpy())
 
 
 def test_the_fingerprint_is_the_new_graph_s(copy):
@@ -62,14 +113,12 @@ def test_the_fingerprint_is_the_new_graph_s(copy):
     assert again.saved_model_checksum == after.saved_model_checksum
 
 
-def test_an_export_has_one_of_each_constant(saved_path, meta_graph):
+def test_an_export_has_one_of_each_operation(saved_path, meta_graph):
     for function in meta_graph(saved_path).graph_def.library.function:
-        keys = [
-            (node.device, str(sorted(node.attr.items(), key=lambda item: item[0])))
-            for node in function.node_def
-            if node.op == "Const" and not node.input
-        ]
+        keys = keys_of(function)
         assert len(keys) == len(set(keys)), function.signature.name
+        for node in function.node_def:
+            assert "_output_shapes" not in node.attr
 
 
 class Activations(tf.Module):

@@ -1,5 +1,8 @@
+import pickle
+
 import hypothesis.strategies as st
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -29,6 +32,62 @@ def test_special_tokens_leave_no_trace(tokenizer):
 def test_bytes_that_are_not_utf_8_become_the_replacement_character(tokenizer):
     found = tokenizer.detokenize(tokenizer.tokenize([b"a\xffb"])).numpy()[0]
     assert found.decode("utf-8") == "a\ufffdb"
+
+
+ODD = ["", " ", "  ", " a", "a ", "a  b", "\t a", "\u2581", "a\u2581b", "\x1a", "\x1a0"]
+ODD += [
+    "\u3000a",
+    "\xa0a",
+    "\ufeffa",
+    "a\ufeff",
+    "a\x00b",
+    "\ufffd",
+    "\uffff",
+    "e\u0301",
+]
+ODD += ["\ufb01n", "\r", "a\rb", "\u2028", "a\n", "\U0001f389", "<s> </s>", "<0x41>"]
+ODD += [
+    "a" * 5000,
+    " " * 300,
+    "\u200ba",
+    "I\u0307",
+    "\x7f\x80",
+    "<fr>the",
+    "the red dog",
+]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"model_type": "unigram"},
+        {"model_type": "char"},
+        {"normalization": "nmt_nfkc"},
+        {"normalization": "nfkc_cf", "model_type": "unigram"},
+        {"byte_fallback": False, "vocabulary_size": 30},
+        {"symbols": ["<fr>", "red dog", " x"]},
+        {"split_digits": True},
+    ],
+    ids=str,
+)
+def test_without_tensorflow_ids_and_texts_are_the_same(corpus, options):
+    size = options.pop("vocabulary_size", 290)
+    tokenizer = kt.text.train_tokenizer(corpus[0], size, **options)
+    random = np.random.default_rng(0)
+    letters = list("ab the\u2581\x1a\u3000\xa0\ufeff\u0301\ufb01\U0001f389\x00<fr>")
+    drawn = ["".join(random.choice(letters, 9)) for _ in range(300)]
+    ids = tokenizer.tokenize([*ODD, *drawn])
+    assert tokenizer.encode([*ODD, *drawn]) == ids.to_list()
+    texts = [text.decode("utf-8") for text in tokenizer.detokenize(ids).numpy()]
+    assert tokenizer.decode(ids.to_list()) == texts
+    padded = [[tokenizer.start_id, *row, tokenizer.end_id, 0] for row in ids.to_list()]
+    assert tokenizer.decode(padded) == texts
+
+
+def test_a_tokenizer_can_be_pickled(tokenizer):
+    found = pickle.loads(pickle.dumps(tokenizer))
+    assert found.encode(ODD) == tokenizer.encode(ODD)
 
 
 def test_survives_seeding(tokenizer):
@@ -178,3 +237,26 @@ def test_a_line_of_any_length_is_trained_on(tmp_path, separator):
     tokenizer = kt.text.train_tokenizer(path, 275)
     tokens = "".join(tokenizer.tokens(range(tokenizer.vocabulary_size)))
     assert "zebra" in tokens
+
+
+def test_sentences_train_as_the_lines_of_a_file_do(corpus):
+    lines = [line for path in corpus for line in kt.text.read_lines(path)]
+    expected = kt.text.train_tokenizer(corpus, 320)
+    found = kt.text.train_tokenizer(vocabulary_size=320, sentences=iter(lines))
+    ids = range(320)
+    assert found.tokens(ids) == expected.tokens(ids)
+
+
+@pytest.mark.parametrize(
+    "given, error",
+    [
+        ({}, ValueError),
+        ({"files": "a.txt", "sentences": ["a"]}, ValueError),
+        ({"sentences": []}, ValueError),
+        ({"sentences": ["", ""]}, ValueError),
+        ({"sentences": "a sentence"}, TypeError),
+    ],
+)
+def test_a_tokenizer_needs_files_or_sentences(given, error):
+    with pytest.raises(error, match="sentences"):
+        kt.text.train_tokenizer(**given)

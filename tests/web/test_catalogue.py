@@ -7,6 +7,7 @@ import pytest
 from keras_transformer.web.application import Application
 from keras_transformer.web.catalogue import Catalogue
 from keras_transformer.web.loading import find_exports, load_text_model
+from keras_transformer.web.protocol import Refused
 from tests.web.conftest import Browser
 
 
@@ -94,7 +95,7 @@ def test_saved_text_models_are_served(small_translator, tmp_path):
 @pytest.mark.parametrize("folder", ["missing", "missing/below", "a/b/c"])
 def test_folders_that_are_not_there_are_named(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "keras_transformer.interop.load_marian",
+        "keras_transformer.web.loading.load",
         lambda name: (_ for _ in ()).throw(FileNotFoundError(name)),
     )
     with pytest.raises(FileNotFoundError, match=folder):
@@ -107,6 +108,12 @@ def test_a_folder_without_a_model_is_named(tmp_path):
         Catalogue(str(tmp_path))
 
 
+def test_a_checkpoint_of_another_family_is_refused_as_in_python(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt"}', encoding="utf-8")
+    with pytest.raises(ValueError, match="model_type must be one of .*'gpt'"):
+        Catalogue(str(tmp_path))
+
+
 def test_a_run_that_has_not_ended_says_so(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-3.keras").touch()
@@ -114,8 +121,69 @@ def test_a_run_that_has_not_ended_says_so(tmp_path):
         Catalogue(str(tmp_path))
 
 
-def test_hub_names_are_read_by_load_marian(monkeypatch):
+def test_hub_names_are_read_as_other_libraries_models_are(monkeypatch):
     asked = []
-    monkeypatch.setattr("keras_transformer.interop.load_marian", asked.append)
+    monkeypatch.setattr("keras_transformer.web.loading.load", asked.append)
     load_text_model("Helsinki-NLP/opus-mt-en-de")
     assert asked == ["Helsinki-NLP/opus-mt-en-de"]
+
+
+def copy_versions(folder, *numbers):
+    for number in numbers:
+        shutil.copytree(folder / "en-de" / "1", folder / "en-de" / str(number))
+
+
+def test_labelled_versions_are_served_beside_the_newest(folder):
+    copy_versions(folder, 2, 3)
+    catalogue = Catalogue(str(folder), labels={"stable": 1, "canary": 3})
+    browser, model = Browser(Application(catalogue)), catalogue.get("en-de")
+    assert [state["version"] for state in model.status()] == ["3", "1"]
+    body = {"instances": ["the dog"]}
+    address = "/v1/models/en-de"
+    expected = browser.ask(f"{address}:predict", body)
+    for which in ("labels/stable", "labels/canary", "versions/1", "versions/3"):
+        assert browser.ask(f"{address}/{which}:predict", body) == expected
+    assert browser.ask(f"{address}/versions/2:predict", body)[0] == 404
+    status = browser.get(f"{address}/labels/stable").json["model_version_status"]
+    assert [state["version"] for state in status] == ["1"]
+    metadata = browser.get(f"{address}/labels/stable/metadata").json
+    assert metadata["model_spec"]["version"] == "1"
+    status, answer = browser.ask(f"{address}/labels/new:predict", body)
+    words = "Unrecognized servable version label: new"
+    assert (status, answer) == (400, {"error": words})
+    # A newer version is what has no label; the labels stay where they are.
+    copy_versions(folder, 4)
+    catalogue.refresh()
+    assert [state["version"] for state in model.status()] == ["4", "3", "1"]
+    assert model.get(label="stable") is model.get(1) is not model.get()
+    # A label of a version whose files are gone leads nowhere.
+    shutil.rmtree(folder / "en-de" / "1")
+    catalogue.refresh()
+    status, answer = browser.ask(f"{address}/labels/stable:predict", body)
+    words = "Servable not found for request: Specific(en-de, 1)"
+    assert (status, answer) == (404, {"error": words})
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        ({"stable": 9}, "labels: en-de has no version 9 for 'stable'; it has 1"),
+        ({"en-fr:stable": 1}, "labels: there is no model 'en-fr' .*'en-fr:stable'.*en"),
+        ({"a/b": 1}, "labels must be .*'a/b'"),
+        ({"": 1}, "labels must be"),
+        ({3: 1}, "labels must be"),
+        ({"stable": 0}, r"labels\['stable'\] must be an integer of at"),
+        ({"stable": "1"}, r"labels\['stable'\] must be an integer"),
+    ],
+)
+def test_wrong_labels_are_named(plain_folder, labels, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        Catalogue(str(plain_folder), labels=labels)
+
+
+def test_a_label_may_be_of_one_model_among_several(folder):
+    shutil.copytree(folder / "en-de", folder / "en-fr")
+    catalogue = Catalogue(str(folder), labels={"en-fr:stable": 1})
+    assert catalogue.get("en-fr").get(label="stable")
+    with pytest.raises(Refused, match="version label: stable"):
+        catalogue.get("en-de").get(label="stable")

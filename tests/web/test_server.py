@@ -85,11 +85,11 @@ def test_a_port_that_is_taken_is_named():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"port": -1}, "port must be an integer of at least 0"),
+        ({"port": -1}, "port must be at least 0"),
         ({"port": "x"}, "port must be an integer"),
         ({"port": 70000}, "port=70000 can't be listened at"),
         ({"poll_seconds": 0}, "poll_seconds must be"),
-        ({"max_texts": 0}, "max_texts must be an integer of at least 1"),
+        ({"max_texts": 0}, "max_texts must be at least 1"),
         ({"max_text": 1}, "max_text"),
         ({"host": "no.such.host.invalid"}, "host='no.such.host.invalid'"),
     ],

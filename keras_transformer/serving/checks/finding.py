@@ -1,6 +1,9 @@
 """A finding of `doctor`, and the version of a model that it is about."""
 
 import functools
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
 
 STOPS = "stops the load"
 FAILS = "fails requests"
@@ -16,7 +19,9 @@ class Finding(str):
             and can't answer some requests, or does both less well than it could.
     """
 
-    def __new__(cls, severity, words):
+    severity: str
+
+    def __new__(cls, severity: str, words: str) -> Self:
         finding = super().__new__(cls, words)
         finding.severity = severity
         return finding
@@ -30,7 +35,7 @@ class Version:
         meta: The `MetaGraphDef` with the tag "serve".
     """
 
-    def __init__(self, path, meta):
+    def __init__(self, path: pathlib.Path, meta: Any) -> None:
         self.path = path
         self.meta = meta
         self.nodes = {node.name: node for node in meta.graph_def.node}
@@ -40,7 +45,7 @@ class Version:
         }
 
     @property
-    def signatures(self):
+    def signatures(self) -> dict[str, Any]:
         """The signatures that clients may ask, by name."""
         return {
             name: signature
@@ -48,14 +53,14 @@ class Version:
             if not name.startswith("__")
         }
 
-    def all_nodes(self):
+    def all_nodes(self) -> Iterator:
         """Yields the nodes of the graph and of each function in its library."""
         yield from self.nodes.values()
         for function in self.functions.values():
             yield from function.node_def
 
     @functools.cached_property
-    def xla_signatures(self):
+    def xla_signatures(self) -> list[str]:
         """Names of the signatures that XLA must compile, wholly or in part."""
         return [
             name
@@ -66,14 +71,14 @@ class Version:
             )
         ]
 
-    def reached(self, tensors):
+    def reached(self, tensors: Iterable[str]) -> Iterator:
         """Nodes and functions that are run for tensors of the graph, given by name.
 
         A function is followed by all nodes in it.
         """
         waiting = [_node_name(name) for name in tensors]
         nodes, functions = set(), set()
-        calls = []
+        calls: list[str] = []
         while waiting:
             name = waiting.pop()
             if name not in self.nodes or name in nodes:
@@ -95,7 +100,7 @@ class Version:
                 calls.extend(called_by(node))
 
 
-def called_by(node):
+def called_by(node: Any) -> Iterator[str]:
     """Names of the functions that a node calls."""
     for value in node.attr.values():
         if value.func.name:

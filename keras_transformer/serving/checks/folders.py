@@ -11,7 +11,7 @@ from keras_transformer.serving.checks.finding import ADVICE, STOPS, Finding, Ver
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
-def version_number(name):
+def version_number(name: str) -> int | None:
     """A folder's name as the server reads it: its number, or None."""
     if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", name, re.ASCII):
         return None
@@ -19,7 +19,7 @@ def version_number(name):
     return number if -(2**63) <= number < 2**63 else None
 
 
-def find_version(path):
+def find_version(path: str | os.PathLike) -> tuple[pathlib.Path | None, list[Finding]]:
     """The folder of the version that the server would load.
 
     Args:
@@ -54,7 +54,7 @@ def find_version(path):
     )
 
 
-def read_version(path):
+def read_version(path: pathlib.Path) -> tuple[Version | None, list[Finding]]:
     """The version in a folder.
 
     Returns:

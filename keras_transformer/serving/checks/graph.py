@@ -1,5 +1,7 @@
 """Operations of a graph: what the stock server, its flags or a processor lacks."""
 
+from collections.abc import Iterator
+
 from tensorflow.python.framework import op_def_registry, versions
 
 from keras_transformer.serving.checks.finding import (
@@ -7,6 +9,7 @@ from keras_transformer.serving.checks.finding import (
     FAILS,
     STOPS,
     Finding,
+    Version,
     called_by,
 )
 from keras_transformer.serving.onednn import check_products
@@ -34,7 +37,7 @@ _TEXT_OPERATIONS = frozenset(
 _PYTHON_OPERATIONS = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
 
-def check_operations(version):
+def check_operations(version: Version) -> Iterator[Finding]:
     """Operations and functions that the server can't find."""
     operations = {node.op for node in version.all_nodes()} - set(version.functions)
     python = sorted(operations & _PYTHON_OPERATIONS)
@@ -72,7 +75,7 @@ def check_operations(version):
         )
 
 
-def check_processor(version):
+def check_processor(version: Version) -> Iterator[Finding]:
     """Matrix multiplications that some processors don't have."""
     operations = {node.op for node in version.all_nodes()}
     for name in ONEDNN_FORMATS:
@@ -87,7 +90,7 @@ def check_processor(version):
             yield Finding(ADVICE, f"{risk} This machine's has.")
 
 
-def check_xla(version):
+def check_xla(version: Version) -> Iterator[Finding]:
     """Signatures that need a flag of the server's."""
     if version.xla_signatures:
         yield Finding(

@@ -1,8 +1,10 @@
 """Signatures: what clients, REST and batching can't do with them."""
 
+from collections.abc import Iterator
+
 import tensorflow as tf
 
-from keras_transformer.serving.checks.finding import ADVICE, FAILS, Finding
+from keras_transformer.serving.checks.finding import ADVICE, FAILS, Finding, Version
 from keras_transformer.serving.checks.request import dtype_name
 
 _LENGTHS = {"length", "lengths", "source_length", "output_length"}
@@ -11,7 +13,7 @@ _LENGTHS |= {"attention_mask", "mask"}
 _NOT_IN_JSON = ("complex", "resource", "variant", "qint", "quint")
 
 
-def check_signatures(version):
+def check_signatures(version: Version) -> Iterator[Finding]:
     """Names, tensors, shapes and defaults of all signatures."""
     signatures = version.signatures
     if not signatures:
@@ -46,7 +48,7 @@ def check_signatures(version):
         yield from _length_findings(name, signature)
 
 
-def batching_notes(version):
+def batching_notes(version: Version) -> list[str]:
     """What holds of a model that a server with batching serves, whoever wrote it.
 
     Returns:

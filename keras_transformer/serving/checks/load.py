@@ -2,8 +2,9 @@
 
 import base64
 import subprocess
+from collections.abc import Iterator
 
-from keras_transformer.serving.checks.finding import FAILS, STOPS, Finding
+from keras_transformer.serving.checks.finding import FAILS, STOPS, Finding, Version
 from keras_transformer.serving.checks.request import (
     batching_problem,
     request_problem,
@@ -13,7 +14,7 @@ from keras_transformer.serving.clean_process import try_in_clean_process
 from keras_transformer.serving.warmup import read_logs
 
 
-def check_load(version, timeout=600):
+def check_load(version: Version, timeout: float = 600) -> Iterator[Finding]:
     """Loads it through the session API, and asks each signature.
 
     Requests are those of the warm-up; signatures without any get one that is made up.

@@ -1,10 +1,13 @@
 """A request against the signatures: why a server refuses it, and one to try."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 
-def request_problem(request, signatures):
+def request_problem(request: Any, signatures: Mapping[str, Any]) -> str | None:
     """Why a server refuses a `PredictRequest`, in words; None if it doesn't.
 
     Args:
@@ -36,7 +39,7 @@ def request_problem(request, signatures):
     return None
 
 
-def batching_problem(request, signatures):
+def batching_problem(request: Any, signatures: Mapping[str, Any]) -> str | None:
     """Why a server with batching refuses a request that is right otherwise, or None."""
     signature = signatures[request.model_spec.signature_name or "serving_default"]
     inputs = {**signature.defaults, **request.inputs}
@@ -51,13 +54,13 @@ def batching_problem(request, signatures):
     return None
 
 
-def request_rows(value):
+def request_rows(value: Any) -> int | None:
     """The first dimension of a `TensorProto`; None for a scalar."""
     sizes = [dim.size for dim in value.tensor_shape.dim]
     return sizes[0] if sizes else None
 
 
-def sample_request(signature):
+def sample_request(signature: Any) -> dict[str, Any]:
     """Made-up `TensorProto`s for all inputs of a signature, of one row."""
     inputs = {}
     for name, info in signature.inputs.items():
@@ -72,7 +75,7 @@ def sample_request(signature):
     return inputs
 
 
-def dtype_name(number):
+def dtype_name(number: int) -> str:
     """A dtype's name for its number in a proto, of any number."""
     try:
         return tf.as_dtype(number).name

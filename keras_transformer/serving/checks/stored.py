@@ -1,11 +1,19 @@
 """What lies beside the graph: variables and assets."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from keras_transformer.serving.checks.finding import ADVICE, FAILS, STOPS, Finding
+from keras_transformer.serving.checks.finding import (
+    ADVICE,
+    FAILS,
+    STOPS,
+    Finding,
+    Version,
+)
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _ANEW = "Copy the folder anew, or export again."
@@ -13,7 +21,7 @@ _ANEW = "Copy the folder anew, or export again."
 _MOST = 3
 
 
-def check_variables(version):
+def check_variables(version: Version) -> Iterator[Finding]:
     """Index, checksums, and whether they are the graph's own variables."""
     folder = version.path / "variables"
     wanted = _restored(version)
@@ -79,7 +87,7 @@ def check_variables(version):
         yield from _shape_findings(version, reader, shapes)
 
 
-def check_assets(version):
+def check_assets(version: Version) -> Iterator[Finding]:
     """Files that the graph reads as it is loaded."""
     for asset in version.meta.asset_file_def:
         file = version.path / "assets" / asset.filename

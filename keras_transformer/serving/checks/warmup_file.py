@@ -1,6 +1,8 @@
 """The warm-up: a request that fails there keeps the server from loading the model."""
 
-from keras_transformer.serving.checks.finding import ADVICE, STOPS, Finding
+from collections.abc import Iterator
+
+from keras_transformer.serving.checks.finding import ADVICE, STOPS, Finding, Version
 from keras_transformer.serving.checks.request import (
     batching_problem,
     request_problem,
@@ -13,7 +15,7 @@ _THEN = (
 )
 
 
-def check_warmup(version):
+def check_warmup(version: Version) -> Iterator[Finding]:
     """The file, and each request in it against the signatures."""
     try:
         logs = read_logs(version.path)
@@ -32,7 +34,8 @@ def check_warmup(version):
             f"The warm-up has {len(logs)} requests, and the server reads "
             f"{MOST_REQUESTS}. {_THEN}.",
         )
-    problems, compiled = {}, set()
+    problems: dict[str, int] = {}
+    compiled = set()
     for number, log in enumerate(logs):
         kind = log.WhichOneof("log_type")
         if kind in ("classify_log", "regress_log", "multi_inference_log"):

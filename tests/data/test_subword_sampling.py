@@ -1,0 +1,155 @@
+"""Drawn segmentations: the same text, another one for another key, never too long."""
+
+import threading
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+import sentencepiece
+
+import keras_transformer as kt
+from keras_transformer.data.subword_sampling import SubwordSampler, subword_samplers
+
+ODD = "a <2de> dog\u2581s \x1a0 \u6f22\u5b57 \U0001f415 e\u0301\ufb01 <unk> </s> \t\n\r"
+
+
+@pytest.fixture(scope="module")
+def tokenizers(corpus):
+    def train(model_type, size, **options):
+        options = {"symbols": ["<2de>"], **options}
+        return kt.text.train_tokenizer(corpus, size, model_type, **options)
+
+    return {
+        "bpe": train("bpe", 320),
+        "unigram": train("unigram", 290),
+        "normalized": train("bpe", 320, normalization="nmt_nfkc"),
+        "unknown": train("bpe", 60, byte_fallback=False),
+    }
+
+
+STRENGTHS = {"bpe": 0.3, "unigram": 0.2, "normalized": 0.3, "unknown": 0.3}
+
+
+def ids_of(tokenizer, text):
+    return tokenizer.tokenize([text]).to_list()[0]
+
+
+def text_of(tokenizer, ids):
+    return tokenizer.detokenize([ids]).numpy()[0].decode("utf-8")
+
+
+@pytest.mark.parametrize("kind", STRENGTHS)
+def test_a_drawn_segmentation_is_of_the_same_text(tokenizers, kind):
+    tokenizer = tokenizers[kind]
+    sampler = SubwordSampler(tokenizer, STRENGTHS[kind])
+    for text in ("the small dog sees a house", "  a  <2de> the dog", ODD, "", " "):
+        ids = ids_of(tokenizer, text)
+        expected = text_of(tokenizer, ids)
+        for row in range(20):
+            drawn = sampler(ids, (1, 2, row), longest=10**6)
+            assert text_of(tokenizer, drawn) == expected
+
+
+@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.given(st.text(max_size=30), st.sampled_from(sorted(STRENGTHS)))
+def test_any_text_stays_what_it_is(tokenizers, text, kind):
+    tokenizer = tokenizers[kind]
+    ids = ids_of(tokenizer, text)
+    drawn = SubwordSampler(tokenizer, 0.5)(ids, (len(text),), longest=10**6)
+    assert text_of(tokenizer, drawn) == text_of(tokenizer, ids)
+
+
+@pytest.mark.parametrize("kind", STRENGTHS)
+def test_the_key_alone_decides(tokenizers, kind):
+    tokenizer = tokenizers[kind]
+    sampler = SubwordSampler(tokenizer, STRENGTHS[kind])
+    texts = ["the small dog sees a house", "old woman runs", "blue house sleeps"]
+    ids = [ids_of(tokenizer, text) for text in texts]
+    keys = [(seed, update) for seed in (-1, 2**40) for update in range(6)]
+
+    def draw(order):
+        return {
+            (key, i): sampler(ids[i], key, longest=99)
+            for key, i in sorted(((k, i) for k in keys for i in range(3)), key=order)
+        }
+
+    expected = draw(lambda item: item)
+    found = [draw(lambda item: (-item[1], item[0][1], item[0][0]))]
+    sentencepiece.set_random_generator_seed(5)
+    threads = [
+        threading.Thread(target=lambda: found.append(draw(lambda item: item)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 4
+    assert len({tuple(drawn) for drawn in expected.values()}) > len(ids)
+    again = SubwordSampler(tokenizer, STRENGTHS[kind])
+    assert again(ids[0], keys[0], 99) == expected[keys[0], 0]
+
+
+def test_a_symbol_stays_one_token(tokenizers):
+    for kind in ("bpe", "unigram", "normalized"):
+        tokenizer = tokenizers[kind]
+        ids = ids_of(tokenizer, "<2de> the dog")
+        (symbol,) = [i for i in ids if tokenizer.tokens([i]) == ["<2de>"]]
+        sampler = SubwordSampler(tokenizer, 0.9 if kind != "unigram" else 0.1)
+        assert all(sampler(ids, (i,), 99).count(symbol) == 1 for i in range(50))
+
+
+def test_the_longest_is_never_passed(tokenizers):
+    tokenizer = tokenizers["bpe"]
+    sampler = SubwordSampler(tokenizer, 0.9)
+    ids = ids_of(tokenizer, "the small dog sees a house")
+    free = [len(sampler(ids, (i,), 10**6)) for i in range(50)]
+    assert min(free) > len(ids)
+    for longest in (len(ids), len(ids) + 1, min(free) + 2, max(free)):
+        drawn = [sampler(ids, (i,), longest) for i in range(50)]
+        assert max(map(len, drawn)) <= longest
+    assert all(sampler(ids, (i,), len(ids)) == ids for i in range(50))
+
+
+def test_more_dropout_gives_more_tokens_and_none_gives_the_same(tokenizers):
+    tokenizer = tokenizers["bpe"]
+    ids = ids_of(tokenizer, "the small dog sees a house")
+    total = [
+        sum(len(SubwordSampler(tokenizer, p)(ids, (i,), 999)) for i in range(100))
+        for p in (1e-9, 0.1, 0.3, 0.6)
+    ]
+    assert total[0] == 100 * len(ids) < total[1] < total[2] < total[3]
+
+
+def test_each_option_is_for_the_tokenizers_of_its_type(tokenizers):
+    bpe, unigram = tokenizers["bpe"], tokenizers["unigram"]
+    both = subword_samplers([bpe, unigram], 0.1, 0.5)
+    assert None not in both
+    assert subword_samplers([bpe, unigram], 0, None) == [None, None]
+    assert subword_samplers([bpe, unigram], 0.1, None)[1] is None
+    with pytest.raises(ValueError, match="bpe_dropout needs .*'bpe'.*unigram"):
+        subword_samplers([unigram, unigram], 0.1, None)
+    with pytest.raises(ValueError, match="unigram_alpha needs .*'unigram'.*bpe"):
+        subword_samplers([bpe, bpe], 0.0, 0.2)
+    with pytest.raises(ValueError, match="bpe_dropout needs .*a object"):
+        subword_samplers([object(), object()], 0.1, None)
+
+
+@pytest.mark.parametrize(
+    "name, value, error",
+    [
+        ("bpe_dropout", -0.1, ValueError),
+        ("bpe_dropout", 1, ValueError),
+        ("bpe_dropout", float("nan"), ValueError),
+        ("bpe_dropout", None, TypeError),
+        ("bpe_dropout", "0.1", TypeError),
+        ("bpe_dropout", True, TypeError),
+        ("unigram_alpha", 0, ValueError),
+        ("unigram_alpha", float("inf"), ValueError),
+        ("unigram_alpha", [0.1], TypeError),
+    ],
+)
+def test_a_strength_out_of_range_is_named(tokenizers, name, value, error):
+    options = {"bpe_dropout": 0.0, "unigram_alpha": None, name: value}
+    with pytest.raises(error, match=name):
+        subword_samplers([tokenizers["bpe"], tokenizers["unigram"]], **options)
