@@ -135,7 +135,7 @@ def _validations(config, validations):
     return "\n\n".join(words)
 
 
-def _configuration(config: RunConfig):
+def _configuration(config):
     paths = (*TEXTS, "initial")
     rows = [("setting", "value")]
     for name, value in dataclasses.asdict(config).items():
