@@ -17,5 +17,6 @@ __all__ = sorted(_MODULES)
 if TYPE_CHECKING:
     # As type checkers see the names.
     from keras_transformer.run.config import RunConfig as RunConfig
+    from keras_transformer.run.distillation import distill as distill
     from keras_transformer.run.held_out_bleu import HeldOutBleu as HeldOutBleu
     from keras_transformer.run.trainer import train as train
