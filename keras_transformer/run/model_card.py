@@ -8,7 +8,6 @@ import typing
 
 from keras_transformer import __version__, evaluation
 from keras_transformer.files import write_text
-from keras_transformer.run.config import RunConfig
 from keras_transformer.run.consistency import OF_INITIAL
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.start import TEXTS
