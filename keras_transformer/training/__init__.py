@@ -33,10 +33,15 @@ __all__ = sorted(_MODULES)
 
 if TYPE_CHECKING:
     # As type checkers see the names.
+    from keras_transformer.training.adapters import enable_lora as enable_lora
+    from keras_transformer.training.adapters import load_adapter as load_adapter
+    from keras_transformer.training.adapters import merge_lora as merge_lora
+    from keras_transformer.training.adapters import save_adapter as save_adapter
     from keras_transformer.training.averaging import (
         average_checkpoints as average_checkpoints,
     )
     from keras_transformer.training.checkpoints import Checkpoints as Checkpoints
+    from keras_transformer.training.freezing import freeze as freeze
     from keras_transformer.training.interruptions import Interrupted as Interrupted
     from keras_transformer.training.interruptions import NonFiniteLoss as NonFiniteLoss
     from keras_transformer.training.interruptions import Preempted as Preempted
@@ -52,4 +57,6 @@ if TYPE_CHECKING:
     from keras_transformer.training.schedule import (
         WarmupInverseSqrt as WarmupInverseSqrt,
     )
+    from keras_transformer.training.schedule import WithWarmup as WithWarmup
+    from keras_transformer.training.schedule import make_schedule as make_schedule
     from keras_transformer.training.strategy import get_strategy as get_strategy
