@@ -100,7 +100,7 @@ class _Line:
         return request.future
 
     def _start_a_thread(self):
-        """Starts one for the requests that wait, if all are busy and one more may be."""
+        """Starts one for what waits, if all are busy and one more may be."""
         if self._waiting and self._busy == self._threads < self._max_calls:
             self._threads += 1
             threading.Thread(target=self._work, daemon=True).start()
