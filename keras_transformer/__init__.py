@@ -18,6 +18,7 @@ _NAMES = {
     "TextGenerator": "keras_transformer.tasks.text_generator",
     "TextEncoder": "keras_transformer.tasks.text_encoder",
     "RunConfig": "keras_transformer.run",
+    "distill": "keras_transformer.run",
     "train": "keras_transformer.run",
 }
 _MODULES = (
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from keras_transformer.models import LanguageModel as LanguageModel
     from keras_transformer.models import Transformer as Transformer
     from keras_transformer.run import RunConfig as RunConfig
+    from keras_transformer.run import distill as distill
     from keras_transformer.run import train as train
     from keras_transformer.tasks.text_encoder import TextEncoder as TextEncoder
     from keras_transformer.tasks.text_generator import TextGenerator as TextGenerator

@@ -114,6 +114,7 @@ def run_demo(
         warmup_steps=steps // 6,
         average_last=3,
         bleu_sentences=0,
+        samples=2,
     )
     translator = train(config, folder)
     print(f"\nTrained after {_minutes(start)}. Exporting ...")

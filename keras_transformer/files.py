@@ -60,7 +60,7 @@ def written_aside(
         path.with_name(f"{kind}-{os.getpid()}~{_HOST}~{path.name}")
         for kind in ("writing", "replaced")
     )
-    _remove(aside)
+    remove(aside)
     _in_use.update((aside.name, replaced.name))
     try:
         yield aside
@@ -74,9 +74,9 @@ def written_aside(
             _flush_all(aside)
             os.replace(aside, path)
         _flush(path.parent)
-        _remove(replaced)
+        remove(replaced)
     finally:
-        _remove(aside)
+        remove(aside)
         _in_use.difference_update((aside.name, replaced.name))
 
 
@@ -125,7 +125,7 @@ def _keep_others(path, aside, stale):
 
 def _swap(path, aside, replaced):
     """Gives a folder's name to another one."""
-    _remove(replaced)
+    remove(replaced)
     os.rename(path, replaced)
     try:
         os.rename(aside, path)
@@ -164,10 +164,11 @@ def _remove_leftovers(folder):
             if kind == "replaced" and not (folder / of).exists():
                 os.rename(leftover, folder / of)
             else:
-                _remove(leftover)
+                remove(leftover)
 
 
-def _remove(path):
+def remove(path: pathlib.Path) -> None:
+    """Removes a file or a folder with all in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

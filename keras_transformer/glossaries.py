@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from keras_transformer.reading import existing, read_lines
 
 
 def as_glossaries(
-    glossary: Any,
+    glossary: object,
     count: int,
     name: str = "glossary",
 ) -> list[dict[str, str]]:

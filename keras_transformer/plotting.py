@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from keras_transformer.layers.distance_bias import AlibiBias, T5PositionBias
 from keras_transformer.layers.position import sinusoidal_encoding
 from keras_transformer.layers.rotary_embedding import RotaryEmbedding
+from keras_transformer.training.metrics_file import read_metrics
 
 if TYPE_CHECKING:
     from keras_transformer.tasks.translator import Translator
@@ -282,9 +283,6 @@ def plot_training(metrics: str | os.PathLike) -> Figure:
 
     >>> kt.plotting.plot_training("runs/en-de/metrics.csv").savefig("training.png")
     """
-    # Positions and attention are drawn without TensorFlow, which runs need.
-    from keras_transformer.run.metrics_file import read_metrics
-
     rows = read_metrics(metrics)
     if not rows:
         raise ValueError(f"metrics={str(metrics)!r} holds no epoch to draw.")

@@ -163,3 +163,36 @@ def test_names_held_out_are_of_things_never_seen():
     assert not set(texts) & set(held_out)
     assert set(labels) == set(tell_languages.LANGUAGES)
     assert "Deutschland" in {*texts, *held_out}
+
+
+def test_fine_tuning_asks_for_dates_that_it_did_not_train_on(tmp_path):
+    fine_tune = example("fine_tune")
+    fine_tune.write_texts(tmp_path, num_old=300, num_new=50, num_test=40)
+    texts = {
+        path.stem: list(kt.text.read_pairs(path)) for path in tmp_path.glob("*.tsv")
+    }
+    assert {name: len(pairs) for name, pairs in texts.items()} == {
+        "old": 300,
+        "new": 50,
+        "mixed": 100,
+        "test-old": 40,
+        "test-new": 40,
+    }
+    assert set(texts["new"]) < set(texts["mixed"])
+    assert set(texts["mixed"]) - set(texts["new"]) <= set(texts["old"])
+    held_out = {date for name in ("test-old", "test-new") for _, date in texts[name]}
+    assert not held_out & {date for name in ("old", "new") for _, date in texts[name]}
+
+
+@pytest.mark.slow
+def test_fine_tuning_compares_all_ways(tmp_path):
+    fine_tune = example("fine_tune")
+    rows = fine_tune.compare(tmp_path, steps=4, new_steps=2, num_old=3000, num_new=50)
+    assert [row["way"] for row in rows] == ["before", *fine_tune.WAYS]
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("old", "new"))
+    assert rows[3]["trained"] < rows[0]["trained"] / 5 == rows[1]["trained"] / 5
+    lines = fine_tune.table(rows).splitlines()
+    assert len(lines) == 6 and lines[5].startswith("| LoRA | ")
+    # Called again it trains no further.
+    again = fine_tune.compare(tmp_path, steps=4, new_steps=2, num_old=3000, num_new=50)
+    assert again == rows

@@ -36,9 +36,12 @@ MAY_IMPORT = {
     "evaluation": GROUND,
     "tasks": {*GROUND, *LIBRARY},
     **{name: {*GROUND, *LIBRARY, "tasks"} for name in APPLICATIONS},
+    # It starts from others' checkpoints, shows what attention looks at, and tells the
+    # package's version.
+    "run": {"", *GROUND, *LIBRARY, "tasks", "interop", "plotting"},
     # It serves exports, translators' folders and others' checkpoints.
     "web": {*GROUND, *LIBRARY, "tasks", "serving", "interop"},
-    "plotting": {*GROUND, *LIBRARY, "tasks", "run"},
+    "plotting": {*GROUND, *LIBRARY, "tasks"},
     "demo": {*GROUND, *LIBRARY, "tasks", "plotting", *APPLICATIONS},
     # And the package itself: its version, and all of it at once for a command.
     "cli": {"", *GROUND, *LIBRARY, "tasks", "plotting", "demo", "web", *APPLICATIONS},

@@ -48,6 +48,8 @@ def test_all_files_name_one_version():
     found = [(ROOT / name).read_text("utf-8") for name in files]
     versions = {re.search(r"(?m)^version(?: =|:) (\S+)$", text)[1] for text in found}
     assert versions == {kt.__version__}
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"(?m)^## (\d\S*)", changes)[1] == kt.__version__
 
 
 def test_the_reference_has_every_public_name():

@@ -22,9 +22,9 @@ from keras_transformer.run import RunConfig, train
 from keras_transformer.run.folder import RunFolder, read_config
 from keras_transformer.run.held_out_loss import HeldOutLoss
 from keras_transformer.run.lock import locked
-from keras_transformer.run.metrics_file import read_metrics
 from keras_transformer.run.trainer import _fits
 from keras_transformer.training import Checkpoints, Preempted
+from keras_transformer.training.metrics_file import read_metrics
 
 SIZES = {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "intermediate_dim": 64}
 
@@ -42,6 +42,7 @@ def config(corpus, **changes):
         "peak_learning_rate": 0.01,
         "average_last": 1,
         "bleu_sentences": 5,
+        "samples": 0,
         **changes,
     }
     return RunConfig(*corpus, **options)
@@ -340,6 +341,24 @@ def test_changed_texts_and_vocabulary_in_the_same_folder_are_named(corpus, tmp_p
         RunFolder(folder, moved)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_a_rate_that_ends_at_the_last_step_binds_the_number_of_steps(
+    corpus, tmp_path, schedule
+):
+    run = RunFolder(tmp_path, config(corpus, schedule=schedule))
+    run.prepare()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000010.keras").touch()
+    other = {"patience": 3, "keep": "best", "samples": 2, "skip_nonfinite": 1}
+    RunFolder(tmp_path, config(corpus, schedule=schedule, **other))
+    longer = config(corpus, schedule=schedule, steps=40)
+    if schedule == "constant":
+        RunFolder(tmp_path, longer)
+        return
+    with pytest.raises(ValueError, match="steps: 30 before, 40 now"):
+        RunFolder(tmp_path, longer)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class FailsAtToken(kt.training.MaskedCrossentropy):
     """A loss that is no number where a certain token is among the labels."""
@@ -365,9 +384,7 @@ def test_updates_that_give_no_number_are_left_out_up_to_a_limit(
     RunFolder(tmp_path / "stops", options).prepare()
     (tokenizer, _) = RunFolder(tmp_path / "stops", options).tokenizers()
     FailsAtToken.token = int(tokenizer.tokenize(["\u00df"])[0][-1])
-    monkeypatch.setattr(
-        "keras_transformer.run.trainer.MaskedCrossentropy", FailsAtToken
-    )
+    monkeypatch.setattr("keras_transformer.run.model.MaskedCrossentropy", FailsAtToken)
 
     with pytest.raises(kt.training.NonFiniteLoss) as error:
         train(options, tmp_path / "stops", verbose=0)

@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "learn to read dates; needs no data",
     "prepare": "tokenize parallel text once, for any number of runs",
     "train": "train on parallel text, or go on",
+    "distill": "train a small translator on a large one's answers",
     "translate": "translate texts, a document, or lines of standard input",
     "evaluate": "score translations by BLEU, chrF and TER, and compare systems",
     "score": "how probable a translator finds given translations",
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CommandError as error:
         _end(error, error.code)
     except KeyboardInterrupt:
-        trains = options.command in ("train", "demo")
+        trains = options.command in ("train", "distill", "demo")
         again = "The same command goes on." if trains else ""
         _end(f"Stopped by Ctrl-C. {again}", 130)
 
@@ -104,7 +105,7 @@ def parser(commands: Collection[str] = ()) -> Parser:
 
 def _parsed(arguments):
     name = next((word for word in arguments if not word.startswith("-")), None)
-    top = parser([name])
+    top = parser([] if name is None else [name])
     if name is not None:
         top.check_choice("COMMAND", name, COMMANDS)
     options, unknown = top.parse_known_args(arguments)

@@ -45,14 +45,17 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--last must be at least 1; received {last}.")
     paths = found[-last:] if options.steps is None else _chosen(found, options.steps)
     library()
+    from keras_transformer.layers.lora import without_lora
     from keras_transformer.run.folder import RunFolder
-    from keras_transformer.run.trainer import load_checkpoint
+    from keras_transformer.run.model import load_checkpoint
     from keras_transformer.tasks.translator import Translator
     from keras_transformer.training import average_checkpoints
 
     model = load_checkpoint(paths[-1])
     average_checkpoints(model, paths)
-    Translator(model, *RunFolder(folder, config).tokenizers()).save(options.to)
+    run = RunFolder(folder, config)
+    settings = run.translator_settings()
+    Translator(without_lora(model), *run.tokenizers(), **settings).save(options.to)
     print(f"{options.to}: the mean of {', '.join(path.name for path in paths)}")
 
 

@@ -13,22 +13,28 @@ import re
 import typing
 from typing import Any
 
-from keras_transformer.cli.parser import as_flags, json_object, number_or_name
+from keras_transformer.cli.parser import as_flags, json_object, names, number_or_name
 from keras_transformer.run.config import CHOICES, RunConfig
 
 _POSITIONAL = ("source", "target")
+_OTHER_FLAGS = {"initial": ["--from"]}
 _METAVARS = {
     "source_language": "LANGUAGE",
     "target_language": "LANGUAGE",
     "strategy": "NAME",
-    "tags": "TAG",
+    "initial": "FOLDER",
 }
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Adds `--config`, and an argument for each field of `RunConfig`."""
+def add_config_options(parser: argparse.ArgumentParser, *, texts: bool = True) -> None:
+    """Adds `--config`, and an argument for each field of `RunConfig`.
+
+    Args:
+        parser: The command's parser.
+        texts: Whether the training texts are arguments too.
+    """
     words = field_words(RunConfig)
-    for name in _POSITIONAL:
+    for name in _POSITIONAL if texts else ():
         parser.add_argument(name, nargs="?", type=_paths, help=words[name])
     parser.add_argument(
         "--config",
@@ -38,20 +44,26 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(RunConfig):
         if field.name in _POSITIONAL:
             continue
-        default = "" if field.default in (None, dataclasses.MISSING) else field.default
+        default = field.default
+        default = "" if default in (None, dataclasses.MISSING) else default
         default = f" ({default})" if default != "" else ""
         flag = f"--{field.name.replace('_', '-')}"
+        flags = [flag, *_OTHER_FLAGS.get(field.name, ())]
         options: dict[str, Any] = {"help": words[field.name] + default, "default": None}
+        if len(flags) > 1:
+            options["dest"] = field.name
         if field.type is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
             continue
         if field.type is dict:
             options |= {"type": json_object, "metavar": "JSON"}
+        elif field.type is list:
+            options |= {"type": names, "metavar": "NAME,..."}
         elif field.name in CHOICES:
             options["choices"] = CHOICES[field.name]
         else:
             options |= _of_type(field.name, field.type)
-        parser.add_argument(flag, **options)
+        parser.add_argument(*flags, **options)
     parser.add_argument(
         "--separate-vocabularies",
         dest="joint_vocabulary",
@@ -68,6 +80,8 @@ def _of_type(name, annotation):
         several = {"nargs": 2 if name == "columns" else "+"}
     if {int, str} <= kinds:
         return {"type": number_or_name, "metavar": "COLUMN", **several}
+    if name == "tags":
+        return {"type": _or_none, "metavar": "TAG", **several}
     (kind,) = kinds
     metavar = _METAVARS.get(name, {int: "N", float: "X", str: "FILE"}[kind])
     return {"type": kind, "metavar": metavar, **several}
@@ -79,6 +93,10 @@ def _plain_types(annotation):
     if not parts:
         return {annotation} - {type(None)}
     return set().union(*map(_plain_types, parts))
+
+
+def _or_none(text):
+    return text or None
 
 
 def _paths(text):
@@ -97,7 +115,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """
     given = {} if options.config is None else _read(options.config)
     for field in dataclasses.fields(RunConfig):
-        value = getattr(options, field.name)
+        value = getattr(options, field.name, None)
         if value is not None:
             given[field.name] = value
     return given

@@ -74,6 +74,11 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def names(text: str) -> list[str]:
+    """The type of an argument that is some names, with commas between."""
+    return [name.strip() for name in text.split(",")]
+
+
 def number_or_name(text: str) -> int | str:
     """The type of an argument that is a column's number or its name."""
     return int(text) if text.isdecimal() else text

@@ -31,7 +31,11 @@ class CachedDecoder:
         self._model = model
         self._projection = projection
         # Values, which are read once; as variables they would be at each step.
-        self._weights = [(v, ops.stop_gradient(v)) for v in model.trainable_variables]
+        self._weights = [
+            (v, ops.stop_gradient(v))
+            for v in model.weights
+            if keras.backend.is_float_dtype(v.dtype)
+        ]
 
     def start(self, source_ids, length=1):
         """The caches before the first step.

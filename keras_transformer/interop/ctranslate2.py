@@ -9,6 +9,7 @@ import numpy as np
 from keras_transformer.files import written_aside
 from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
 from keras_transformer.kernels.impossible import IMPOSSIBLE
+from keras_transformer.layers.lora import without_lora
 from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.vocabulary_tokenizer import VocabularyTokenizer
@@ -70,7 +71,7 @@ def save_ctranslate2(
     folder = pathlib.Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
-    model = translator.model
+    model = without_lora(translator.model)
     check_not_quantized(model, "save_ctranslate2")
     check_tokenizers(translator)
     config = model.get_config()

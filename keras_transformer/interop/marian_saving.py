@@ -17,6 +17,7 @@ from keras_transformer.interop.marian import (
 )
 from keras_transformer.interop.names import marian_weights
 from keras_transformer.interop.plain_sentencepiece import check_tokenizers, plain_model
+from keras_transformer.layers.lora import without_lora
 from keras_transformer.layers.position import PositionalEncoding
 from keras_transformer.layers.quantization import check_not_quantized
 from keras_transformer.tasks.translator import Translator
@@ -49,7 +50,7 @@ def save_marian(translator: Translator, folder: str | os.PathLike) -> None:
     folder = pathlib.Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"folder={str(folder)!r} must be empty.")
-    model = translator.model
+    model = without_lora(translator.model)
     check_not_quantized(model, "save_marian")
     _check_fits(model)
     check_tokenizers(translator)

@@ -10,12 +10,13 @@ from keras import ops
 
 from keras_transformer import kernels
 from keras_transformer.layers.checked_layer import StaysFloat
+from keras_transformer.layers.lora import HasLora
 from keras_transformer.layers.quantization import LoadsInt8, check_mode
 from keras_transformer.layers.shapes import known_sizes
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Dense(LoadsInt8, keras.layers.Dense):
+class Dense(LoadsInt8, HasLora, keras.layers.Dense):
     """A Dense layer that multiplies a matrix of rows.
 
     Matmul, bias and activation of two dimensions are one operation in TensorFlow; of
@@ -24,18 +25,22 @@ class Dense(LoadsInt8, keras.layers.Dense):
 
     def call(self, inputs, training=None):
         rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
-        outputs = kernels.linear(rows, self.kernel, self.bias, training=training)
+        kernel = self.lora_base if self.lora_enabled else self.kernel
+        outputs = kernels.linear(rows, kernel, self.bias, training=training)
+        if self.lora_enabled:
+            outputs = outputs + self.lora_linear(rows, training=training)
         if self.activation is not None:
             outputs = self.activation(outputs)
         return ops.reshape(outputs, (*known_sizes(inputs)[:-1], self.units))
 
     def quantize(self, mode=None, type_check=True, config=None):
-        """Turns the kernel into int8, as Keras's `Dense.quantize` does.
+        """Turns the kernel, LoRA merged, into int8, as Keras's `Dense.quantize` does.
 
         Raises:
             ValueError: For another mode than `"int8"` or quantizers of its own.
         """
         check_mode(mode, config)
+        self.merge_lora()
         super().quantize(mode, type_check=False, config=config)
 
 

@@ -12,6 +12,7 @@ from keras_transformer.kernels.dtypes import at_least_float32
 from keras_transformer.kernels.impossible import NO_LOGIT
 from keras_transformer.layers.arguments import get_initializer
 from keras_transformer.layers.checked_layer import CheckedLayer
+from keras_transformer.layers.lora import HasLora
 from keras_transformer.layers.quantization import (
     LoadsInt8,
     check_mode,
@@ -54,7 +55,7 @@ class OutputProjection:
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class TokenEmbedding(LoadsInt8, CheckedLayer):
+class TokenEmbedding(LoadsInt8, HasLora, CheckedLayer):
     """Turns token ids into vectors, and vectors back into logits.
 
     One matrix does both: `ids -> vectors` looks rows up and multiplies them by
@@ -99,6 +100,8 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
     section 3.4.
     """
 
+    lora_names = ("embeddings", "lora_embeddings_a", "lora_embeddings_b")
+
     def __init__(
         self,
         vocabulary_size,
@@ -122,6 +125,8 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
             if embeddings_initializer is None
             else embeddings_initializer,
         )
+        self.lora_enabled = False
+        self.lora_rank = self.lora_alpha = None
         self.supports_masking = True
         # Ids stay integers: Keras would cast inputs to the compute dtype.
         self._convert_input_args = False
@@ -176,7 +181,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         self._is_quantized = True
 
     def quantize(self, mode=None, type_check=True, config=None):
-        """Turns the table into int8, with a scale for each token.
+        """Turns the table, LoRA merged, into int8, with a scale for each token.
 
         Args:
             mode: `"int8"`.
@@ -187,6 +192,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
             ValueError: For another mode or quantizers of its own.
         """
         check_mode(mode, config)
+        self.merge_lora()
         values, scale = quantized(self.embeddings, axis=-1)
         del self.embeddings
         self.quantized_build(None, mode)
@@ -196,6 +202,51 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
             f"{mode}_from_{self.dtype_policy.name}"
         )
 
+    def enable_lora(
+        self, rank, lora_alpha=None, a_initializer="he_uniform", b_initializer="zeros"
+    ):
+        """Freezes the table and gives it a low-rank update, as Keras's `Embedding`.
+
+        Vectors and logits, which share the table, share the update.
+
+        Args:
+            rank: Rank of the update.
+            lora_alpha: The update's factor times `rank`; `rank` if left out.
+            a_initializer: Initializer of A `(V, rank)`.
+            b_initializer: Initializer of B `(rank, D)`.
+
+        Raises:
+            ValueError: If the layer isn't built, is in int8 or has LoRA already.
+
+        Reference: [LoRA](https://arxiv.org/abs/2106.09685).
+        """
+        rank = arguments.integer("rank", rank)
+        if not self.built or self.lora_enabled or self.quantization_mode is not None:
+            raise ValueError(
+                "enable_lora takes a layer that is built, of floats and without LoRA; "
+                f"received {self.name!r} with built={self.built}, quantization_mode="
+                f"{self.quantization_mode!r}, lora_enabled={self.lora_enabled}."
+            )
+        self._tracker.unlock()
+        self.lora_embeddings_a = self.add_weight(
+            name="lora_embeddings_a",
+            shape=(self.vocabulary_size, rank),
+            initializer=a_initializer,
+            dtype="float32",
+            autocast=False,
+        )
+        self.lora_embeddings_b = self.add_weight(
+            name="lora_embeddings_b",
+            shape=(rank, self.hidden_dim),
+            initializer=b_initializer,
+            dtype="float32",
+        )
+        self.embeddings.trainable = False
+        self._tracker.lock()
+        self.lora_enabled = True
+        self.lora_rank = rank
+        self.lora_alpha = rank if lora_alpha is None else lora_alpha
+
     def output_projection(self):
         """The output projection, to be used many times.
 
@@ -204,12 +255,12 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
             them. V' is V or a little more, a number of columns that matmuls are faster
             with; the logits past V are far below all others.
         """
-        kernel, dtype = kernels.packed_weights(self.embeddings), "float32"
+        kernel, dtype = self._packed(), "float32"
         if kernel is None and self.quantization_mode is not None:
             kernel = kernels.Int8Table(self.embeddings, self.embeddings_scale)
             dtype = self.compute_dtype
         elif kernel is None:
-            kernel, dtype = ops.transpose(self._matrix()), self.compute_dtype
+            kernel, dtype = ops.transpose(self._whole_matrix()), self.compute_dtype
             extra = self.filled_vocabulary_size - self.vocabulary_size
             kernel = ops.pad(kernel, ((0, 0), (0, extra))) if extra else kernel
         bias = ops.convert_to_tensor(self.bias, dtype) if self.use_bias else None
@@ -227,10 +278,21 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
     def _matrix(self):
         return ops.convert_to_tensor(self.embeddings, self.compute_dtype)
 
+    def _whole_matrix(self):
+        if not self.lora_enabled:
+            return self._matrix()
+        return ops.cast(self.lora_merged(), self.compute_dtype)
+
+    def _packed(self):
+        # What is packed lacks an update.
+        return None if self.lora_enabled else kernels.packed_weights(self.embeddings)
+
     def call(self, inputs, *, reverse=False, projection=None):
         if not reverse:
             ids = ops.cast(inputs, "int32")
             vectors = ops.cast(self._look_up(ids), self.compute_dtype)
+            if self.lora_enabled:
+                vectors = vectors + self._look_up_update(ids)
             return vectors * self.hidden_dim**0.5 if self.scale else vectors
         rows = ops.cast(inputs, self.compute_dtype)
         rows = ops.reshape(rows, (-1, self.hidden_dim))
@@ -238,7 +300,7 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         return ops.reshape(logits, (*known_sizes(inputs)[:-1], logits.shape[-1]))
 
     def _look_up(self, ids):
-        if table := kernels.packed_weights(self.embeddings):
+        if table := self._packed():
             return table.columns(ids)
         vectors = ops.take(self.embeddings, ids, axis=0)
         if self.quantization_mode is None:
@@ -246,13 +308,18 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         scale = ops.take(self.embeddings_scale, ids, axis=0)[..., None]
         return dequantized(vectors, scale, self.compute_dtype)
 
+    def _look_up_update(self, ids):
+        _, a, b = self.lora_weights
+        rows = ops.cast(ops.take(a, ids, axis=0), self.compute_dtype)
+        return self.lora_scale * ops.matmul(rows, ops.cast(b, self.compute_dtype))
+
     def quantized_call(self, *args, **kwargs):
         return self.call(*args, **kwargs)
 
     def _logits(self, rows, projection):
         """Rows `(R, D)` -> `(R, V)`, in float32 or, from float64, in float64."""
         is_int8 = self.quantization_mode is not None
-        if is_int8 or kernels.packed_weights(self.embeddings):
+        if is_int8 or self._packed():
             if not is_int8:
                 rows = ops.cast(rows, "float32")
             logits = (projection or self.output_projection()).logits(rows)
@@ -260,6 +327,11 @@ class TokenEmbedding(LoadsInt8, CheckedLayer):
         if projection:
             return projection.logits(rows)
         logits = kernels.linear(rows, ops.transpose(self._matrix()))
+        if self.lora_enabled:
+            _, a, b = (ops.cast(w, self.compute_dtype) for w in self.lora_weights)
+            inner = kernels.linear(rows, ops.transpose(b))
+            update = kernels.linear(inner, ops.transpose(a))
+            logits = logits + self.lora_scale * update
         logits = ops.cast(logits, at_least_float32(logits.dtype))
         return kernels.add_bias(logits, self.bias if self.use_bias else None)
 

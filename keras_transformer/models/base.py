@@ -8,6 +8,12 @@ import keras
 from keras_transformer.decoding.compiled_search import CompiledSearch
 from keras_transformer.decoding.options import as_options
 from keras_transformer.layers.distance_bias import AlibiBias
+from keras_transformer.layers.lora import (
+    HasLora,
+    base_weights,
+    lora_layers,
+    without_lora,
+)
 from keras_transformer.layers.position import LearnedPositionalEncoding
 from keras_transformer.layers.quantization import check_mode, check_not_quantized
 from keras_transformer.models.construction import Constructed
@@ -19,6 +25,8 @@ _SYMMETRIC_ALIBI = (
     "A new model's position_encoding='alibi' can; for its configuration write "
     "'alibi_asymmetric'."
 )
+# In a saved model's compile configuration.
+_LORA, _FROZEN = "lora", "frozen"
 
 
 class TransformerModel(Constructed):
@@ -87,6 +95,8 @@ class TransformerModel(Constructed):
                 f"position_encoding={self.config['position_encoding']!r}."
             )
         check_not_quantized(self, "with_max_length")
+        if lora_layers(self):
+            return without_lora(self).with_max_length(max_length)
         position = LearnedPositionalEncoding.from_config(
             {**self.position.get_config(), "max_length": max_length}
         )
@@ -211,6 +221,40 @@ class TransformerModel(Constructed):
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
+
+    def get_compile_config(self):
+        # What is trained is no argument of the constructor, and the optimizer has
+        # moments of these weights alone. Weights have numbers: names of some layers
+        # are Keras's, with a number of the process.
+        config = super().get_compile_config()
+        if not config:
+            return config
+        numbers = {id(weight): i for i, weight in enumerate(base_weights(self))}
+        lora = {
+            str(numbers[id(layer.lora_base)]): [layer.lora_rank, layer.lora_alpha]
+            for layer in lora_layers(self)
+        }
+        frozen = [i for i, v in enumerate(base_weights(self)) if not v.trainable]
+        return {
+            **config,
+            **({_LORA: lora} if lora else {}),
+            **({_FROZEN: frozen} if frozen else {}),
+        }
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        lora, frozen = config.pop(_LORA, {}), config.pop(_FROZEN, ())
+        weights = self.weights
+        layers = {
+            id(layer.lora_base): layer
+            for layer in self._flatten_layers()
+            if lora and isinstance(layer, HasLora)
+        }
+        for number, (rank, alpha) in lora.items():
+            layers[id(weights[int(number)])].enable_lora(rank, lora_alpha=alpha)
+        for number in frozen:
+            weights[number].trainable = False
+        super().compile_from_config(config)
 
     def save_own_variables(self, store):
         # Keras leaves dropout's random states out of its files; with them, training

@@ -7,6 +7,7 @@ from keras_transformer.lazy_names import lazy_names
 _MODULES = {
     "HeldOutBleu": "held_out_bleu",
     "RunConfig": "config",
+    "distill": "distillation",
     "train": "trainer",
 }
 
@@ -16,5 +17,6 @@ __all__ = sorted(_MODULES)
 if TYPE_CHECKING:
     # As type checkers see the names.
     from keras_transformer.run.config import RunConfig as RunConfig
+    from keras_transformer.run.distillation import distill as distill
     from keras_transformer.run.held_out_bleu import HeldOutBleu as HeldOutBleu
     from keras_transformer.run.trainer import train as train

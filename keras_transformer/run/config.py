@@ -6,9 +6,14 @@ import inspect
 import json
 import math
 import numbers
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from keras_transformer.models.presets import PRESETS
+from keras_transformer.run.consistency import check_initial, check_validation
 from keras_transformer.run.texts import checked_texts
+from keras_transformer.training.freezing import check_parts
+from keras_transformer.training.schedule_names import SCHEDULES, check_decay
 from keras_transformer.training.strategy_names import STRATEGIES
 
 
@@ -25,6 +30,13 @@ class RunConfig:
             with None for one whose source has both.
         valid_source: Held-out text for validation; none if left out.
         valid_target: Its target side, unless `valid_source` has both.
+        initial: What the run starts from instead of random weights: the folder of a
+            saved translator, of a run or of a Marian model, or a Marian model's name on
+            the Hugging Face Hub. The run has its model and its tokenizers.
+        freeze: Names of parts that aren't trained, such as `encoder` and `embeddings`;
+            see `kt.training.freeze`.
+        lora_rank: Rank of the updates that are trained instead of the weights of
+            `initial`; see `kt.training.enable_lora`.
         columns: The source's and the target's column in each TSV: numbers from 1, or
             names in its first row.
         source_language: The source's language in each TMX, such as `en`.
@@ -35,7 +47,8 @@ class RunConfig:
             the default, takes each pair equally often; higher ones take small corpora
             more often.
         tags: Token in front of each source sentence, one for each corpus, such as
-            `<2de>`. Held-out text and texts to translate begin with it themselves.
+            `<2de>`, or None, on the command line an empty one. Held-out text and texts
+            to translate begin with it themselves.
         filters: Arguments of `kt.data.Filters`: which training pairs are left out.
         bpe_dropout: Probability that BPE leaves out a merge, so that sentences are
             split anew each time they are trained on; 0.1 is usual.
@@ -50,11 +63,23 @@ class RunConfig:
         max_length: Most tokens of a sentence; longer pairs are left out.
         steps: Number of updates.
         steps_per_epoch: Updates between validations and checkpoints.
+        schedule: How the learning rate changes after the warm-up:
+            `"inverse_square_root"`, the paper's; `"constant"`; `"linear"` or
+            `"cosine"`, which fall to 0 at the last step; or `"plateau"`, which falls
+            when validations don't improve. See `kt.training.make_schedule`.
         peak_learning_rate: Highest learning rate of the schedule; by default
             equation 3's, `(hidden_dim * warmup_steps) ** -0.5`.
         warmup_steps: Updates that the learning rate grows.
+        plateau_factor: What the schedule `"plateau"` multiplies the rate by.
+        plateau_patience: Number of validations in a row without a better one after
+            which it does so.
         label_smoothing: Label smoothing.
-        average_last: Number of last checkpoints that make the final model.
+        patience: Number of validations in a row without a better one after which
+            training stops. None for all of `steps`.
+        monitor: What tells which validation is better: `"val_loss"` or `"val_bleu"`.
+        keep: Which checkpoints make the final model: `"average"`, the mean of the last
+            ones; `"best"`, the one of the best validation; or `"last"`.
+        average_last: Number of last checkpoints of `keep="average"`.
         accumulation_steps: Number of batches whose gradients make one update: the
             paper's 25,000 tokens are 6 batches of 4,096. The result is that of one
             large batch.
@@ -64,6 +89,8 @@ class RunConfig:
             training goes back to the last checkpoint and leaves that update's batches
             out. By default it stops the run.
         bleu_sentences: Held-out pairs translated after each epoch, greedily, for BLEU.
+        samples: Held-out pairs whose translations and attention TensorBoard shows after
+            each epoch.
         strategy: Distribution strategy, see `kt.training.get_strategy`.
         seed: Seed of weights, dropout and order.
 
@@ -77,6 +104,9 @@ class RunConfig:
     target: str | list[str | None] | None = None
     valid_source: str | None = None
     valid_target: str | None = None
+    initial: str | None = None
+    freeze: list = dataclasses.field(default_factory=list)
+    lora_rank: int | None = None
     preset: str = "tiny"
     model: dict = dataclasses.field(default_factory=dict)
     vocabulary_size: int = 8000
@@ -86,14 +116,21 @@ class RunConfig:
     max_length: int | None = None
     steps: int = 10_000
     steps_per_epoch: int = 250
+    schedule: str = "inverse_square_root"
     peak_learning_rate: float | None = None
     warmup_steps: int = 4000
+    plateau_factor: float = 0.5
+    plateau_patience: int = 3
     label_smoothing: float = 0.1
+    patience: int | None = None
+    monitor: str = "val_loss"
+    keep: str = "average"
     average_last: int = 5
     accumulation_steps: int = 1
     clip_norm: float | None = None
     skip_nonfinite: int = 0
     bleu_sentences: int = 200
+    samples: int = 8
     strategy: str = "auto"
     seed: int = 1
     columns: list[int | str] | None = None
@@ -148,15 +185,19 @@ class RunConfig:
             value = getattr(self, name)
             _check_arguments(name, value)
             object.__setattr__(self, name, _as_json(name, value))
+        object.__setattr__(self, "freeze", list(check_parts(self.freeze)))
         if self.filters != {}:
             # Not at the top: it imports NumPy, which help needs not.
             from keras_transformer.data.filters import Filters
 
             filters = Filters.from_json(self.filters)
             object.__setattr__(self, "filters", filters.to_json())
+        check_initial(self)
+        check_validation(self)
+        check_decay(self.schedule, self.steps, self.warmup_steps)
 
     @classmethod
-    def from_json(cls, values):
+    def from_json(cls, values: dict[str, Any]) -> "RunConfig":
         """A configuration from a dict of its arguments, as `config.json` holds it.
 
         Raises:
@@ -170,7 +211,7 @@ class RunConfig:
         return cls(**values)
 
 
-def refuse_unknown(what, given, known):
+def refuse_unknown(what: str, given: Iterable, known: Collection[str]) -> None:
     """Raises a ValueError for names that aren't known, with the nearest known one."""
     for name in given:
         if name not in known:
@@ -180,7 +221,13 @@ def refuse_unknown(what, given, known):
 
 
 # The values of settings that have but a few.
-CHOICES = {"preset": sorted(PRESETS), "strategy": STRATEGIES}
+CHOICES = {
+    "preset": sorted(PRESETS),
+    "strategy": STRATEGIES,
+    "schedule": SCHEDULES,
+    "monitor": ("val_loss", "val_bleu"),
+    "keep": ("average", "best", "last"),
+}
 # The lowest value of each, and whether it may be None.
 _WHOLE = {
     "vocabulary_size": (1, False),
@@ -189,10 +236,14 @@ _WHOLE = {
     "steps": (1, False),
     "steps_per_epoch": (1, False),
     "warmup_steps": (1, False),
+    "lora_rank": (1, True),
+    "plateau_patience": (1, False),
+    "patience": (1, True),
     "average_last": (1, False),
     "accumulation_steps": (1, False),
     "skip_nonfinite": (0, False),
     "bleu_sentences": (0, False),
+    "samples": (0, False),
     "seed": (0, False),
 }
 # Which values each may have, that in words, and whether it may be None.
@@ -203,6 +254,7 @@ _REAL = {
     "temperature": (lambda x: x > 0, "positive and finite", True),
     "bpe_dropout": (lambda x: 0 <= x < 1, "at least 0 and less than 1", False),
     "unigram_alpha": (lambda x: x > 0, "positive and finite", True),
+    "plateau_factor": (lambda x: 0 < x < 1, "more than 0 and less than 1", False),
 }
 # What a run itself gives `kt.Transformer` and `kt.text.train_tokenizer`.
 _TAKEN = {

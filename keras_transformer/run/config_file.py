@@ -1,7 +1,9 @@
 """The configuration in a run's folder; read without Keras."""
 
 import json
+import os
 import pathlib
+from typing import Any
 
 from keras_transformer.run.config import RunConfig
 
@@ -9,19 +11,19 @@ CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 WAY_OUT = "Correct it or copy it from a backup, or train in another folder."
 
 
-def check_folder(path):
+def check_folder(path: str | os.PathLike) -> None:
     """Raises a ValueError for a run's folder that is a file."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"folder={str(path)!r} is a file; choose another name.")
 
 
-def has_checkpoint(folder):
+def has_checkpoint(folder: str | os.PathLike) -> bool:
     """Whether a run's folder holds a checkpoint, whole or not."""
     return any(pathlib.Path(folder, CHECKPOINTS).glob("step-*.keras"))
 
 
-def read_config(folder):
+def read_config(folder: str | os.PathLike) -> RunConfig:
     """The `RunConfig` of a run's folder.
 
     Raises:
@@ -42,7 +44,7 @@ def read_config(folder):
         raise ValueError(f"{path}: {error} {WAY_OUT}") from None
 
 
-def read_json(path, kind):
+def read_json(path: pathlib.Path, kind: type) -> Any:
     """What a run's file holds.
 
     Raises:

@@ -6,12 +6,13 @@ import os
 import pathlib
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_transformer.data import Filters, PreparedCorpus, prepare
 from keras_transformer.data.subword_sampling import subword_samplers
 from keras_transformer.data.tags import tag_ids
 from keras_transformer.run.config import RunConfig
+from keras_transformer.run.initial import open_translator
 from keras_transformer.run.lock import FolderInUse, locked
 from keras_transformer.run.texts import training_texts
 from keras_transformer.text import Tokenizer
@@ -52,7 +53,7 @@ def check_corpora(config: RunConfig) -> None:
             f"filters={config.filters}, source={config.source!r}."
         )
     corpus = PreparedCorpus(prepared[0].source)
-    _check_tokens(config, (corpus.source_tokenizer, corpus.target_tokenizer))
+    check_tokens(config, (corpus.source_tokenizer, corpus.target_tokenizer))
 
 
 def _check_corpus(config, texts):
@@ -63,6 +64,9 @@ def _check_corpus(config, texts):
             "target must be left out, as a prepared corpus holds both sides; received "
             f"target={texts.target!r}."
         )
+    if config.initial is not None:
+        _check_same_tokenizers(config, tokenizers)
+        return
     if not all(type(tokenizer) is Tokenizer for tokenizer in tokenizers):
         raise ValueError(
             "A run needs a corpus whose tokenizers are kt.text.Tokenizer; "
@@ -76,8 +80,33 @@ def _check_corpus(config, texts):
         )
 
 
-def _check_tokens(config, tokenizers):
-    """Checks that tokenizers have what a configuration asks for."""
+def _check_same_tokenizers(config, tokenizers):
+    """Raises a ValueError if a corpus has others than what a run starts from."""
+    initial = open_translator(config.initial)
+    own = initial.source_tokenizer, initial.target_tokenizer
+    for side, of_corpus, of_initial in zip(("source", "target"), tokenizers, own):
+        found = [
+            (type(each), each.vocabulary_size, each.tokens(range(each.vocabulary_size)))
+            for each in (of_corpus, of_initial)
+        ]
+        if found[0] != found[1]:
+            raise ValueError(
+                f"source={config.source!r} is a corpus whose {side} tokenizer isn't "
+                f"that of initial={config.initial!r}. Give the texts, or prepare them "
+                "with its tokenizers."
+            )
+
+
+def check_tokens(config: RunConfig, tokenizers: tuple[Any, Any]) -> None:
+    """Checks that tokenizers have what a configuration asks for.
+
+    Args:
+        config: A `RunConfig`.
+        tokenizers: The source's and the target's.
+
+    Raises:
+        ValueError: If they lack a tag, or can't draw segmentations.
+    """
     texts = training_texts(config)
     tag_ids(config.tags, tokenizers[0], len(texts))
     subword_samplers(tokenizers, config.bpe_dropout, config.unigram_alpha)
@@ -128,7 +157,7 @@ def prepare_corpora(run: "RunFolder", verbose: int) -> None:
         ValueError: If the tokenizers lack a tag, or can't draw segmentations.
     """
     tokenizers = run.tokenizers()
-    _check_tokens(run.config, tokenizers)
+    check_tokens(run.config, tokenizers)
     for texts, folder in zip(training_texts(run.config), corpora_of_run(run)):
         _prepare(run.config, texts, folder, tokenizers, verbose)
 

@@ -9,9 +9,11 @@ import tempfile
 import time
 
 from keras_transformer.data.report import left_out
+from keras_transformer.run.batches import data_of_run, mixture_in_words
+from keras_transformer.run.config import RunConfig
 from keras_transformer.run.folder import RunFolder
+from keras_transformer.run.model import new_model
 from keras_transformer.run.start import check_start
-from keras_transformer.run.trainer import data_of_run, mixture_in_words, new_model
 from keras_transformer.training import get_strategy
 
 # The first step includes compilation.
@@ -72,7 +74,7 @@ class DryRun:
         )
 
 
-def dry_run(config):
+def dry_run(config: RunConfig) -> DryRun:
     """Takes a few steps of a run, and writes nothing.
 
     Args:

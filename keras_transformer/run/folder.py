@@ -3,13 +3,14 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import pathlib
+from typing import Any
 
 from keras_transformer.data import PreparedCorpus
-from keras_transformer.files import write_text
+from keras_transformer.files import remove, write_text
+from keras_transformer.run.config import RunConfig
 from keras_transformer.run.config_file import (
     CHECKPOINTS,
     CONFIG,
@@ -20,16 +21,30 @@ from keras_transformer.run.config_file import (
     read_json,
 )
 from keras_transformer.run.corpora import is_prepared
-from keras_transformer.run.metrics_file import read_metrics
+from keras_transformer.run.initial import (
+    file_fingerprint,
+    folder_fingerprint,
+    initial_fingerprint,
+    open_translator,
+)
 from keras_transformer.run.start import TEXTS, check_files
 from keras_transformer.run.texts import sentences, training_texts
-from keras_transformer.text import Tokenizer, train_tokenizer
+from keras_transformer.text import train_tokenizer
+from keras_transformer.text.loading import load_tokenizer
 from keras_transformer.training import Checkpoints
+from keras_transformer.training.metrics_file import read_metrics
+from keras_transformer.training.schedule_names import DECAYS
 
 _FINGERPRINTS, _SKIPPED = "fingerprints.json", "skipped.json"
 _EPOCH = "unfinished_epoch.json"
-# What may change while a run goes on: how long, how often it forgives, and where.
-_FREE = ("steps", "skip_nonfinite", "strategy")
+_SOURCE, _TARGET = "source.spm", "target.spm"
+# How a translator that the run starts from reads and searches.
+_INITIAL = "initial.json"
+# What may change while a run goes on: how long, how often it forgives, what is shown
+# and kept, and where.
+_FREE = ("steps", "patience", "keep", "samples", "skip_nonfinite", "strategy")
+# These may lie elsewhere: their content counts.
+_PATHS = (*TEXTS, "initial")
 
 
 class RunFolder:
@@ -48,7 +63,7 @@ class RunFolder:
         FileNotFoundError: If a text isn't there.
     """
 
-    def __init__(self, path, config):
+    def __init__(self, path: str | os.PathLike, config: RunConfig):
         self.path = pathlib.Path(path)
         check_folder(path)
         self.config = config
@@ -59,28 +74,34 @@ class RunFolder:
         self._check()
 
     @property
-    def is_started(self):
+    def is_started(self) -> bool:
         """Whether there is a checkpoint, whole or not."""
         return has_checkpoint(self.path)
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Creates what isn't there yet: tokenizers, then the files that describe it."""
         self._check()
         if not self.is_started:
             self._forget_another_start()
         self._write(CONFIG, dataclasses.asdict(self.config))
+        if self.config.initial is not None:
+            self._take_over_initial()
         for path, sides in self._tokenizer_files().items():
             if not path.exists():
                 self._new_tokenizer(path.stem, sides).save(path)
-        self._write(_FINGERPRINTS, self._fingerprints())
+        self._write(_FINGERPRINTS, self.fingerprints)
 
-    def tokenizers(self):
+    def tokenizers(self) -> tuple[Any, Any]:
         """The source's and the target's tokenizer, which may be one."""
-        tokenizers = [Tokenizer.load(path) for path in self._tokenizer_files()]
+        tokenizers = [load_tokenizer(path) for path in self._tokenizer_files()]
         return tokenizers[0], tokenizers[-1]
 
+    def translator_settings(self) -> dict[str, Any]:
+        """Arguments of the run's `kt.Translator` beside its model and tokenizers."""
+        return self._read(_INITIAL, dict, {})
+
     @property
-    def skipped(self):
+    def skipped(self) -> list[int]:
         """Numbers of the updates that are left out, in the order of their failures."""
         skipped = self._read(_SKIPPED, list, [])
         if not all(type(update) is int and update >= 0 for update in skipped):
@@ -90,7 +111,7 @@ class RunFolder:
             )
         return skipped
 
-    def skip(self, update):
+    def skip(self, update: int) -> None:
         """Leaves an update out from now on, counted with those left out before."""
         skipped = self.skipped
         for before in sorted(skipped):
@@ -98,16 +119,16 @@ class RunFolder:
             update += update >= before
         self._write(_SKIPPED, [*skipped, update])
 
-    def note_epoch(self, epoch, logs):
+    def note_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Keeps what an epoch logged in training, until all of it is written."""
         logs = {name: float(value) for name, value in logs.items()}
         self._write(_EPOCH, {"epoch": epoch, "logs": logs})
 
-    def forget_epoch(self):
+    def forget_epoch(self) -> None:
         """Removes what was noted of an epoch that has come to its end."""
         (self.path / _EPOCH).unlink(missing_ok=True)
 
-    def noted_epoch(self, step):
+    def noted_epoch(self, step: int) -> tuple[int, dict[str, float]] | None:
         """Number and logs of the epoch of a checkpoint that hasn't been validated yet.
 
         Args:
@@ -126,13 +147,11 @@ class RunFolder:
         this = step // self.config.steps_per_epoch - 1
         return (epoch, logs) if ended and epoch == this else None
 
-    @property
-    def fingerprints(self):
-        """Dict of texts and tokenizers -> checksums of their contents."""
-        return self._fingerprints()
-
     def _tokenizer_files(self):
         """The sides that each tokenizer is trained on, 0 and 1, by its path."""
+        if self.config.initial is not None:
+            names = [_SOURCE, *([_TARGET] if (self.path / _TARGET).exists() else [])]
+            return {self.path / name: () for name in names}
         if self.config.joint_vocabulary:
             return {self.path / "source.spm": (0, 1)}
         return {self.path / "source.spm": (0,), self.path / "target.spm": (1,)}
@@ -151,8 +170,23 @@ class RunFolder:
             vocabulary_size=size, sentences=sentences(texts, sides), **options
         )
 
+    def _take_over_initial(self):
+        """Writes the tokenizers and the settings of the translator it starts from."""
+        if (self.path / _SOURCE).exists():
+            return
+        translator = open_translator(self.config.initial)
+        settings = {
+            "max_source_length": translator.max_source_length,
+            "search_options": translator.search_options,
+        }
+        self._write(_INITIAL, settings)
+        if translator.target_tokenizer is not translator.source_tokenizer:
+            translator.target_tokenizer.save(self.path / _TARGET)
+        # The last one, which says that all of them are there.
+        translator.source_tokenizer.save(self.path / _SOURCE)
+
     def _check(self):
-        prints = self._fingerprints()
+        prints = self.fingerprints
         if not self.is_started:
             return
         # Arguments that came after the run was started have their defaults.
@@ -161,8 +195,16 @@ class RunFolder:
         changed = [
             f"{name}: {before[name]!r} before, {now[name]!r} now"
             for name in now
-            if before[name] != now[name] and name not in (*_FREE, *TEXTS)
+            if before[name] != now[name] and name not in (*self._free, *_PATHS)
         ]
+        started_from = before["initial"]
+        if (started_from is None) != (self.config.initial is None):
+            changed.append(
+                f"initial: {started_from!r} before, {self.config.initial!r} now"
+            )
+        if started_from == self.config.initial and not _is_there(started_from):
+            # The run holds all that it needs of it.
+            prints.pop("initial", None)
         recorded = self._read(_FINGERPRINTS, dict, {})
         for name, now in prints.items():
             if name in recorded and recorded[name] != now:
@@ -187,15 +229,16 @@ class RunFolder:
         with contextlib.suppress(ValueError, TypeError):
             before = read_config(self.path)
             recorded = self._read(_FINGERPRINTS, dict, {})
-            changes = {name: getattr(self.config, name) for name in (*_FREE, *TEXTS)}
+            changes = {name: getattr(self.config, name) for name in (*_FREE, *_PATHS)}
             if dataclasses.replace(before, **changes) == self.config and all(
                 recorded.get(name) == text for name, text in texts.items()
             ):
                 return
-        for name in ("source.spm", "target.spm", _SKIPPED, _EPOCH, _FINGERPRINTS):
-            (self.path / name).unlink(missing_ok=True)
+        for name in (_SOURCE, _TARGET, _INITIAL, _SKIPPED, _EPOCH, _FINGERPRINTS):
+            remove(self.path / name)
 
-    def _fingerprints(self):
+    @property
+    def fingerprints(self) -> dict[str, Any]:
         """SHA-256 of the texts, wherever they lie, and of the tokenizers."""
         tokenizers = {path.name: _fingerprint(path) for path in self._tokenizer_files()}
         return self._text_fingerprints | tokenizers
@@ -204,7 +247,17 @@ class RunFolder:
     def _text_fingerprints(self):
         check_files(self.config)
         texts = {name: getattr(self.config, name) for name in TEXTS}
-        return {name: _fingerprint(text) for name, text in texts.items() if text}
+        prints = {n: _text_fingerprint(text) for n, text in texts.items() if text}
+        if self.config.initial is not None:
+            if found := initial_fingerprint(self.config.initial):
+                prints["initial"] = found
+        return prints
+
+    @property
+    def _free(self):
+        """What may change: `steps` only where the learning rate doesn't end at them."""
+        ends = self.config.schedule in DECAYS
+        return tuple(name for name in _FREE if not (ends and name == "steps"))
 
     def _read(self, name, kind, default):
         path = self.path / name
@@ -214,13 +267,20 @@ class RunFolder:
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
+def _is_there(initial):
+    return initial is not None and os.path.exists(initial)
+
+
+def _text_fingerprint(text):
+    """That of a text, a prepared corpus, or a list of them."""
+    if isinstance(text, list):
+        return [one and _text_fingerprint(one) for one in text]
+    return PreparedCorpus(text).fingerprint if is_prepared(text) else _fingerprint(text)
+
+
 def _fingerprint(path):
-    if isinstance(path, list):
-        return [one and _fingerprint(one) for one in path]
     if not os.path.exists(path):
         # A dataset's name, or a tokenizer that is still to be trained.
         return str(path)
-    if is_prepared(path):
-        return PreparedCorpus(path).fingerprint
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    path = pathlib.Path(path)
+    return folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)

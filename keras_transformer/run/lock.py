@@ -7,6 +7,7 @@ import pathlib
 import socket
 import threading
 import time
+from collections.abc import Iterator
 
 from keras_transformer.files import is_running
 
@@ -20,7 +21,7 @@ class FolderInUse(ValueError):
 
 
 @contextlib.contextmanager
-def locked(folder):
+def locked(folder: str | os.PathLike) -> Iterator[None]:
     """Holds a run's folder: its file `lock.json` names the process and its host.
 
     The lock of a dead process is taken over. Whether a process of this host lives is

@@ -1,30 +1,36 @@
 """What is checked before a run is started."""
 
-import os
+from __future__ import annotations
 
-from keras_transformer.run.corpora import check_corpora, is_prepared
+import os
+from collections.abc import Sequence
+
+from keras_transformer.run.config import RunConfig
+from keras_transformer.run.corpora import check_corpora, check_tokens, is_prepared
+from keras_transformer.run.initial import open_translator
 from keras_transformer.run.texts import training_texts, validation_texts
 
 TEXTS = ("source", "target", "valid_source", "valid_target")
 
 
-def check_files(config):
+def check_files(config: RunConfig, names: Sequence[str] = TEXTS) -> None:
     """Checks that a run's texts are there.
 
     Args:
         config: A `RunConfig`.
+        names: Those that are looked for.
 
     Raises:
         FileNotFoundError: If a text isn't there.
     """
-    for name in TEXTS:
+    for name in names:
         given = getattr(config, name)
         for text in given if isinstance(given, list) else [given]:
             if text and not text.startswith("tfds:") and not os.path.exists(text):
                 raise FileNotFoundError(f"{name}={text!r} isn't there.")
 
 
-def check_start(config):
+def check_start(config: RunConfig) -> None:
     """Checks the texts and the model's arguments, before a run's first file is written.
 
     Args:
@@ -43,15 +49,19 @@ def check_start(config):
         if is_text and not sum(1 for _ in texts.pairs()):
             raise ValueError(f"{name}={texts.source!r} is empty: it holds no pair.")
     _check_drawing(config)
-    from keras_transformer.models.transformer import Transformer
+    # Here, as the command line checks files before it imports Keras.
+    from keras_transformer.run.model import make_model
 
     # The vocabulary is still unknown, and nothing depends on its size.
-    sizes = [8] if config.joint_vocabulary else [8, 8]
-    Transformer.from_preset(config.preset, *sizes, **config.model)
+    make_model(config, *([8] if config.joint_vocabulary else [8, 8]))
 
 
 def _check_drawing(config):
-    """Checks that the tokenizer to be trained can draw segmentations as asked."""
+    """Checks that the run's tokenizers can draw segmentations as asked."""
+    if config.initial is not None:
+        translator = open_translator(config.initial)
+        check_tokens(config, (translator.source_tokenizer, translator.target_tokenizer))
+        return
     if any(is_prepared(texts.source) for texts in training_texts(config)):
         return
     kind = config.tokenizer.get("model_type", "bpe")

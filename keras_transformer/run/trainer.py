@@ -1,46 +1,46 @@
 """Trains a translator in a folder, and goes on after any stop."""
 
 import contextlib
-import itertools
+import os
 
 import keras
 
-from keras_transformer.data import Filters
 from keras_transformer.data.report import left_out
-from keras_transformer.models.transformer import Transformer
+from keras_transformer.run.batches import data_of_run, mixture_in_words
+from keras_transformer.run.callbacks import run_callbacks
+from keras_transformer.run.config import RunConfig
 from keras_transformer.run.corpora import corpora_of_run, prepare_corpora
 from keras_transformer.run.folder import RunFolder
-from keras_transformer.run.held_out_bleu import HeldOutBleu
-from keras_transformer.run.held_out_loss import HeldOutLoss
 from keras_transformer.run.lock import locked
-from keras_transformer.run.metrics_file import MetricsFile
+from keras_transformer.run.model import final_model, load_checkpoint, new_model
+from keras_transformer.run.model_card import write_model_card
 from keras_transformer.run.start import check_start
-from keras_transformer.run.texts import training_texts, validation_texts
+from keras_transformer.run.validations import Validations
 from keras_transformer.tasks.translator import Translator
-from keras_transformer.text import make_batches
 from keras_transformer.training import (
-    Adam,
     Checkpoints,
-    MaskedCrossentropy,
     NonFiniteLoss,
     SaveOnSignal,
-    StopOnNonFiniteLoss,
-    WarmupInverseSqrt,
     WorkerLost,
-    average_checkpoints,
     get_strategy,
 )
+from keras_transformer.training.freezing import trainable_count
+from keras_transformer.training.metrics_file import read_metrics
 from keras_transformer.training.strategy import alone, is_chief, wait_for_all
 
 
-def train(config, folder, verbose=1):
+def train(config: RunConfig, folder: str | os.PathLike, verbose: int = 1) -> Translator:
     """Trains a translator in a folder, or goes on where the folder's run stopped.
 
     The folder holds `config.json`, the tokenizers, `checkpoints/`, `metrics.csv`,
-    TensorBoard's logs and at the end `translator/`, for `Translator.load`. Called
-    again with the same configuration it goes on from the last checkpoint, on the data
-    that come next. More `steps` prolong a run and texts may be moved; any other change
-    is an error. A start that has left no checkpoint binds to nothing.
+    TensorBoard's logs and at the end `translator/`, for `Translator.load`,
+    `MODEL_CARD.md`, and with LoRA `adapter.safetensors`.
+
+    Called again with the same configuration it goes on from the last checkpoint, on the
+    data that come next. More `steps` prolong a run, unless its learning rate ends at
+    them. Texts, and what the run started from, may be moved. `patience`, `keep`,
+    `samples`, `skip_nonfinite` and `strategy` may change; any other change is an error.
+    A start that has left no checkpoint binds to nothing.
 
     The texts are tokenized once, when the run starts, into a folder of `corpora/`
     beside the run's folder; the environment variable `KERAS_TRANSFORMER_CORPORA` names
@@ -58,7 +58,8 @@ def train(config, folder, verbose=1):
         verbose: 0, 1 for progress bars or 2 for a line an epoch.
 
     Returns:
-        The trained `Translator`, its weights the mean of the last checkpoints.
+        The trained `Translator`, of the checkpoints that `keep` names: its weights are
+        the mean of the last ones by default.
 
     Raises:
         ValueError: Before anything is written: if the texts or the model's arguments
@@ -122,17 +123,26 @@ def _go_on(run, strategy, verbose):
             )
         else:
             model = new_model(config, *tokenizers)
-    translator = Translator(model, *tokenizers)
+    settings = run.translator_settings()
+    translator = Translator(model, *tokenizers, **settings)
     step = run.checkpoints.step = Checkpoints.step_of(saved) if saved else 0
     if verbose:
         print(_summary(config, batches, model, step))
     signals = SaveOnSignal(run.checkpoints)
-    until_saved, after = _callbacks(run, strategy, translator, batches, validation)
+    noted = run.noted_epoch(step) if saved else None
+    # What is trained again, or was left unfinished, isn't known.
+    epoch = noted[0] if noted else step // config.steps_per_epoch
+    validations = _validations(run, epoch)
+    until_saved, after = run_callbacks(
+        run, strategy, translator, batches, validation, validations, verbose
+    )
     try:
-        if saved and (noted := run.noted_epoch(step)):
+        if noted:
             run.checkpoints.saved_step = step
             _end_epoch(model, [signals, *after], *noted)
         for done, epoch, end, steps_per_epoch in _fits(step, config):
+            if validations.is_over:
+                break
             model.fit(
                 batches.from_step(done, without=run.skipped),
                 initial_epoch=epoch,
@@ -147,13 +157,47 @@ def _go_on(run, strategy, verbose):
         signals.restore()
     # The chief has written the last checkpoint.
     wait_for_all(strategy)
+    chief = is_chief(strategy)
     with strategy.scope():
-        average_checkpoints(model, run.checkpoints.paths()[-config.average_last :])
-    if is_chief(strategy):
+        model = final_model(run, model, validations, writes=chief)
+    translator = Translator(model, *tokenizers, **settings)
+    if chief:
         with alone():
             translator.save(run.path / "translator")
+        write_model_card(run, model, batches, validation, validations)
+    if verbose and validations.measured:
+        print(_of_validations(validations))
     wait_for_all(strategy)
     return translator
+
+
+def _validations(run, epoch):
+    """What is known of the validations before an epoch."""
+    config = run.config
+    rows = []
+    if run.is_started and run.metrics.exists():
+        rows = read_metrics(run.metrics)
+    validations = Validations(
+        rows,
+        run.checkpoints,
+        config.monitor,
+        config.patience,
+        config.steps_per_epoch,
+    )
+    validations.forget_from(epoch)
+    return validations
+
+
+def _of_validations(validations):
+    """Their table, and why training has stopped where it has before its last step."""
+    lines = [validations.table()]
+    if validations.is_over:
+        lines.append(
+            f"stopped: no better {validations.monitor} in {validations.since_best} "
+            f"validations (patience={validations.patience}); the best is that of step "
+            f"{validations.best_step:,}"
+        )
+    return "\n".join(lines)
 
 
 def _fits(step, config):
@@ -171,153 +215,12 @@ def _fits(step, config):
         yield step, epoch, last, config.steps_per_epoch
 
 
-def _callbacks(run, strategy, translator, batches, validation):
-    """What comes up to an epoch's checkpoint, and what comes after it.
-
-    Validation takes long. A stop in it loses no update, and going on starts with it:
-    what the epoch has logged so far is noted in the folder.
-    """
-    config, checkpoints, chief = run.config, run.checkpoints, is_chief(strategy)
-    until_saved = [
-        StopOnNonFiniteLoss(
-            lambda update: batches.from_step(update, without=run.skipped),
-            run.path,
-            checkpoints,
-        )
-    ]
-    if chief:
-        note = keras.callbacks.LambdaCallback(on_epoch_end=run.note_epoch)
-        until_saved.append(note)
-    until_saved.append(checkpoints)
-    after = []
-    if validation is not None:
-        # All workers take part: a model may be spread over them.
-        after.append(HeldOutLoss(validation))
-        pairs = validation_texts(config).pairs()
-        pairs = list(itertools.islice(pairs, config.bleu_sentences))
-        if pairs:
-            after.append(HeldOutBleu(translator, *map(list, zip(*pairs))))
-    if chief:
-        after += [
-            MetricsFile(run.metrics, going_on=run.is_started),
-            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: run.forget_epoch()
-            ),
-        ]
-    return until_saved, after
-
-
 def _end_epoch(model, callbacks, epoch, logs):
     """What was still to do for an epoch when training was stopped."""
     callbacks = keras.callbacks.CallbackList(callbacks, model=model)
     callbacks.on_train_begin()
     callbacks.on_epoch_end(epoch, logs)
     callbacks.on_train_end(logs)
-
-
-def data_of_run(config, tokenizers, strategy, corpora=None):
-    """The batches that a run trains on, and those that it is validated on, or None.
-
-    Args:
-        config: A `RunConfig`.
-        tokenizers: The source's and the target's.
-        strategy: The distribution strategy.
-        corpora: Folders of the prepared training corpora. Without them the texts are
-            read.
-    """
-    common = {
-        "source_tokenizer": tokenizers[0],
-        "target_tokenizer": tokenizers[1],
-        "tokens_per_batch": config.tokens_per_batch,
-        "max_length": config.max_length,
-        "num_replicas": strategy.num_replicas_in_sync,
-        # On TensorFlow the strategy itself parts the rows.
-        "process": getattr(strategy, "process", (0, 1)),
-    }
-    batches = make_batches(
-        **_sources(config) if corpora is None else {"source": corpora},
-        seed=config.seed,
-        accumulation_steps=config.accumulation_steps,
-        weights=config.weights,
-        temperature=config.temperature,
-        tags=config.tags,
-        bpe_dropout=config.bpe_dropout,
-        unigram_alpha=config.unigram_alpha,
-        **common,
-    )
-    validation = None
-    if texts := validation_texts(config):
-        validation = make_batches(
-            texts.source,
-            texts.target,
-            shuffle=False,
-            repeat=False,
-            **texts.options,
-            **common,
-        )
-    return batches, validation
-
-
-def _sources(config):
-    """Arguments of `make_batches` that say which texts are trained on."""
-    texts = training_texts(config)
-    reading = {}
-    for one in texts:
-        reading |= one.options
-    filters = Filters.from_json(config.filters) if config.filters else None
-    return {
-        "source": [one.source for one in texts],
-        "target": [one.target for one in texts],
-        "filters": filters,
-        **reading,
-    }
-
-
-def load_checkpoint(path):
-    """The compiled model in a checkpoint.
-
-    Raises:
-        ValueError: If it can't be loaded; it is named.
-    """
-    try:
-        return keras.models.load_model(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"The checkpoint {path} can't be loaded: {error!r}. Remove it to go on "
-            "from the one before."
-        ) from error
-
-
-def new_model(config, source_tokenizer, target_tokenizer):
-    """The compiled model that a run starts with."""
-    target_size = None
-    if not config.joint_vocabulary:
-        target_size = target_tokenizer.vocabulary_size
-    model = Transformer.from_preset(
-        config.preset,
-        source_tokenizer.vocabulary_size,
-        target_vocabulary_size=target_size,
-        **config.model,
-    )
-    hidden_dim = model.config["hidden_dim"]
-    counts = {
-        "warmup_steps": config.warmup_steps,
-        "accumulation_steps": config.accumulation_steps,
-    }
-    if config.peak_learning_rate is None:
-        schedule = WarmupInverseSqrt(hidden_dim, **counts)
-    else:
-        peak = config.peak_learning_rate
-        schedule = WarmupInverseSqrt.from_peak(peak, hidden_dim, **counts)
-    accumulates = config.accumulation_steps > 1
-    optimizer = Adam(
-        schedule,
-        global_clipnorm=config.clip_norm,
-        gradient_accumulation_steps=config.accumulation_steps if accumulates else None,
-    )
-    model.compile(optimizer, MaskedCrossentropy(config.label_smoothing))
-    return model
 
 
 def _check_accumulation(config, strategy):
@@ -352,26 +255,16 @@ def _other_workers_watched(strategy):
 
 def _summary(config, batches, model, step):
     report = batches.report
+    parameters = f"{model.count_params():,} parameters"
+    trained = trainable_count(model)
+    if trained < model.count_params():
+        parameters += f", {trained:,} of them trained"
     start = f"going on from step {step:,}" if step else "from the start"
     lines = [
         f"{report.pairs:,} pairs, {report.source_tokens:,} source and "
-        f"{report.target_tokens:,} target tokens; {model.count_params():,} parameters; "
+        f"{report.target_tokens:,} target tokens; {parameters}; "
         f"{config.steps:,} steps, {start}"
     ]
     if report.dropped:
         lines.append(f"left out: {left_out(report.dropped)}")
     return "\n".join(lines + mixture_in_words(config, report))
-
-
-def mixture_in_words(config, report):
-    """A line for each of several corpora.
-
-    Args:
-        config: The `RunConfig`.
-        report: The `MixtureReport`, or the `CorpusReport` of one corpus.
-    """
-    return [
-        f"{texts.source}: {corpus.share:.1%} of the pairs of a batch; "
-        f"{corpus.report.pairs:,} pairs; left out: {left_out(corpus.report.dropped)}"
-        for texts, corpus in zip(training_texts(config), getattr(report, "corpora", ()))
-    ]

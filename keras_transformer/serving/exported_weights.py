@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.kernels import TransposedWeights, with_packed_weights
+from keras_transformer.layers.lora import without_lora
 from keras_transformer.serving.onednn import Int8Kernel, PackedKernel, check_products
 from keras_transformer.serving.weights import check_weights
 
@@ -21,7 +22,7 @@ class ExportedWeights:
     """The weights of a model in one of `weights.FORMATS`.
 
     Args:
-        model: A model of `kt.models`, of floats.
+        model: A model of `kt.models`, of floats. Updates of LoRA are merged.
         weights: Name of the format.
 
     Attributes:
@@ -30,8 +31,8 @@ class ExportedWeights:
 
     def __init__(self, model, weights="float32"):
         self._format = check_weights(weights)
-        self._original = model
-        self.model = _in_dtype(model, self._format.dtype)
+        self._original = without_lora(model)
+        self.model = _in_dtype(self._original, self._format.dtype)
         if self._format.dtype == "float32":
             self.model = _widened(self.model)
         self._stored = {

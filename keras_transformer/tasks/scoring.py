@@ -17,6 +17,7 @@ from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.decoding.explain import explain, log_probs
 from keras_transformer.decoding.options import SearchOptions
 from keras_transformer.kernels.impossible import IMPOSSIBLE
+from keras_transformer.tasks.explanations import Explanation, Explanations
 from keras_transformer.text.documents import is_blank, split_language
 from keras_transformer.texts import as_texts
 
@@ -116,8 +117,8 @@ def explanation(
         for rows, sources, _ in _batches(source_ids, source_ids, tokens_per_batch):
             parts = _explained(translator, sources, options)
             for row, part in zip(visible[rows], parts):
-                found[row] = {**part, "truncated": bool(truncated[row])}
-    return found[0] if is_one else found
+                found[row] = Explanation(part, truncated=bool(truncated[row]))
+    return found[0] if is_one else Explanations(found)
 
 
 def _read(translator, texts):
@@ -138,14 +139,14 @@ def _read(translator, texts):
 
 def _explained_blank(answer):
     """What there is to say of a blank text, which is its own answer."""
-    return {
-        "translation": answer,
-        "tokens": [],
-        "log_probs": np.zeros(0, "float32"),
-        "aligned_source": np.zeros(0, "int32"),
-        "source_tokens": [],
-        "truncated": False,
-    }
+    return Explanation(
+        translation=answer,
+        tokens=[],
+        log_probs=np.zeros(0, "float32"),
+        aligned_source=np.zeros(0, "int32"),
+        source_tokens=[],
+        truncated=False,
+    )
 
 
 def _explained(translator, source_ids, options):
@@ -173,7 +174,9 @@ def _explained(translator, source_ids, options):
 def _log_probs(translator):
     """The compiled function of the model that `translator` holds now."""
     known = vars(translator).get("_compiled_log_probs")
-    if known is None or known[0] is not translator.model:
+    # Quantizing and LoRA give a model other weights.
+    weights = [translator.model, *translator.model.weights]
+    if known is None or list(map(id, known[0])) != list(map(id, weights)):
         model, start_id = translator.model, translator.target_tokenizer.start_id
 
         def function(inputs):
@@ -183,7 +186,7 @@ def _log_probs(translator):
             return {"log_probs": found}
 
         specs = {"source_ids": _IDS, "target_ids": _IDS}
-        translator._compiled_log_probs = model, compiled(function, model, specs)
+        translator._compiled_log_probs = weights, compiled(function, model, specs)
     return translator._compiled_log_probs[1]
 
 

@@ -124,10 +124,8 @@ class Translator(TextToText):
             "num_hypotheses": num_hypotheses,
             "seed": seed,
         }
-        if glossary_bonus is not None:
-            given["phrase_bonus"] = glossary_bonus
-        if glossary_force is not None:
-            given["force_phrases"] = glossary_force
+        of_glossary = {"phrase_bonus": glossary_bonus, "force_phrases": glossary_force}
+        given |= {n: value for n, value in of_glossary.items() if value is not None}
         search = self._options_of(self.translate, given, options)
         texts, is_one = as_texts(texts, self.input_name)
         glossaries = None
@@ -206,7 +204,8 @@ class Translator(TextToText):
             among them; `"log_probs"` float32 `(T,)`, each token's log-probability after
             those before it; `"aligned_source"` int32 `(T,)`, the index of the source
             token that it attended to most; `"source_tokens"`, the pieces of the source;
-            `"truncated"`, whether the text was cut off.
+            `"truncated"`, whether the text was cut off. Notebooks show them as HTML:
+            each token on a colour of its probability, with its source token.
 
         Raises:
             ValueError: For options out of range.

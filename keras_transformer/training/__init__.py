@@ -16,9 +16,16 @@ _MODULES = {
     "SaveOnSignal": "interruptions",
     "StopOnNonFiniteLoss": "interruptions",
     "WarmupInverseSqrt": "schedule",
+    "WithWarmup": "schedule",
     "WorkerLost": "interruptions",
     "average_checkpoints": "averaging",
+    "enable_lora": "adapters",
+    "freeze": "freezing",
     "get_strategy": "strategy",
+    "load_adapter": "adapters",
+    "make_schedule": "schedule",
+    "merge_lora": "adapters",
+    "save_adapter": "adapters",
 }
 
 __getattr__, __dir__, load_names = lazy_names(__name__, _MODULES)

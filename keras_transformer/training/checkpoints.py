@@ -27,6 +27,7 @@ class Checkpoints(keras.callbacks.Callback):
     Attributes:
         step: Number of updates so far, those that loss scaling dropped included.
         saved_step: The step of the last checkpoint that it has written, or None.
+        protected: Steps whose checkpoints aren't deleted, however old they are.
 
     Raises:
         ValueError: If `keep` isn't positive.
@@ -48,6 +49,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.write = write
         self.step = None
         self.saved_step = None
+        self.protected = ()
         self._training = False
 
     def on_train_begin(self, logs=None):
@@ -91,7 +93,8 @@ class Checkpoints(keras.callbacks.Callback):
             ) from error
         self.saved_step = self.step
         for old in self.paths()[: -self.keep]:
-            old.unlink()
+            if self.step_of(old) not in self.protected:
+                old.unlink()
         return path
 
     def paths(self):

@@ -1,6 +1,7 @@
 """The optimizer of section 5.3: Adam, clipping exactly on several replicas."""
 
 import keras
+from keras import ops
 
 from keras_transformer import arguments, kernels
 from keras_transformer.training.strategy import sum_over_replicas
@@ -22,6 +23,9 @@ class Adam(keras.optimizers.Adam):
         beta_1: Decay of the mean of gradients.
         beta_2: Decay of the mean of their squares.
         epsilon: What is added to the root of that mean.
+        warmup_steps: Number of updates in which the rate grows to `learning_rate`, on a
+            line; none by default. For a rate that is a number, which callbacks such as
+            `ReduceLROnPlateau` set; schedules have a warm-up of their own.
         **kwargs: Other arguments of `keras.optimizers.Adam`: `global_clipnorm`,
             `clipnorm`, `clipvalue`, `gradient_accumulation_steps`, `weight_decay` ...
             None leaves each of them out.
@@ -40,7 +44,14 @@ class Adam(keras.optimizers.Adam):
     """
 
     def __init__(
-        self, learning_rate=0.001, beta_1=0.9, beta_2=0.98, epsilon=1e-9, **kwargs
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.98,
+        epsilon=1e-9,
+        *,
+        warmup_steps=0,
+        **kwargs,
     ):
         kwargs = {name: _checked(name, value) for name, value in kwargs.items()}
         if not callable(learning_rate):
@@ -53,8 +64,25 @@ class Adam(keras.optimizers.Adam):
             arguments.number("epsilon", epsilon, above=0),
             **kwargs,
         )
+        self.warmup_steps = arguments.integer("warmup_steps", warmup_steps, 0)
+        if self.warmup_steps and callable(learning_rate):
+            raise ValueError(
+                "warmup_steps is for a learning_rate that is a number; received "
+                f"warmup_steps={warmup_steps} and the schedule {learning_rate!r}. Use "
+                "kt.training.WithWarmup(schedule, warmup_steps)."
+            )
+
+    def get_config(self):
+        config = super().get_config()
+        if self.warmup_steps:
+            config["warmup_steps"] = self.warmup_steps
+        return config
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if self.warmup_steps:
+            update = self.iterations // (self.gradient_accumulation_steps or 1)
+            share = (ops.cast(update, "float32") + 1.0) / self.warmup_steps
+            learning_rate = learning_rate * ops.minimum(share, 1.0)
         rate = kernels.adam_rate(self, learning_rate)
         super()._backend_update_step(grads, trainable_variables, rate)
 

@@ -10,7 +10,7 @@ import pytest
 import keras_transformer as kt
 from keras_transformer.cli import main
 from keras_transformer.run.folder import RunFolder
-from keras_transformer.run.trainer import new_model
+from keras_transformer.run.model import new_model
 
 MARIAN = "tests/interop/tiny-marian"
 

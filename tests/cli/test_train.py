@@ -59,14 +59,14 @@ def test_the_configuration_of_an_old_run_is_one(texts, capsys):
 
 
 def test_several_corpora_have_commas_between_them(texts, capsys):
-    flags = ["--weights", "0.7", "1e-1", "2", "--tags", "<a>", "<b>", "<c>"]
+    flags = ["--weights", "0.7", "1e-1", "2", "--tags", "<a>", "", "<c>"]
     flags += ["--columns", "2", "4", "--filters", '{"duplicates": true}']
     found = yaml.safe_load(printed(capsys, "a,x.tsv,b", "b,,a", *flags))
     expected = RunConfig(
         ["a", "x.tsv", "b"],
         ["b", None, "a"],
         weights=[0.7, 0.1, 2],
-        tags=["<a>", "<b>", "<c>"],
+        tags=["<a>", None, "<c>"],
         columns=[2, 4],
         filters={"duplicates": True},
     )
@@ -135,3 +135,44 @@ def test_a_dry_run_tells_all_and_writes_nothing(texts, capsys):
     source, target = out.splitlines()[7:9]
     pairs = zip(*(pathlib.Path(name).read_text().splitlines() for name in "ab"))
     assert (source.strip(), target.strip().removeprefix("-> ")) in set(pairs)
+
+
+def test_the_folder_may_stand_in_the_file(texts, capsys):
+    pathlib.Path("run.yaml").write_text("folder: f\nsource: a\ntarget: b\n", "utf-8")
+    main(["train", "--config", "run.yaml", "--print-config"])
+    assert yaml.safe_load(capsys.readouterr().out)["source"] == "a"
+    # That of the command goes over it; texts of the command, too.
+    main(["train", "g", "b", "--config", "run.yaml", "--print-config"])
+    assert yaml.safe_load(capsys.readouterr().out)["source"] == "b"
+    for content, words in (
+        ("source: a\n", "folder is needed"),
+        ("folder: [1]\n", "folder must be a path"),
+        ("folder: ''\n", "folder must be a path"),
+        ("folder: f\n", "source is needed to start a run"),
+    ):
+        pathlib.Path("run.yaml").write_text(content, "utf-8")
+        with pytest.raises(SystemExit) as stop:
+            main(["train", "--config", "run.yaml"])
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
+
+
+def test_settings_of_fine_tuning_have_flags(texts, capsys):
+    flags = ["--from", "base", "--freeze", "encoder, embeddings", "--lora-rank", "4"]
+    found = yaml.safe_load(printed(capsys, "a", "b", *flags, "--schedule", "constant"))
+    assert found["initial"] == "base" and found["lora_rank"] == 4
+    assert found["freeze"] == ["encoder", "embeddings"]
+    pathlib.Path("run.yaml").write_text(yaml.safe_dump(found), "utf-8")
+    assert yaml.safe_load(printed(capsys, "--config", "run.yaml")) == found
+    for flags, words in (
+        (["--freeze", "encodr"], "did you mean 'encoder'"),
+        (["--from", "nothing"], "isn't there"),
+        (["--from", "base", "--preset", "mini"], "preset doesn't apply"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["train", "run", "a", "b", *flags])
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
+    assert not pathlib.Path("run").exists()

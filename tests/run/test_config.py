@@ -144,6 +144,54 @@ def test_settings_that_came_later_have_their_defaults(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"freeze": "encoder"}, "must be a list"),
+        ({"freeze": ["encodr"]}, "did you mean 'encoder'"),
+        ({"freeze": [1]}, "must hold strings"),
+        ({"freeze": None}, "must be a list"),
+        ({"initial": ""}, "initial must name a file"),
+        ({"initial": 3}, "initial must be a path"),
+        ({"lora_rank": 2}, "lora_rank needs an initial"),
+        ({"initial": "b", "lora_rank": 0}, "lora_rank must be at least 1"),
+        ({"initial": "b", "preset": "mini"}, "preset doesn't apply"),
+        ({"initial": "b", "model": {"dropout": 0.2}}, "model doesn't apply"),
+        ({"initial": "b", "vocabulary_size": 500}, "vocabulary_size doesn't apply"),
+        ({"initial": "b", "joint_vocabulary": False}, "joint_vocabulary doesn't"),
+        ({"initial": "b", "tokenizer": {"symbols": ["<a>"]}}, "tokenizer doesn't"),
+        ({"schedule": "cosin"}, "one of inverse_square_root, constant"),
+        ({"schedule": "linear", "steps": 500}, "warmup_steps must be less than steps"),
+        ({"schedule": "cosine", "steps": 4000}, "warmup_steps must be less than"),
+        ({"schedule": "plateau"}, "needs a valid_source"),
+        ({"patience": 3}, "needs a valid_source"),
+        ({"keep": "best"}, "needs a valid_source"),
+        ({"monitor": "val_bleu"}, "needs a valid_source"),
+        ({"patience": 0, "valid_source": "v"}, "patience must be at least 1"),
+        ({"keep": "worst"}, "one of average, best, last"),
+        ({"monitor": "loss"}, "one of val_loss, val_bleu"),
+        ({"plateau_factor": 1}, "plateau_factor must be more than 0 and less"),
+        ({"plateau_patience": 0}, "plateau_patience must be at least 1"),
+        ({"samples": -1}, "samples must be at least 0"),
+        (
+            {"monitor": "val_bleu", "valid_source": "v", "bleu_sentences": 0},
+            "needs bleu_sentences",
+        ),
+    ],
+)
+def test_what_goes_together_and_what_does_not(changes, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        RunConfig("a", **changes)
+
+
+def test_settings_of_fine_tuning_come_back_from_json(tmp_path):
+    config = RunConfig("a", initial=pathlib.Path("base"), freeze=["encoder"])
+    values = json.dumps(dataclasses.asdict(config))
+    (tmp_path / "config.json").write_text(values, "utf-8")
+    assert read_config(tmp_path) == config
+    assert config.initial == "base" and config.freeze == ["encoder"]
+
+
+@pytest.mark.parametrize(
     "given, name, error",
     [
         ({"source": []}, "source", ValueError),

@@ -14,11 +14,11 @@ import pytest
 import keras_transformer as kt
 from keras_transformer.cli import main
 from keras_transformer.run import RunConfig, train
+from keras_transformer.run.batches import data_of_run
 from keras_transformer.run.corpora import corpora_of_run, prepare_corpora
 from keras_transformer.run.dry_run import dry_run
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.start import check_start
-from keras_transformer.run.trainer import data_of_run
 from keras_transformer.training import Checkpoints, Preempted
 
 SIZES = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32}

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_transformer as kt
+from keras_transformer.layers.lora import lora_layers
 from keras_transformer.serving.translation import TranslationSignatures
 
 TEXTS = ["the red dog", "", "a cat sleeps", "woman \u732b"]
@@ -14,8 +16,6 @@ REFERENCES = ["dog red the", "a", "", "sleeps cat a " * 100]
 def pair(tokenizer):
     """A translator and the signatures of its export."""
     import random
-
-    import keras_transformer as kt
 
     random.seed(0)
     model = kt.Transformer(tokenizer.vocabulary_size, None, 2, 32, 2, 64)
@@ -124,3 +124,24 @@ def test_what_can_t_be_scored_is_named(pair, arguments, error, words):
 def test_a_misspelled_option_of_explain_is_named(pair):
     with pytest.raises(TypeError, match="beam_size"):
         pair[0].explain("a", beem_size=2)
+
+
+def test_other_weights_have_other_scores(tokenizer):
+    """Those of LoRA, merged or not, and those of int8."""
+    model = kt.Transformer(tokenizer.vocabulary_size, None, 1, 32, 2, 64)
+    translator = kt.Translator(model, tokenizer)
+
+    def log_prob():
+        return translator.score("the red dog", "dog red the")["log_prob"]
+
+    before = log_prob()
+    kt.training.enable_lora(model, 2)
+    np.testing.assert_allclose(log_prob(), before, rtol=1e-5)
+    for layer in lora_layers(model):
+        layer.lora_weights[2].assign(np.full(layer.lora_weights[2].shape, 0.2))
+    changed = log_prob()
+    assert abs(changed - before) > 0.01
+    kt.training.merge_lora(model)
+    np.testing.assert_allclose(log_prob(), changed, rtol=1e-4)
+    model.quantize("int8")
+    assert log_prob() != changed

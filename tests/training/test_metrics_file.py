@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from keras_transformer import plotting
-from keras_transformer.run.metrics_file import MetricsFile, read_metrics
+from keras_transformer.training.metrics_file import MetricsFile, read_metrics
 
 
 def log(path, *epochs, going_on=True):
