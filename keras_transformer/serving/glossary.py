@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_transformer.serving.parts import answered_by, answers_to_some
 from keras_transformer.serving.request_options import Option, read_options
 from keras_transformer.serving.signatures import TEXT, graph
-from keras_transformer.serving.sources import read_sources, valid_utf8
+from keras_transformer.serving.sources import read_sources
 from keras_transformer.serving.translator_searches import TranslatorSearches
 from keras_transformer.text.glossary import find_phrases
 
@@ -60,18 +60,7 @@ class GlossarySignatures(TranslatorSearches):
         most = tf.maximum(tf.reduce_max(counts), 1)
         chosen = given.answered & sources.visible
         found = self._search_with_phrases(chosen, most, sources.ids, values, force)
-        counts = tf.where(given.answered, counts, 0)
-        prefix = valid_utf8(tokenizer.detokenize(prefix))
-        texts = sources.with_blank(self._texts(found["ids"]), prefix)
-        texts, scores = self._columns(texts, found["scores"], counts)
-        return {
-            "translations": texts,
-            "scores": scores,
-            "num_hypotheses": counts,
-            "truncated": sources.truncated,
-            "bounded": given.bounded,
-            "error": given.error,
-        }
+        return self._answers(found, sources, given, counts, prefix)
 
     def _search_with_phrases(self, chosen, count, source_ids, values, force):
         """The answers to chosen rows, `count` each."""

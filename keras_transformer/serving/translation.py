@@ -11,7 +11,7 @@ from keras_transformer.serving.parts import answers_to_some
 from keras_transformer.serving.request_options import given_options
 from keras_transformer.serving.scoring import ScoringSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
-from keras_transformer.serving.sources import read_sources, valid_utf8
+from keras_transformer.serving.sources import read_sources
 from keras_transformer.serving.streaming import StreamingSignatures
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
@@ -145,18 +145,7 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
         values["target_prefix"] = prefix = self._prefix_ids(given.prefix)
         chosen = given.answered & sources.visible
         found = self._search_of_some(chosen, sources.ids, values, sampled)
-        counts = tf.where(given.answered, values["num_hypotheses"], 0)
-        prefix = valid_utf8(self._text_model.target_tokenizer.detokenize(prefix))
-        texts = sources.with_blank(self._texts(found["ids"]), prefix)
-        texts, scores = self._columns(texts, found["scores"], counts)
-        return {
-            "translations": texts,
-            "scores": scores,
-            "num_hypotheses": counts,
-            "truncated": sources.truncated,
-            "bounded": given.bounded,
-            "error": given.error,
-        }
+        return self._answers(found, sources, given, values["num_hypotheses"], prefix)
 
     def _answer_ids(self, source_ids, source_length, search):
         most = self._text_model.longest_source

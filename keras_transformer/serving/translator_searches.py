@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras_transformer.serving.compiled import CompiledSearches
 from keras_transformer.serving.request_options import Option
 from keras_transformer.serving.searching import SearchSignatures
+from keras_transformer.serving.sources import valid_utf8
 
 # Above this a length penalty ranks answers by their lengths alone.
 _MOST_PENALTY = 10.0
@@ -67,3 +68,26 @@ class TranslatorSearches(SearchSignatures):
         """Strings `(B,)` -> ids `(B, P)`, no more than an answer can have."""
         ids = self._text_model.target_tokenizer.tokenize(target_prefix)
         return ids[:, : self._longest].to_tensor()
+
+    def _answers(self, found, sources, given, counts, prefix):
+        """The outputs of signatures whose rows have options of their own.
+
+        Args:
+            found: What the search found.
+            sources: The `Sources`.
+            given: The `RowOptions`.
+            counts: How many answers each row asks for, int32 `(B,)`.
+            prefix: Ids that answers begin with, `(B, P)`.
+        """
+        counts = tf.where(given.answered, counts, 0)
+        prefix = valid_utf8(self._text_model.target_tokenizer.detokenize(prefix))
+        texts = sources.with_blank(self._texts(found["ids"]), prefix)
+        texts, scores = self._columns(texts, found["scores"], counts)
+        return {
+            "translations": texts,
+            "scores": scores,
+            "num_hypotheses": counts,
+            "truncated": sources.truncated,
+            "bounded": given.bounded,
+            "error": given.error,
+        }
