@@ -260,12 +260,20 @@ def measure_memory(folder, job, megabytes):
 
 
 def measure_one_sentence(folder, job, rounds):
+    """In a process of its own, with a server's threads."""
+    if job["translator"]:
+        raise SystemExit("--only 'one sentence' is measured with random weights")
+    command = [sys.executable, __file__, "--one-sentence", str(folder), str(rounds)]
+    subprocess.run([*command, job["sources"]], check=True)
+
+
+def print_one_sentence(folder, rounds, sources):
     import tensorflow as tf
 
     use_server_threads()
     signatures = export_in(folder)
     known = defaults(folder)
-    text = tf.constant([lines_of(job["sources"], 1)[0]])
+    text = tf.constant([lines_of(sources, 1)[0]])
     asked = {
         "serving_default": lambda: signatures["serving_default"](text=text),
         "document": lambda: signatures["document"](text=text, **known),
@@ -341,5 +349,8 @@ if __name__ == "__main__":
         name, folder, path = sys.argv[2:]
         text = pathlib.Path(path).read_text("utf-8")
         print(json.dumps(added_megabytes(name, pathlib.Path(folder), text)))
+    elif sys.argv[1:2] == ["--one-sentence"]:
+        folder, rounds, sources = sys.argv[2:]
+        print_one_sentence(pathlib.Path(folder), int(rounds), sources)
     else:
         main()

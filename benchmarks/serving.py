@@ -155,7 +155,7 @@ class Watch:
     def columns(self, answers):
         """Memory, and milliseconds of the processor for each answer, as text."""
         if not self._process:
-            return "?", "?"
+            return ()
         self._timer.join()
         self._look()
         took = processor_seconds(self._process.pid) - self._start
@@ -231,7 +231,8 @@ def main():
         rate, took = one_batch(options.export, texts, options.signature)
         print(f"One batch of {len(texts)}: {rate:.1f} texts a second, {took:.2f} ms")
     titles = "clients", "texts a second", "p50", "p95", "p99", "wrong", "failed"
-    titles += "server's MB", "ms of the processor a text"
+    if options.start:
+        titles += "server's MB", "ms of the processor a text"
     print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
     with started(options.start, is_ready) as process:
         if options.alone:

@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
 
@@ -106,6 +107,29 @@ if not _is_command_line():
     load_library()
 
 __all__ = sorted([*_NAMES, *_MODULES])
+
+if TYPE_CHECKING:
+    # As type checkers see the names.
+    from keras_transformer import data as data
+    from keras_transformer import decoding as decoding
+    from keras_transformer import evaluation as evaluation
+    from keras_transformer import interop as interop
+    from keras_transformer import layers as layers
+    from keras_transformer import models as models
+    from keras_transformer import plotting as plotting
+    from keras_transformer import serving as serving
+    from keras_transformer import tasks as tasks
+    from keras_transformer import text as text
+    from keras_transformer import training as training
+    from keras_transformer.models import EncoderModel as EncoderModel
+    from keras_transformer.models import LanguageModel as LanguageModel
+    from keras_transformer.models import Transformer as Transformer
+    from keras_transformer.run import RunConfig as RunConfig
+    from keras_transformer.run import distill as distill
+    from keras_transformer.run import train as train
+    from keras_transformer.tasks.text_encoder import TextEncoder as TextEncoder
+    from keras_transformer.tasks.text_generator import TextGenerator as TextGenerator
+    from keras_transformer.tasks.translator import Translator as Translator
 
 
 def __getattr__(name):

@@ -211,19 +211,24 @@ def compare(
         found[name] = {
             "signature": str(signature),
             "systems": {
-                system: _of_system(result) for system, result in zip(names, results)
+                system: _of_system(result, results[0])
+                for system, result in zip(names, results)
             },
         }
     return found
 
 
-def _of_system(result: Any) -> dict[str, float | None]:
+def _of_system(result: Any, baseline: Any) -> dict[str, float | None]:
     """What a paired test found of a system."""
+    p_value = result.p_value
+    if p_value is not None and result.score == baseline.score:
+        # sacreBLEU 2.6 counts larger differences alone: none is larger than none.
+        p_value = 1.0
     return {
         "score": float(result.score),
         "mean": float(result.mean),
         "confidence": float(result.ci),
-        "p_value": result.p_value,
+        "p_value": p_value,
     }
 
 

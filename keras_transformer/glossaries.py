@@ -9,7 +9,7 @@ from keras_transformer.reading import existing, read_lines
 
 
 def as_glossaries(
-    glossary: Mapping[str, str] | Iterable[Mapping[str, str] | None],
+    glossary: object,
     count: int,
     name: str = "glossary",
 ) -> list[dict[str, str]]:
@@ -69,7 +69,7 @@ def read_glossary(path: str | os.PathLike) -> dict[str, str]:
         ValueError: For a line of another form, a term that is there twice with
             different translations, or a file that isn't UTF-8; the line is named.
     """
-    terms = {}
+    terms: dict[str, str] = {}
     for number, line in enumerate(read_lines(existing(path, "a glossary")), start=1):
         if not line.strip():
             continue

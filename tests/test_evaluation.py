@@ -4,6 +4,7 @@ import pytest
 import sacrebleu
 
 from keras_transformer.evaluation import (
+    METRICS,
     bleu,
     chrf,
     compare,
@@ -136,6 +137,12 @@ def test_systems_are_compared_by_sacrebleus_paired_bootstrap():
     systems = {"a": by_turns[0] * 3, "b": by_turns[1] * 3}
     alike = compare(systems, REFERENCES * 6, samples=100)
     assert alike["bleu"]["systems"]["b"]["p_value"] > 0.05
+
+
+def test_the_same_answers_differ_by_chance_alone():
+    systems = {"old": HYPOTHESES, "new": list(HYPOTHESES)}
+    found = compare(systems, REFERENCES, list(METRICS), samples=50)
+    assert {one["systems"]["new"]["p_value"] for one in found.values()} == {1.0}
 
 
 @pytest.mark.parametrize(

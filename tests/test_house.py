@@ -75,7 +75,21 @@ def modules():
 
 
 MODULES = modules()
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+
+
+class _AtRuntime(ast.NodeTransformer):
+    """Leaves out what only type checkers read."""
+
+    def visit_If(self, node):
+        is_for_types = getattr(node.test, "id", None) == "TYPE_CHECKING"
+        return None if is_for_types else self.generic_visit(node)
+
+
+def read(path):
+    return _AtRuntime().visit(ast.parse(path.read_text("utf-8")))
+
+
+TREES = {name: read(path) for name, path in MODULES.items()}
 
 
 def part(module):
@@ -167,7 +181,7 @@ def test_the_equations_are_the_same_on_every_backend(name):
 def test_no_backend_is_imported_before_it_is_used():
     for module, path in MODULES.items():
         if part(module) in ON_EVERY_BACKEND:
-            outside = ast.parse(path.read_text("utf-8"))
+            outside = read(path)
             for function in functions(outside):
                 function.body = []
             for node in ast.walk(outside):
@@ -255,6 +269,42 @@ def test_whatever_is_public_has_types():
             if function.returns is None or not all(arg.annotation for arg in found):
                 untyped.append(f"{module}.{function.name}")
     assert untyped == []
+
+
+def test_what_serves_and_asks_has_types():
+    """Its other modules are the package's own affair."""
+    from keras_transformer import serving
+
+    for name in serving.__all__:
+        value = getattr(serving, name)
+        kinds = value.__mro__ if inspect.isclass(value) else ()
+        functions = [value] if inspect.isfunction(value) else []
+        for kind in kinds:
+            if kind.__module__.startswith("keras_transformer"):
+                functions += filter(inspect.isfunction, public(vars(kind)).values())
+        for function in functions:
+            found = inspect.signature(function)
+            kinds = [
+                p.annotation for p in found.parameters.values() if p.name != "self"
+            ]
+            assert inspect.Signature.empty not in [*kinds, found.return_annotation], (
+                function.__qualname__
+            )
+
+
+def test_type_checkers_see_the_names_of_every_package():
+    """Names that are imported on first use are imported once more for them."""
+    for name, path in MODULES.items():
+        package = importlib.import_module(name)
+        if path.name != "__init__.py" or not hasattr(package, "__all__"):
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        taken = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        seen = {alias.asname or alias.name for node in taken for alias in node.names}
+        defined = {node.name for node in tree.body if hasattr(node, "name")}
+        targets = (n.targets for n in tree.body if isinstance(n, ast.Assign))
+        defined |= {target.id for (target,) in targets if isinstance(target, ast.Name)}
+        assert set(package.__all__) <= seen | defined, name
 
 
 def public(names):

@@ -8,6 +8,7 @@ import re
 import pytest
 
 import keras_transformer as kt
+from keras_transformer.cli import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -47,6 +48,8 @@ def test_all_files_name_one_version():
     found = [(ROOT / name).read_text("utf-8") for name in files]
     versions = {re.search(r"(?m)^version(?: =|:) (\S+)$", text)[1] for text in found}
     assert versions == {kt.__version__}
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"(?m)^## (\d\S*)", changes)[1] == kt.__version__
 
 
 def test_the_reference_has_every_public_name():
@@ -64,6 +67,12 @@ def test_the_reference_has_every_public_name():
         if isinstance(getattr(kt, name), type) and name not in named
     }
     assert missing == set()
+
+
+def test_the_page_of_the_command_line_has_every_command():
+    page = (DOCS / "command_line.md").read_text("utf-8")
+    rows = "".join(re.findall(r"^\| (`[^|]*)\|", page, re.MULTILINE))
+    assert set(COMMANDS) <= set(re.findall(r"`([\w-]+)`", rows))
 
 
 def test_every_entry_of_the_reference_exists():

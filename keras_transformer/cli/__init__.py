@@ -105,7 +105,7 @@ def parser(commands: Collection[str] = ()) -> Parser:
 
 def _parsed(arguments):
     name = next((word for word in arguments if not word.startswith("-")), None)
-    top = parser([name])
+    top = parser([] if name is None else [name])
     if name is not None:
         top.check_choice("COMMAND", name, COMMANDS)
     options, unknown = top.parse_known_args(arguments)
@@ -120,6 +120,8 @@ def _module(name):
 
 def _end(message, code):
     """Ends the program with one line."""
+    if isinstance(message, OSError) and message.filename and message.strerror:
+        message = f"{message.filename}: {message.strerror}"
     lines = map(str.strip, str(message).splitlines())
     print("keras-transformer:", *filter(None, lines), file=sys.stderr)
     raise SystemExit(code) from None

@@ -33,13 +33,16 @@ def run(options: argparse.Namespace) -> None:
     if options.last is not None and options.steps is not None:
         raise ValueError("--last and --steps exclude each other; received both.")
     folder = pathlib.Path(options.folder)
+    found = sorted(folder.joinpath(CHECKPOINTS).glob("step-*.keras"))
+    if not found:
+        raise FileNotFoundError(
+            f"folder={options.folder!r} must be a run with a checkpoint: there is no "
+            f"{CHECKPOINTS}/step-*.keras in it."
+        )
     config = read_config(folder)
     last = config.average_last if options.last is None else options.last
     if last < 1:
         raise ValueError(f"--last must be at least 1; received {last}.")
-    found = sorted(folder.joinpath(CHECKPOINTS).glob("step-*.keras"))
-    if not found:
-        raise FileNotFoundError(f"folder={options.folder!r} has no checkpoint yet.")
     paths = found[-last:] if options.steps is None else _chosen(found, options.steps)
     library()
     from keras_transformer.layers.lora import without_lora

@@ -23,7 +23,6 @@ _METAVARS = {
     "target_language": "LANGUAGE",
     "strategy": "NAME",
     "initial": "FOLDER",
-    "tags": "TAG",
 }
 
 
@@ -81,6 +80,8 @@ def _of_type(name, annotation):
         several = {"nargs": 2 if name == "columns" else "+"}
     if {int, str} <= kinds:
         return {"type": number_or_name, "metavar": "COLUMN", **several}
+    if name == "tags":
+        return {"type": _or_none, "metavar": "TAG", **several}
     (kind,) = kinds
     metavar = _METAVARS.get(name, {int: "N", float: "X", str: "FILE"}[kind])
     return {"type": kind, "metavar": metavar, **several}
@@ -92,6 +93,10 @@ def _plain_types(annotation):
     if not parts:
         return {annotation} - {type(None)}
     return set().union(*map(_plain_types, parts))
+
+
+def _or_none(text):
+    return text or None
 
 
 def _paths(text):

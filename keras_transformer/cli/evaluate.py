@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import sys
 
 from keras_transformer.cli.lines import one_line
 from keras_transformer.cli.search_options import add_search_options, search
@@ -92,7 +93,8 @@ def _answers(options, sources, given):
     from keras_transformer.cli.library import progress_on_standard_error
 
     with progress_on_standard_error():
-        answers = translator.translate(sources, verbose=1, **given)
+        verbose = int(sys.stderr.isatty())
+        answers = translator.translate(sources, verbose=verbose, **given)
     # Of several hypotheses the best.
     return [answer[0] if isinstance(answer, list) else answer for answer in answers]
 

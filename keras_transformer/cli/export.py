@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="warm these up too: a server without XLA won't load the model then",
     )
     parser.add_argument(
+        "--warmup-signature",
+        dest="warmup_signatures",
+        action="append",
+        help="one that the warm-up asks beside serving_default, all by default; may be "
+        "repeated. Fewer make a server ready sooner",
+    )
+    parser.add_argument(
         "--time-loading",
         action="store_true",
         help="load the export once more, with its warm-up, and print how long it takes",
@@ -73,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
             signatures=options.signatures,
             xla_buckets=options.xla_buckets,
             parallel_searches=options.parallel_searches,
+            warmup_signatures=options.warmup_signatures,
             xla_warmup=options.xla_warmup,
             keep=options.keep,
             verify=True,

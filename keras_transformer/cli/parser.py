@@ -34,10 +34,16 @@ class Parser(argparse.ArgumentParser):
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
-    def check_choice(self, what: str, name: str, known: Collection[str]) -> None:
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            self.check_choice(name, value, action.choices)
+
+    def check_choice(self, what: str, name: Any, known: Collection[Any]) -> None:
         """Ends the program if a name isn't known."""
         if name not in known:
-            hint = _hint(name, known) or f"choose from {', '.join(known)}"
+            known = list(map(str, known))
+            hint = _hint(str(name), known) or f"choose from {', '.join(known)}"
             self.error(f"argument {what}: invalid choice: {name!r}; {hint}")
 
     def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
@@ -53,7 +59,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _hint(name, known):
-    near = difflib.get_close_matches(name, list(known), 1)
+    near = difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]!r}?" if near else ""
 
 

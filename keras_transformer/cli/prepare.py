@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_reading(parser):
+def _add_reading(parser: argparse.ArgumentParser) -> None:
     """How texts are read, and which pairs are left out."""
     parser.add_argument(
         "--columns",

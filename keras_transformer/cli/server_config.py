@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         options.folder,
         options.max_batch_size,
         options.threads,
-        options.xla,
+        xla=options.xla,
         publish=options.publish,
         memory=options.memory,
         rest_threads=options.rest_threads,

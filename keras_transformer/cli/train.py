@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose",
         type=int,
-        default=1,
         choices=(0, 1, 2),
-        help="0 for silence, 1 for progress bars, 2 for a line an epoch (1)",
+        help="0 for silence, 1 for progress bars, 2 for a line an epoch; 1 on a "
+        "terminal, elsewhere 2",
     )
 
 
@@ -76,8 +77,11 @@ def run(options: argparse.Namespace) -> None:
         return
     from keras_transformer.run.trainer import train
 
+    verbose = options.verbose
+    if verbose is None:
+        verbose = 1 if sys.stderr.isatty() else 2
     with interruptible(), progress_on_standard_error():
-        train(config, folder, verbose=options.verbose)
+        train(config, folder, verbose=verbose)
     print(folder / "translator")
 
 

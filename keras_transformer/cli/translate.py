@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "texts",
         nargs="*",
+        default=[],
         help="texts; none, or -, translates standard input line by line",
     )
     parser.add_argument(

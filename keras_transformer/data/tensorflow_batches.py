@@ -31,6 +31,11 @@ def tensorflow_batches(sequence: BatchSequence, *, shuffle: bool) -> "tf.data.Da
 
     def generate():
         sequence = reference()
+        if sequence is None:
+            raise ReferenceError(
+                "The dataset that make_batches returned is gone. Keep it as long as "
+                "its batches are read, also where a graph reads them."
+            )
         epoch = next(epochs) if shuffle and sequence.size is not None else 0
         indexes = itertools.count() if sequence.size is None else range(sequence.size)
         for index in indexes:

@@ -56,6 +56,9 @@ class BeamSearch:
     section 6.1.
     """
 
+    # A finished set is full where its last answer ranks above this.
+    _least_rank = IMPOSSIBLE / 2
+
     def __init__(
         self,
         beam_size,
@@ -174,9 +177,6 @@ class BeamSearch:
             "done": done,
             **live_carried,
         }
-
-    # A finished set is full where its last answer ranks above this.
-    _least_rank = IMPOSSIBLE / 2
 
     def _continuations(self, logits, scores, values, sentences, banned_ids):
         """The 2N continuations that are looked at, the first ones first.

@@ -97,7 +97,7 @@ def generate(model, source_ids, options=None, **changes):
         selection,
         rules,
         banned_ids,
-        start_index=start.count,
+        start_index=start.num_forced,
         start_scores=start.scores,
         stages=start.lengths,
         grow=decoder.grow,

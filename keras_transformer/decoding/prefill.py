@@ -18,14 +18,14 @@ class Start(typing.NamedTuple):
     Args:
         changing: Caches that steps change.
         read: Caches that steps only read.
-        count: Number of forced tokens that the caches contain, a scalar integer.
+        num_forced: Number of forced tokens that the caches contain, a scalar integer.
         scores: Sums of the log-probabilities of these tokens, float32 `(B,)`, or 0.
         lengths: List of the caches' lengths, one after the other.
     """
 
     changing: object
     read: object
-    count: object
+    num_forced: object
     scores: object
     lengths: list
 

@@ -50,7 +50,8 @@ def local_folder(folder: str | os.PathLike, patterns: Iterable[str]) -> pathlib.
         found = huggingface_hub.snapshot_download(str(folder), allow_patterns=patterns)
     except Exception as error:
         raise FileNotFoundError(
-            f"{folder} can't be downloaded from the Hugging Face Hub: {error}. {wanted}"
+            f"{folder} can't be downloaded from the Hugging Face Hub: "
+            f"{str(error).rstrip('. ')}. {wanted}"
         ) from error
     return pathlib.Path(found)
 

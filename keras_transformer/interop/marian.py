@@ -204,7 +204,7 @@ def _read_tokenizer_config(folder):
         for name, usual in (("unk", "<unk>"), ("eos", "</s>"), ("pad", "<pad>"))
     )
     special = {unknown, *others}
-    flagged = {}
+    flagged: dict[str, list[str]] = {}
     for number, token in field(config, "added_tokens_decoder", path, dict, {}).items():
         content = _content(token, path)
         if content in special or content in added:
@@ -246,7 +246,7 @@ def _read_vocabulary(path, size, added, settings):
             f"0, 1, 2 ..., each once, and fewer than vocab_size={size}; it has "
             f"{len(ids)} tokens, with ids up to {max(numbers, default=None)}."
         )
-    tokens = sorted(ids, key=ids.get)
+    tokens = sorted(ids, key=lambda token: ids[token])
     for name, i in (
         ("decoder_start_token_id", settings.start_id),
         ("eos_token_id", settings.end_id),

@@ -73,7 +73,7 @@ def _read(archive, name, count):
 def _check_memo(index):
     """Refuses a pickle that reserves memory for more objects than it can have."""
     for opcode, argument, _ in pickletools.genops(index):
-        if opcode.name.endswith("PUT") and argument > len(index):
+        if opcode.name.endswith("PUT") and int(argument or 0) > len(index):
             raise ValueError(f"its data.pkl numbers an object {argument}")
 
 

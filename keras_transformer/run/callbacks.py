@@ -79,7 +79,8 @@ def run_callbacks(
         after.append(validations)
         if writes_samples() and (pairs := _held_out(config, config.samples)):
             logs = run.path / "tensorboard" / "held_out" if chief else None
-            after.append(HeldOutSamples(translator, *map(list, zip(*pairs)), logs))
+            sources, references = map(list, zip(*pairs))
+            after.append(HeldOutSamples(translator, sources, references, logs))
     if chief:
         after += [
             MetricsFile(run.metrics, going_on=run.is_started),

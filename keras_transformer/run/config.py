@@ -47,7 +47,8 @@ class RunConfig:
             the default, takes each pair equally often; higher ones take small corpora
             more often.
         tags: Token in front of each source sentence, one for each corpus, such as
-            `<2de>`. Held-out text and texts to translate begin with it themselves.
+            `<2de>`, or None, on the command line an empty one. Held-out text and texts
+            to translate begin with it themselves.
         filters: Arguments of `kt.data.Filters`: which training pairs are left out.
         bpe_dropout: Probability that BPE leaves out a merge, so that sentences are
             split anew each time they are trained on; 0.1 is usual.

@@ -8,7 +8,6 @@ import typing
 
 from keras_transformer import __version__, evaluation
 from keras_transformer.files import write_text
-from keras_transformer.run.config import RunConfig
 from keras_transformer.run.consistency import OF_INITIAL
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.start import TEXTS
@@ -135,7 +134,7 @@ def _validations(config, validations):
     return "\n\n".join(words)
 
 
-def _configuration(config: RunConfig):
+def _configuration(config):
     paths = (*TEXTS, "initial")
     rows = [("setting", "value")]
     for name, value in dataclasses.asdict(config).items():

@@ -1,6 +1,7 @@
 """From a Translator to TF Serving, and from TF Serving to a client."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 _NAMES = {
     "GrpcClient": "serving.client",
@@ -15,6 +16,25 @@ _NAMES = {
     "write_warmup": "serving.warmup",
 }
 __all__ = list(_NAMES)
+
+if TYPE_CHECKING:
+    # As type checkers see the names.
+    from keras_transformer.serving.client import GrpcClient as GrpcClient
+    from keras_transformer.serving.client import InvalidRequest as InvalidRequest
+    from keras_transformer.serving.client import RestClient as RestClient
+    from keras_transformer.serving.client import ServingError as ServingError
+    from keras_transformer.serving.doctor import diagnose as diagnose
+    from keras_transformer.serving.export import (
+        export_saved_model as export_saved_model,
+    )
+    from keras_transformer.serving.loading_time import (
+        loading_seconds as loading_seconds,
+    )
+    from keras_transformer.serving.server_config import (
+        write_server_config as write_server_config,
+    )
+    from keras_transformer.serving.warmup import write_warmup as write_warmup
+    from keras_transformer.web.server import serve as serve
 
 
 def __getattr__(name):

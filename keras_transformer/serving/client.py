@@ -6,6 +6,8 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +30,16 @@ __all__ = ["GrpcClient", "InvalidRequest", "RestClient", "ServingError"]
 class _Client:
     """What both have: patience, complete requests, and the shortest question."""
 
+    # How a request is sent, of each its own.
+    _predict: Callable[..., Any]
+
     def __init__(self, server, timeout, retries):
         self._server = server
         self._definitions = None
         self.timeout = timeout
         self.retries = retries
 
-    def ask(self, signature="serving_default", **inputs):
+    def ask(self, signature: str = "serving_default", **inputs: Any) -> dict[str, Any]:
         """Any signature's outputs for inputs by name.
 
         Args:
@@ -93,13 +98,13 @@ class _Client:
 
     def translate(
         self,
-        texts,
-        batch_size=32,
+        texts: str | Iterable[str],
+        batch_size: int = 32,
         *,
-        glossary=None,
-        glossary_bonus=None,
-        glossary_force=False,
-    ):
+        glossary: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        glossary_bonus: float | None = None,
+        glossary_force: bool = False,
+    ) -> Any:
         """Translates any number of texts, those of like length in one request.
 
         Args:
@@ -127,7 +132,7 @@ class _Client:
         ['Ein Köter läuft.']
         """
         arguments.integer("batch_size", batch_size)
-        of_glossary = {
+        of_glossary: dict[str, Any] = {
             "glossary": glossary,
             "glossary_bonus": glossary_bonus,
             "glossary_force": glossary_force,
@@ -136,7 +141,7 @@ class _Client:
             return self.translate([texts], batch_size, **of_glossary)[0]
         texts = list(texts)
         ask = self._asking(texts, **of_glossary)
-        answers = [None] * len(texts)
+        answers: list[Any] = [None] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
@@ -161,7 +166,7 @@ class _Client:
 
         return ask
 
-    def stream(self, text, num_tokens=8):
+    def stream(self, text: str, num_tokens: int = 8) -> Iterator[str]:
         """Translates a text, and yields the answer in pieces as they come.
 
         Sentences are translated one after the other, each by requests for some more

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from keras_transformer.serving.parts import answered_by, answers_to_some
-from keras_transformer.serving.request_options import Option, RowOptions, read_options
+from keras_transformer.serving.request_options import Option, read_options
 from keras_transformer.serving.signatures import TEXT, graph
 from keras_transformer.serving.sources import read_sources, valid_utf8
 from keras_transformer.serving.translator_searches import TranslatorSearches
@@ -48,7 +48,7 @@ class GlossarySignatures(TranslatorSearches):
 
         return glossary
 
-    def _answer_with_terms(self, text, terms, translations, given: RowOptions) -> dict:
+    def _answer_with_terms(self, text, terms, translations, given):
         sources = read_sources(self._text_model, text)
         tokenizer = self._text_model.target_tokenizer
         values = dict(given.values)

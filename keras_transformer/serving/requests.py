@@ -97,7 +97,7 @@ def complete_request(
     return request
 
 
-def glossary_options(bonus: float | None, force: bool) -> str:
+def glossary_options(bonus: Any, force: Any) -> str:
     """The options of the signature `glossary`: a string.
 
     Raises:
@@ -131,7 +131,7 @@ def glossary_request(
         a request a server pads all its rows, where it joins it with others that have
         more terms.
     """
-    found = {"text": texts}
+    found: dict[str, Any] = {"text": texts}
     most = max(map(len, glossaries))
     for name, part in (("source", dict.keys), ("target", dict.values)):
         found[f"glossary_{name}"] = [

@@ -117,17 +117,15 @@ class Translator(TextToText):
                 option.
             FloatingPointError: If the model gives no numbers (NaN).
         """
-        given = {
+        given: dict[str, Any] = {
             "beam_size": beam_size,
             "max_length": max_length,
             "length_penalty": length_penalty,
             "num_hypotheses": num_hypotheses,
             "seed": seed,
         }
-        if glossary_bonus is not None:
-            given["phrase_bonus"] = glossary_bonus
-        if glossary_force is not None:
-            given["force_phrases"] = glossary_force
+        of_glossary = {"phrase_bonus": glossary_bonus, "force_phrases": glossary_force}
+        given |= {n: value for n, value in of_glossary.items() if value is not None}
         search = self._options_of(self.translate, given, options)
         texts, is_one = as_texts(texts, self.input_name)
         glossaries = None

@@ -59,14 +59,14 @@ def test_the_configuration_of_an_old_run_is_one(texts, capsys):
 
 
 def test_several_corpora_have_commas_between_them(texts, capsys):
-    flags = ["--weights", "0.7", "1e-1", "2", "--tags", "<a>", "<b>", "<c>"]
+    flags = ["--weights", "0.7", "1e-1", "2", "--tags", "<a>", "", "<c>"]
     flags += ["--columns", "2", "4", "--filters", '{"duplicates": true}']
     found = yaml.safe_load(printed(capsys, "a,x.tsv,b", "b,,a", *flags))
     expected = RunConfig(
         ["a", "x.tsv", "b"],
         ["b", None, "a"],
         weights=[0.7, 0.1, 2],
-        tags=["<a>", "<b>", "<c>"],
+        tags=["<a>", None, "<c>"],
         columns=[2, 4],
         filters={"duplicates": True},
     )

@@ -181,13 +181,14 @@ def test_rows_answer_together_as_alone(searched):
 
 
 @pytest.mark.parametrize("beam_size", [1, 2, 4])
-def test_narrow_beams_find_forced_phrases(searched, beam_size):
+def test_narrow_beams_find_forced_phrases(model, beam_size):
     rows = np.concatenate([padded(phrases) for phrases in PHRASES.values()])
-    for phrases, (answer, _) in zip(
-        PHRASES.values(), searched(rows, forced=True, beam_size=beam_size)
-    ):
-        if sum(map(len, distinct(phrases))) <= LONGEST:
-            assert all(has(answer, phrase) for phrase in distinct(phrases))
+    sources = np.repeat(SOURCE, len(rows), axis=0)
+    options = {"beam_size": beam_size, "max_length": LONGEST, "force_phrases": True}
+    found = np.asarray(model.generate(sources, phrases=rows, **options)["ids"])
+    for phrases, answer in zip(map(distinct, PHRASES.values()), found[:, 0].tolist()):
+        if sum(map(len, phrases)) <= LONGEST:
+            assert all(has(tuple(answer), phrase) for phrase in phrases)
 
 
 @pytest.mark.parametrize("options", [{"beam_size": 1}, {"beam_size": 3}])
@@ -261,6 +262,7 @@ def test_what_a_prefix_has_counts(model, prefix, fixed_shapes):
         ({"phrase_bonus": float("inf")}, "phrase_bonus must be"),
         ({"force_phrases": 2}, "force_phrases must be"),
         ({"force_phrases": True, "sample": True}, "force_phrases needs a beam"),
+        ({"force_phrases": [True], "beam_size": 1}, "force_phrases with a value"),
     ],
 )
 def test_wrong_options_are_named(options, words):

@@ -4,6 +4,7 @@ import http.server
 import importlib.util
 import json
 import pathlib
+import subprocess
 import sys
 import threading
 import time
@@ -85,3 +86,21 @@ def test_what_is_started_is_ended(benchmark):
     with pytest.raises(SystemExit, match="code 3"):
         with benchmark.started(failing, lambda: False):
             pass
+
+
+def test_what_a_started_server_takes_is_watched(benchmark):
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        # Until it is Python, and no longer a copy of this process.
+        time.sleep(0.2)
+        watch = benchmark.Watch(process, 0.4)
+        time.sleep(0.5)
+        memory, took = watch.columns(10)
+    finally:
+        process.kill()
+        process.wait()
+    assert all(float(each) >= 1 for each in memory.split(" / "))
+    assert len(memory.split(" / ")) == 3
+    # Ten answers in half a second, of which the process had some.
+    assert 0 < float(took) <= 200
+    assert benchmark.Watch(None, 1).columns(10) == ()

@@ -132,6 +132,22 @@ def test_the_number_of_versions_to_keep_is_positive(small_translator, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_warm_up_asks_the_signatures_that_were_chosen(
+    small_translator, few, tmp_path
+):
+    few = {**few, "signatures": ["encode", "split"]}
+    path = export_saved_model(
+        small_translator, tmp_path, warmup_signatures=["split"], **few
+    )
+    names = [name for name, _ in read_warmup(path)]
+    assert sorted(names) == ["serving_default", "split"]
+    with pytest.raises(ValueError, match="warmup_signatures must be .*'explain'"):
+        export_saved_model(
+            small_translator, tmp_path, warmup_signatures=["explain"], **few
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
 @pytest.mark.parametrize("xla_warmup", [False, True])
 def test_xla_is_warmed_up_only_if_asked_for(
     small_translator, few, tmp_path, xla_warmup
