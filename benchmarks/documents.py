@@ -217,7 +217,7 @@ def measure_seconds(folder, job, rounds):
         f"{job['documents']:,} documents of {job['sentences']} sentences, "
         f"beam {job['beam_size']}"
     )
-    print_table(title, seconds, "CTranslate2, oneDNN")
+    print_table(title, seconds, "CTranslate2")
 
 
 # Memory.

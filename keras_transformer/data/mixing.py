@@ -6,15 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_transformer import arguments
-from keras_transformer.data.order import Order, Rows, bucket_lengths
+from keras_transformer.data.order import Order, bucket_lengths
 from keras_transformer.data.permutation import Permutation
 
 # In less it would not come once in a billion pairs.
 _LEAST_SHARE_OF_A_CORPUS = 1e-9
 # A shape of its own needs so many batches, or such a share of all of them.
 _LEAST_BATCHES, _LEAST_SHARE = 2, 0.002
-# What a permutation is of: all batches, or the cell of that index.
-_BATCHES = -2
 # The most by which a shape's few pairs get wider to join the next one.
 _WIDEST_STEP = 1.5
 
@@ -114,47 +112,28 @@ class MixedOrder(Order):
         seed: int | None = 0,
     ) -> None:
         self.corpora = tuple(corpora)
-        self._seed = seed
         spans = [_Spans.of_groups(lengths, max_length) for lengths in groups]
         sizes = [part.size for part in spans]
         epoch = max(size / weight for size, weight in zip(sizes, weights))
         rates = [epoch * weight / size for size, weight in zip(sizes, weights)]
         longest = max(int(part.lengths.max()) for part in spans)
         boundaries = np.array(bucket_lengths(longest, tokens_per_batch))
-        self._cells = _cells(spans, rates, boundaries, tokens_per_batch)
-        _set_quotas(self._cells, rates)
-        self._ends = np.cumsum([cell.batches for cell in self._cells], dtype=np.int64)
-        self.batches_per_epoch = int(self._ends[-1])
+        cells = _cells(spans, rates, boundaries, tokens_per_batch)
+        _set_quotas(cells, rates)
+        self._set(cells, seed)
         self.pairs = sum(cell.size for cell in self._cells)
         quotas = [sum(column) for column in zip(*(cell.quotas for cell in self._cells))]
         self.shares = [quota / self.pairs for quota in quotas]
 
-    @property
-    def padding_share(self) -> float:
-        """Share of an epoch's ids that are padding."""
-        ids = sum(
-            cell.size * (cell.source_width + cell.target_width) for cell in self._cells
-        )
-        return 1 - sum(cell.tokens for cell in self._cells) / ids
-
-    def rows(self, number: int) -> Rows:
-        """The rows of batch `number`, counted over all epochs."""
-        size = self.batches_per_epoch
-        epoch, index = divmod(number, size)
-        if self._seed is not None:
-            index = int(Permutation(size, self._seed, epoch, _BATCHES)([index])[0])
-        which = int(np.searchsorted(self._ends, index, "right"))
+    def _rows_of(self, which, ranks, epoch):
         cell = self._cells[which]
-        first = (index - (int(self._ends[which]) - cell.batches)) * cell.rows
-        ranks = range(first, min(first + cell.rows, cell.size))
         corpus, within = interleaved(ranks, cell.quotas)
-        positions, source, target = found = np.zeros((3, len(corpus)), np.int64)
+        found = np.zeros((3, len(corpus)), np.int64)
         for i, spans in enumerate(cell.spans):
             own = corpus == i
             chosen = self._chosen(within[own], epoch, cell.quotas[i], spans.size, which)
             found[:, own] = spans.lookup(chosen)
-        widths = cell.source_width, cell.target_width
-        return Rows(corpus, positions, source, target, *widths, epoch)
+        return corpus, *found
 
     def _chosen(self, within, epoch, quota, size, purpose):
         """Which pairs of a corpus come where, in permutation after permutation."""

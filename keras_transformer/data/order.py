@@ -10,7 +10,7 @@ What makes batches takes any `Order`, such as one that mixes several corpora.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -57,13 +57,14 @@ class Rows:
         return len(self.positions)
 
 
-class Order(Protocol):
-    """What batches are made from.
+class Order:
+    """What batches are made from: cells of pairs whose batches share a shape.
+
+    Subclasses set `corpora`, `pairs`, `shares`, and by `_set` the cells.
 
     Attributes:
         corpora: Tuple of `PreparedCorpus`.
         batches_per_epoch: Number of batches of an epoch, the same for all epochs.
-        padding_share: Share of an epoch's ids that are padding.
         pairs: Number of pairs of an epoch.
         shares: The share of them that each corpus has.
     """
@@ -73,15 +74,39 @@ class Order(Protocol):
     pairs: int
     shares: list[float]
 
+    def _set(self, cells, seed):
+        self._cells, self._seed = cells, seed
+        self._ends = np.cumsum([cell.batches for cell in cells], dtype=np.int64)
+        self.batches_per_epoch = int(self._ends[-1]) if cells else 0
+
     @property
     def padding_share(self) -> float:
         """Share of an epoch's ids that are padding."""
+        ids = sum(
+            cell.size * (cell.source_width + cell.target_width) for cell in self._cells
+        )
+        return 1 - sum(cell.tokens for cell in self._cells) / max(ids, 1)
 
     def rows(self, number: int) -> Rows:
         """The rows of batch `number`, counted from the start over all epochs.
 
-        They must not depend on what was asked before.
+        They don't depend on what was asked before.
         """
+        size = self.batches_per_epoch
+        epoch, index = divmod(number, size)
+        if self._seed is not None:
+            index = int(Permutation(size, self._seed, epoch, _BATCHES)([index])[0])
+        which = int(np.searchsorted(self._ends, index, "right"))
+        cell = self._cells[which]
+        first = (index - (int(self._ends[which]) - cell.batches)) * cell.rows
+        ranks = range(first, min(first + cell.rows, cell.size))
+        corpus, positions, source, target = self._rows_of(which, ranks, epoch)
+        widths = cell.source_width, cell.target_width
+        return Rows(corpus, positions, source, target, *widths, epoch)
+
+    def _rows_of(self, which, ranks, epoch):
+        """Corpora, positions and both lengths of some of a cell's rows of an epoch."""
+        raise NotImplementedError
 
 
 class CorpusOrder(Order):
@@ -109,40 +134,18 @@ class CorpusOrder(Order):
     ) -> None:
         self.corpora = (corpus,)
         self.shares = [1.0]
-        self._seed = seed
         spans = _spans(corpus.groups if groups is None else groups)
         spans = spans[spans[:, _SOURCE:].max(axis=1, initial=0) <= max_length]
         self.pairs = int(spans[:, _COUNT].sum())
         longest = int(spans[:, _SOURCE:].max(initial=0))
         boundaries = bucket_lengths(min(max_length, longest), tokens_per_batch)
-        self._cells = _cells(spans, np.array(boundaries), tokens_per_batch)
-        self._ends = np.cumsum([cell.batches for cell in self._cells], dtype=np.int64)
-        self.batches_per_epoch = int(self._ends[-1]) if self._cells else 0
+        self._set(_cells(spans, np.array(boundaries), tokens_per_batch), seed)
 
-    @property
-    def padding_share(self) -> float:
-        """Share of an epoch's ids that are padding."""
-        ids = sum(
-            cell.size * (cell.source_width + cell.target_width) for cell in self._cells
-        )
-        return 1 - sum(cell.tokens for cell in self._cells) / max(ids, 1)
-
-    def rows(self, number: int) -> Rows:
-        """The rows of batch `number`, counted over all epochs."""
-        size = self.batches_per_epoch
-        epoch, index = divmod(number, size)
-        if self._seed is not None:
-            index = int(Permutation(size, self._seed, epoch, _BATCHES)([index])[0])
-        which = int(np.searchsorted(self._ends, index, "right"))
-        cell = self._cells[which]
-        first = (index - (int(self._ends[which]) - cell.batches)) * cell.rows
-        chosen = np.arange(first, min(first + cell.rows, cell.size))
+    def _rows_of(self, which, ranks, epoch):
+        cell, chosen = self._cells[which], np.array(ranks)
         if self._seed is not None:
             chosen = Permutation(cell.size, self._seed, epoch, which)(chosen)
-        corpus = np.zeros(len(chosen), np.int64)
-        positions, source, target = cell.lookup(chosen)
-        widths = cell.source_width, cell.target_width
-        return Rows(corpus, positions, source, target, *widths, epoch)
+        return np.zeros(len(chosen), np.int64), *cell.lookup(chosen)
 
 
 class _Cell:

@@ -11,6 +11,8 @@ import numpy as np
 
 # A thread without work ends after this, and with it what it holds of an old version.
 _IDLE_SECONDS = 5.0
+# As long as a call waits, while another is under way, for half of the most rows.
+_PATIENCE_BESIDE = 0.05
 
 
 class Joined:
@@ -93,11 +95,15 @@ class _Line:
         request = _Request(inputs)
         with self._changed:
             self._waiting.append(request)
-            if self._busy == self._threads < self._max_calls:
-                self._threads += 1
-                threading.Thread(target=self._work, daemon=True).start()
+            self._start_a_thread()
             self._changed.notify()
         return request.future
+
+    def _start_a_thread(self):
+        """Starts one for what waits, if all are busy and one more may be."""
+        if self._waiting and self._busy == self._threads < self._max_calls:
+            self._threads += 1
+            threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self):
         while requests := self._gather():
@@ -110,6 +116,7 @@ class _Line:
             del requests
             with self._changed:
                 self._busy -= 1
+                self._changed.notify()
 
     def _gather(self):
         """The requests of the next call; none if nothing came for long."""
@@ -117,13 +124,21 @@ class _Line:
             if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
                 self._threads -= 1
                 return []
-            end = time.monotonic() + self._patience
-            while (left := end - time.monotonic()) > 0:
-                if sum(each.rows for each in self._waiting) >= self._max_rows:
+            start = time.monotonic()
+            while True:
+                patience, enough = self._patience, self._max_rows
+                if self._busy:
+                    # Beside another call a small one takes more than it saves.
+                    patience, enough = _PATIENCE_BESIDE, self._max_rows // 2
+                left = start + patience - time.monotonic()
+                rows = sum(each.rows for each in self._waiting)
+                if left <= 0 or rows >= enough:
                     break
                 self._changed.wait(left)
             self._busy += 1
-            return self._taken()
+            taken = self._taken()
+            self._start_a_thread()
+            return taken
 
     def _taken(self):
         """Takes the first request, and others that join it."""

@@ -172,7 +172,7 @@ def test_labelled_versions_are_served_beside_the_newest(folder):
         ({"a/b": 1}, "labels must be .*'a/b'"),
         ({"": 1}, "labels must be"),
         ({3: 1}, "labels must be"),
-        ({"stable": 0}, r"labels\['stable'\] must be an integer of at"),
+        ({"stable": 0}, r"labels\['stable'\] must be at least 1"),
         ({"stable": "1"}, r"labels\['stable'\] must be an integer"),
     ],
 )

@@ -122,3 +122,42 @@ def test_threads_without_work_end_and_start_again(monkeypatch, doubled):
         while threading.active_count() > before and time.monotonic() < end:
             time.sleep(0.02)
         assert threading.active_count() <= before
+
+
+def test_calls_run_side_by_side_up_to_their_limit():
+    both = threading.Barrier(2, timeout=10)
+
+    def run(name, inputs):
+        # Passes only when two calls are in it.
+        both.wait()
+        return inputs
+
+    joined = Joined(run, max_rows=4, patience=0, max_calls=2)
+    answers = ask_all(joined, [row(1, 2, 3), row(4, 5, 6)])
+    assert [answer["x"].tolist() for answer in answers] == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_a_few_rows_wait_for_others_while_a_call_is_under_way(calls, monkeypatch):
+    monkeypatch.setattr("keras_transformer.web.joining._PATIENCE_BESIDE", 5)
+    started, go_on = threading.Event(), threading.Event()
+
+    def run(name, inputs):
+        calls.append(sorted(inputs["x"].tolist()))
+        started.set()
+        assert go_on.wait(10)
+        return inputs
+
+    joined = Joined(run, max_rows=8, patience=0, max_calls=2)
+    first = threading.Thread(target=joined.ask, args=("f", row(0)))
+    first.start()
+    assert started.wait(10)
+    others = threading.Thread(target=ask_all, args=(joined, [row(1), row(2), row(3)]))
+    others.start()
+    time.sleep(0.2)
+    assert calls == [[0]]
+    # The call's end is enough; they don't wait for what never comes.
+    go_on.set()
+    first.join(3)
+    others.join(3)
+    assert not others.is_alive()
+    assert calls == [[0], [1, 2, 3]]
