@@ -80,8 +80,8 @@ class Adam(keras.optimizers.Adam):
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         if self.warmup_steps:
-            update = self.iterations // (self.gradient_accumulation_steps or 1)
-            share = (ops.cast(update, "float32") + 1.0) / self.warmup_steps
+            # Keras's `iterations` counts updates, whatever is accumulated.
+            share = (ops.cast(self.iterations, "float32") + 1.0) / self.warmup_steps
             learning_rate = learning_rate * ops.minimum(share, 1.0)
         rate = kernels.adam_rate(self, learning_rate)
         super()._backend_update_step(grads, trainable_variables, rate)

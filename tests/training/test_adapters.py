@@ -1,6 +1,7 @@
 """LoRA: updates are trained, all else stays; files hold both, or the updates alone."""
 
 import math
+import pathlib
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras_transformer import layers, training
 from keras_transformer.layers import core
 from keras_transformer.layers.lora import base_weights, lora_layers, without_lora
 
+MARIAN = pathlib.Path(__file__).parents[1] / "interop" / "tiny-marian"
 SIZES = {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "intermediate_dim": 64}
 IDS = np.random.default_rng(0).integers(4, 60, (4, 7))
 INPUTS = {"source_ids": IDS, "target_ids": IDS}
@@ -266,3 +268,25 @@ def test_mixed_precision_trains_updates_in_float32():
     trained(model)
     assert all(v.dtype == "float32" for v in model.trainable_weights)
     assert np.isfinite(numbers(ops.cast(model(INPUTS), "float32"))).all()
+
+
+def test_exports_and_other_formats_get_updates_merged(tmp_path):
+    pytest.importorskip("tensorflow")
+    from keras_transformer.serving.exported_weights import ExportedWeights
+
+    translator = kt.interop.load_marian(MARIAN)
+    model = translator.model
+    training.enable_lora(model, 2)
+    randomized(model)
+    ids = IDS % 20 + 1
+    inputs = {"source_ids": ids, "target_ids": ids}
+    expected = numbers(model(inputs))
+    with ExportedWeights(model).in_use() as exported:
+        assert not lora_layers(exported)
+        np.testing.assert_allclose(numbers(exported(inputs)), expected, atol=1e-4)
+    kt.interop.save_marian(translator, tmp_path / "marian")
+    again = kt.interop.load_marian(tmp_path / "marian").model
+    np.testing.assert_allclose(
+        numbers(again(inputs))[..., 1:], expected[..., 1:], atol=1e-4
+    )
+    assert lora_layers(model)
