@@ -11,7 +11,7 @@ from keras_transformer.cli import main
 WRONG = [
     ([], "required: COMMAND"),
     (["trane"], "invalid choice: 'trane'"),
-    (["train"], "required: folder"),
+    (["train"], "folder is needed"),
     (["train", "new"], "source is needed"),
     (["train", "new", "a", "b", "--stepz", "3"], "unrecognized arguments"),
     (["train", "new", "a", "b", "--steps", "many"], "--steps: invalid int value"),

@@ -89,6 +89,10 @@ REQUESTS = [
 ]
 
 
+def is_by_row(value):
+    return np.ndim(value) > 0 and len(value) == len(TEXTS)
+
+
 @pytest.mark.parametrize("kind, signature, options", REQUESTS)
 def test_many_texts_are_answered_as_each_alone(clients, kind, signature, options):
     for protocol in ("rest", "grpc"):
@@ -96,7 +100,7 @@ def test_many_texts_are_answered_as_each_alone(clients, kind, signature, options
         together = client.ask(signature, text=TEXTS, **options)
         for row, text in enumerate(TEXTS):
             own = {
-                name: [value[row]] if np.size(value) == len(TEXTS) else value
+                name: value[row : row + 1] if is_by_row(value) else value
                 for name, value in options.items()
             }
             alone = client.ask(signature, text=[text], **own)

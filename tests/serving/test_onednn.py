@@ -24,7 +24,7 @@ def kernel(int8_products):
         matrix = rng.integers(-127, 128, (size, width), dtype="int8")
         scale = rng.uniform(0.001, 0.01, width).astype("float32")
         stored = tf.Variable(matrix.T if transposed else matrix)
-        held = Int8Kernel(stored, scale, transposed)
+        held = Int8Kernel(stored, scale, transposed=transposed)
         held.linear = tf.function(held.linear, autograph=False)
         return held, matrix * scale.astype("float64")
 

@@ -168,6 +168,8 @@ def _length_findings(name, signature):
         key
         for key, info in signature.inputs.items()
         if sum(dim.size < 0 for dim in info.tensor_shape.dim) > 1
+        # An empty string that comes first is padding that says so.
+        and info.dtype != tf.string.as_datatype_enum
     ]
     if wide and not _LENGTHS & set(signature.inputs):
         yield Finding(
