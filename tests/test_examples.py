@@ -21,6 +21,7 @@ classify_text = example("classify_text")
 
 
 @pytest.mark.parametrize("name", classify_text.CLASSIFIERS)
+@pytest.mark.long
 def test_a_classifier_around_each_layer_beats_guessing(name):
     assert classify_text.accuracy(name) > 0.9
 

@@ -151,14 +151,14 @@ def _phrases(name, value):
     words = "integer ids (B, G, W), or None"
     if not _is_array(value):
         _refuse(name, value, words)
-    value = value if hasattr(value, "shape") else np.asarray(value, dtype=object)
-    if len(value.shape) != 3:
+    ids = value if hasattr(value, "shape") else np.asarray(value, dtype=object)
+    if len(ids.shape) != 3:
         _refuse(name, value, words, "Shorter phrases are filled up with 0.")
-    if value.dtype == object:
-        value = np.asarray(value.tolist(), "int32").reshape(value.shape)
-    if "int" not in str(value.dtype):
+    if ids.dtype == object:
+        ids = np.asarray(ids.tolist(), "int32").reshape(ids.shape)
+    if "int" not in str(ids.dtype):
         _refuse(name, value, words)
-    return value
+    return ids
 
 
 def _yes_or_no(name, value):

@@ -39,6 +39,7 @@ def run(corpus, tmp_path_factory):
     return folder, done
 
 
+@pytest.mark.long
 def test_train_says_nothing_but_where_the_translator_is(run):
     folder, done = run
     assert done.stderr == b""

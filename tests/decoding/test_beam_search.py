@@ -73,6 +73,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("stop_when", ["certain", "likely", "full"])
 @pytest.mark.parametrize("form", ["gnmt", "power"])
+@pytest.mark.long
 def test_penalties_and_rules_to_stop_equal_plain_numpy(form, stop_when):
     model = tiny()
     found = search(
@@ -130,6 +131,7 @@ def test_unknown_names_are_errors(name):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
 @pytest.mark.parametrize("beam_size", [1, 2, 4, 8])
+@pytest.mark.long
 def test_equals_plain_numpy_in_batches_of_any_size(beam_size, alpha):
     model, n = tiny(), min(beam_size, 3)
     expected = []
@@ -319,6 +321,7 @@ POSITIONS = ["sinusoidal", "learned", "rotary", "relative", "t5", "alibi", None]
 
 
 @pytest.mark.parametrize("position_encoding", POSITIONS)
+@pytest.mark.long
 def test_every_position_encoding_is_searched_step_by_step(position_encoding):
     model = tiny(position_encoding=position_encoding)
     expected = [
@@ -339,6 +342,7 @@ def test_every_position_encoding_is_searched_step_by_step(position_encoding):
     "lengths",
     [{"max_length": 8}, {"max_length": 11, "min_length": 9}, {"max_length": 1}],
 )
+@pytest.mark.long
 def test_fixed_shapes_compiled_by_xla_give_the_same_answers(beam_size, lengths):
     model = tiny()
     options = {"beam_size": beam_size, **lengths}

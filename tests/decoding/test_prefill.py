@@ -73,6 +73,7 @@ def program(model, fixed_shapes, options):
 
 @pytest.mark.parametrize("fixed_shapes", [False, True])
 @pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.long
 def test_a_prefix_at_once_is_what_it_is_step_by_step(
     model, by_steps, search, fixed_shapes
 ):

@@ -91,6 +91,7 @@ def nothing_after(count):
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 @pytest.mark.parametrize("options", [{"beam_size": 1}, {"beam_size": 3}])
+@pytest.mark.long
 def test_an_answer_ends_with_what_it_has_where_nothing_is_allowed(options, count):
     model = tiny()
     sources = np.concatenate([SOURCES[:4], [[4, 5, 6, 0, 0, 0, 0]]])
@@ -119,6 +120,7 @@ def test_an_answer_ends_with_what_it_has_where_nothing_is_allowed(options, count
     ],
 )
 @pytest.mark.parametrize("kind", [{"beam_size": 1}, {"beam_size": 3}, {"sample": True}])
+@pytest.mark.long
 def test_options_that_leave_nothing_end_answers(options, kind):
     found = search(tiny(), SOURCES[:3], max_length=14, **options, **kind)
     for ((tokens, score),) in found:

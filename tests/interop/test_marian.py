@@ -54,6 +54,7 @@ def test_saved_and_loaded_it_answers_alike(translator, tmp_path):
     assert loaded.translate(texts) == translator.translate(texts)
 
 
+@pytest.mark.long
 def test_exported_it_answers_alike_through_the_session_api(translator, tmp_path):
     path = kt.serving.export_saved_model(translator, tmp_path)
     inputs = {"text": RECORDED["texts"]}

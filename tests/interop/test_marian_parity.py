@@ -59,6 +59,7 @@ def test_logits_equal_transformers(pair):
     np.testing.assert_allclose(np.asarray(ours)[..., 1:], theirs, atol=1e-4)
 
 
+@pytest.mark.long
 def test_greedy_and_beam_answers_equal_transformers(pair):
     model, tokenizer, translator = pair
     greedy = answers(model, tokenizer, TEXTS, num_beams=1)

@@ -77,6 +77,7 @@ def test_later_tokens_never_change_earlier_logits(position_encoding):
     ],
 )
 @pytest.mark.parametrize("position_encoding", POSITIONS)
+@pytest.mark.long
 def test_greedy_text_is_that_of_full_passes(position_encoding, prompts):
     model = language_model(position_encoding=position_encoding)
     found = numpy(model.generate(prompts, max_length=8)["ids"])[:, 0]
@@ -107,6 +108,7 @@ def test_greedy_text_is_that_of_full_passes(position_encoding, prompts):
         ([[5, 6, 7, 5, 6], [4, 5, 6, 7, 8]], np.array([2, 8])),
     ],
 )
+@pytest.mark.long
 def test_a_prompt_at_once_is_what_it_is_step_by_step(
     prompts, max_length, options, fixed_shapes, monkeypatch
 ):

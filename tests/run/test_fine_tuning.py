@@ -136,6 +136,7 @@ def with_lora(base, texts, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_a_run_with_lora_that_is_stopped_ends_with_the_same_bits(
     base, texts, with_lora, tmp_path, monkeypatch
 ):
@@ -230,6 +231,7 @@ def test_a_translator_that_is_saved_anew_is_the_same_start(base, tmp_path):
 
 
 @pytest.mark.parametrize("lora_rank", [None, 2])
+@pytest.mark.long
 def test_a_marian_model_keeps_its_details_in_a_run(tmp_path, lora_rank):
     original = kt.interop.load_marian(MARIAN)
     text = tmp_path / "text"

@@ -113,6 +113,7 @@ def weights(path):
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_bleu"])
+@pytest.mark.long
 def test_a_run_ends_when_its_patience_does_with_its_best_weights(
     corpus, tmp_path, scripted, monkeypatch, capsys, monitor
 ):

@@ -102,6 +102,7 @@ def test_token_ids_ask_the_model_whatever_they_say(signatures):
     assert found["output_length"][0] > 0 and found["error"] == [b""]
 
 
+@pytest.mark.long
 def test_white_space_after_a_language_token_is_its_own_answer(tmp_path):
     translator = kt.interop.load_marian(MARIAN)
     names = ["n_best", "document", "with_options"]

@@ -94,6 +94,7 @@ def is_by_row(value):
 
 
 @pytest.mark.parametrize("kind, signature, options", REQUESTS)
+@pytest.mark.long
 def test_many_texts_are_answered_as_each_alone(clients, kind, signature, options):
     for protocol in ("rest", "grpc"):
         client = clients[kind, protocol]

@@ -66,6 +66,7 @@ def test_a_sampled_document_is_the_translator_s(signatures, small_translator):
 
 
 @pytest.mark.parametrize("searches", [1, 2])
+@pytest.mark.long
 def test_many_sentences_are_searched_in_parts(
     tokenizer, tmp_path, monkeypatch, searches
 ):

@@ -71,6 +71,7 @@ def test_without_terms_answers_are_those_of_translate(signatures):
             np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
 
 
+@pytest.mark.long
 def test_forced_terms_are_in_answers_long_enough(tokenizer, tmp_path):
     model = kt.Transformer(320, **SIZES)
     for beam_size in (1, 2, 4):

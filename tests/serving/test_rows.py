@@ -164,6 +164,7 @@ def plain(outputs):
 
 
 @pytest.mark.parametrize("kind, name", OF_ROWS)
+@pytest.mark.long
 def test_joined_rows_are_answered_as_alone(exports, kind, name):
     requests = requests_of(kind, name)
     joined = {k: np.concatenate([r[k] for r in requests]) for k in requests[0]}
@@ -338,6 +339,7 @@ def test_no_options_disturb_a_neighbour(exports, options):
         {"beam_size": 1, "no_repeat_ngram_size": 1},
     ],
 )
+@pytest.mark.long
 def test_search_options_hold_in_every_signature(tokenizer, tmp_path, options):
     model = kt.Transformer(320, **SIZES)
     translator = kt.Translator(
@@ -358,6 +360,7 @@ def test_search_options_hold_in_every_signature(tokenizer, tmp_path, options):
         assert found["translations"][:, 0].tolist() == expected, name
 
 
+@pytest.mark.long
 def test_a_model_with_ids_that_have_no_text_never_gives_them(tokenizer, tmp_path):
     model = kt.Transformer(400, **SIZES)
     table = np.array(model.target_embedding.embeddings)
@@ -378,6 +381,7 @@ def test_a_model_with_ids_that_have_no_text_never_gives_them(tokenizer, tmp_path
     ]
 
 
+@pytest.mark.long
 def test_positions_that_end_bound_sources_and_answers(tokenizer, tmp_path):
     position = kt.layers.LearnedPositionalEncoding(max_length=12)
     model = kt.Transformer(320, **SIZES, position_encoding=position)

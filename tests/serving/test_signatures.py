@@ -213,6 +213,7 @@ def test_only_the_chosen_signatures_are_written(small_translator, tmp_path):
         export_saved_model(small_translator, tmp_path, signatures=["embed"], **options)
 
 
+@pytest.mark.long
 def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
     path = export_saved_model(
         small_translator,
@@ -250,6 +251,7 @@ def test_xla_signatures_give_the_same_answers(small_translator, tmp_path):
         pytest.param(3, "int8", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.long
 def test_a_compiled_search_gives_the_same_answers(
     tokenizer, tmp_path, batch_size, weights
 ):
@@ -284,6 +286,7 @@ def test_a_compiled_search_gives_the_same_answers(
         assert plain[plain > 0].tolist() == compiled[compiled > 0].tolist()
 
 
+@pytest.mark.long
 def test_parallel_searches_give_the_same_answers(
     small_translator, signatures, tmp_path, monkeypatch
 ):
@@ -383,6 +386,7 @@ def test_verification_finds_an_export_that_answers_otherwise(
 @pytest.mark.parametrize(
     "position_encoding", ("learned", "rotary", "relative", "t5", "alibi", None)
 )
+@pytest.mark.long
 def test_every_position_encoding_is_exported(tokenizer, tmp_path, position_encoding):
     model = kt.Transformer(
         320,

@@ -59,6 +59,7 @@ def client(request, export):
 
 
 @pytest.mark.parametrize("num_tokens", [1, 8, 1000])
+@pytest.mark.long
 def test_pieces_joined_are_the_whole_greedy_answer(client, export, num_tokens):
     whole = export("document", text=TEXTS)["translation"]
     for text, expected in zip(TEXTS, whole):

@@ -389,6 +389,7 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.long
 def test_answers_are_those_of_the_saved_model(browser, recorded, name):
     request, signature, tensors = RIGHT[name]
     response = browser.post(PREDICT, request)

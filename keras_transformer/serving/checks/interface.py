@@ -9,6 +9,8 @@ from keras_transformer.serving.checks.request import dtype_name
 
 _LENGTHS = {"length", "lengths", "source_length", "output_length"}
 _LENGTHS |= {"attention_mask", "mask"}
+# Terms come after an empty one, which is padding.
+_WITH_PADDING = {"glossary_source", "glossary_target"}
 # What JSON has no way to write, nor a request to hold.
 _NOT_IN_JSON = ("complex", "resource", "variant", "qint", "quint")
 
@@ -168,8 +170,7 @@ def _length_findings(name, signature):
         key
         for key, info in signature.inputs.items()
         if sum(dim.size < 0 for dim in info.tensor_shape.dim) > 1
-        # An empty string that comes first is padding that says so.
-        and info.dtype != tf.string.as_datatype_enum
+        and key not in _WITH_PADDING
     ]
     if wide and not _LENGTHS & set(signature.inputs):
         yield Finding(
