@@ -180,6 +180,7 @@ ELSEWHERE = {
     "serving.client.GrpcClient",
     "serving.client.RestClient",
     "serving.client._Client.stream",
+    "serving.client._Client.translate",
     "serving.doctor.diagnose",
     "serving.export.export_saved_model",
     "serving.server_config.write_server_config",

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+
 from keras_transformer.serving.warmup import read_warmup
 
 _LOAD = """
@@ -60,7 +62,10 @@ def loading_seconds(
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _plain(array):
-    values = array.astype("object").tolist()
-    decoded = [x.decode("utf-8") if isinstance(x, bytes) else x for x in values]
-    return decoded
+def _plain(values):
+    """An array as JSON has it, of any shape, with strings for bytes."""
+    if isinstance(values, np.ndarray):
+        values = values.astype("object").tolist()
+    if isinstance(values, list):
+        return [_plain(value) for value in values]
+    return values.decode("utf-8") if isinstance(values, bytes) else values
