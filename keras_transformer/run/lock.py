@@ -14,6 +14,8 @@ from keras_transformer.files import is_running
 _NAME = "lock.json"
 # Seconds between two signs of life, and without one until a holder is taken for dead.
 _BEAT, _PATIENCE = 5, 60
+# How often a lock is read that may be written at the moment.
+_READS = 10
 
 
 class FolderInUse(ValueError):
@@ -80,11 +82,17 @@ def _created(path, content):
 def _read(path):
     """What a lock says; of one that is cut short nothing is known."""
     unknown = dict.fromkeys(("process", "host", "started", "since"), "unknown")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return unknown
-    return {**unknown, **content} if isinstance(content, dict) else unknown
+    for _ in range(_READS):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            return unknown
+        except ValueError:
+            # It may be written at this moment.
+            time.sleep(0.02)
+        else:
+            return {**unknown, **content} if isinstance(content, dict) else unknown
+    return unknown
 
 
 def _last_beat(path):
@@ -122,13 +130,26 @@ def _start_of(pid):
 
 
 def _take_away(path, holder):
-    """Removes a dead process's lock, but not what another process has put there."""
-    aside = path.with_name(f"{_NAME}.dead-{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path, aside)
-        if _read(aside) != holder and not path.exists():
-            os.rename(aside, path)
-        aside.unlink(missing_ok=True)
+    """Removes a dead process's lock, but not what another process has put there.
+
+    One process at a time looks and removes: otherwise the second of two would remove
+    the lock that the first has made by then.
+    """
+    guard = path.with_name(f"{_NAME}.removing")
+    try:
+        open(guard, "x").close()
+    except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - guard.stat().st_mtime > _PATIENCE:
+                # Of a process that has died here.
+                guard.unlink()
+        time.sleep(0.01)
+        return
+    try:
+        if _read(path) == holder:
+            path.unlink(missing_ok=True)
+    finally:
+        guard.unlink(missing_ok=True)
 
 
 def _beat(path, done):

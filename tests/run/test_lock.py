@@ -110,7 +110,10 @@ def test_of_many_that_start_at_once_over_a_dead_one_one_goes_on(tmp_path):
         try:
             with locked(tmp_path):
                 held.append(1)
-                time.sleep(0.5)
+                # Until all others have tried, however late they start.
+                deadline = time.monotonic() + 60
+                while len(held) + len(refused) < 8 and time.monotonic() < deadline:
+                    time.sleep(0.01)
         except ValueError:
             refused.append(1)
 
