@@ -32,7 +32,15 @@ import tempfile
 import time
 
 import numpy as np
-from turns import SIZES, THREADS, print_table, processes, serve_turns, take_turns
+from turns import (
+    SIZES,
+    THREADS,
+    endless_transformer,
+    print_table,
+    processes,
+    serve_turns,
+    take_turns,
+)
 
 LENGTH = 32
 PARTS = "seconds", "memory", "one sentence"
@@ -66,17 +74,7 @@ def prepare(folder, job, size, max_length=LENGTH):
         lines = folder / "lines.txt"
         lines.write_text("\n".join(lines_of(job["sources"], 30_000)), "utf-8")
         tokenizer = kt.text.train_tokenizer(lines, size["words"])
-        model = kt.Transformer(
-            size["words"],
-            num_layers=size["layers"],
-            hidden_dim=size["hidden"],
-            num_heads=size["heads"],
-            intermediate_dim=size["inner"],
-            logits_bias=True,
-        )
-        bias = np.zeros(size["words"], "float32")
-        bias[tokenizer.end_id] = -100.0
-        model.target_embedding.bias.assign(bias)
+        model = endless_transformer(size, tokenizer.end_id)
         options = {"max_length": max_length, "penalty_form": "power"}
         translator = kt.Translator(
             model, tokenizer, search_options={**options, "beam_size": job["beam_size"]}

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 
-from turns import SIZES, THREADS, use_threads
+from turns import SIZES, THREADS, endless_transformer, transformer, use_threads
 
 LENGTH = 32
 SIZE = SIZES["small"]
@@ -176,23 +176,10 @@ def source_ids(rows):
     return np.random.default_rng(1).integers(10, SIZE["words"] - 10, shape, "int32")
 
 
-def transformer(**options):
-    import keras_transformer as kt
-
-    return kt.Transformer(
-        SIZE["words"],
-        num_layers=SIZE["layers"],
-        hidden_dim=SIZE["hidden"],
-        num_heads=SIZE["heads"],
-        intermediate_dim=SIZE["inner"],
-        **options,
-    )
-
-
 def training_step(work):
     import keras_transformer as kt
 
-    model = transformer(dropout=0.1)
+    model = transformer(SIZE, dropout=0.1)
     model.compile(kt.training.Adam(1e-4), kt.training.MaskedCrossentropy(0.1))
     ids = source_ids(work.rows)
     inputs = {"source_ids": ids, "target_ids": ids}
@@ -203,18 +190,13 @@ def training_step(work):
 
 
 def search(work):
-    import numpy as np
     import tensorflow as tf
 
-    from keras_transformer.decoding import generate
+    from keras_transformer.decoding import SearchOptions, generate
     from keras_transformer.kernels import with_matmuls_in_parts
     from keras_transformer.serving.exported_weights import ExportedWeights
 
-    model = transformer(logits_bias=True)
-    # The end token, improbable.
-    bias = np.zeros(SIZE["words"], "float32")
-    bias[[0, 2]] = -100.0
-    model.target_embedding.bias.assign(bias)
+    model = endless_transformer(SIZE, SearchOptions().end_id)
     weights = ExportedWeights(model, work.weights)
     if work.by_xla:
         weights.hold_transposed()

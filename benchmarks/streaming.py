@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from turns import SIZES, use_threads
+from turns import SIZES, endless_transformer, use_threads
 
 import keras_transformer as kt
 from keras_transformer.decoding.cached_decoder import CachedDecoder
@@ -35,17 +35,7 @@ def translator_of(size, tokens):
         file.write("a b c d e f g h i j k l m n o p\n" * 9)
         file.flush()
         tokenizer = kt.text.train_tokenizer(file.name, 290)
-    model = kt.Transformer(
-        size["words"],
-        num_layers=size["layers"],
-        hidden_dim=size["hidden"],
-        num_heads=size["heads"],
-        intermediate_dim=size["inner"],
-        logits_bias=True,
-    )
-    bias = np.zeros(size["words"], "float32")
-    bias[tokenizer.end_id] = -100.0
-    model.target_embedding.bias.assign(bias)
+    model = endless_transformer(size, tokenizer.end_id)
     options = {"beam_size": 1, "max_length": tokens}
     return kt.Translator(model, tokenizer, search_options=options)
 

@@ -35,6 +35,7 @@ from turns import (
     processes,
     serve_turns,
     take_turns,
+    transformer,
     use_threads,
 )
 
@@ -188,15 +189,7 @@ def ours(dtype):
         use_keras_threads()
         import keras_transformer as kt
 
-        model = kt.Transformer(
-            size["words"],
-            num_layers=size["layers"],
-            hidden_dim=size["hidden"],
-            num_heads=size["heads"],
-            intermediate_dim=size["inner"],
-            dropout=DROPOUT,
-            dtype=dtype,
-        )
+        model = transformer(size, dropout=DROPOUT, dtype=dtype)
         return keras_run(model, kt.training.Adam(1e-4), job)
 
     return measured(start, "keras_transformer")

@@ -32,6 +32,31 @@ def use_threads(inter_op=THREADS, intra_op=THREADS):
     tf.config.threading.set_inter_op_parallelism_threads(inter_op)
 
 
+def transformer(size, **options):
+    """Our model of one of `SIZES`."""
+    import keras_transformer as kt
+
+    return kt.Transformer(
+        size["words"],
+        num_layers=size["layers"],
+        hidden_dim=size["hidden"],
+        num_heads=size["heads"],
+        intermediate_dim=size["inner"],
+        **options,
+    )
+
+
+def endless_transformer(size, *end_ids):
+    """The same, whose answers never end by themselves: some tokens are improbable."""
+    import numpy as np
+
+    model = transformer(size, logits_bias=True)
+    bias = np.zeros(size["words"], "float32")
+    bias[list(end_ids)] = -100.0
+    model.target_embedding.bias.assign(bias)
+    return model
+
+
 @contextlib.contextmanager
 def processes(script, contenders, environments=None):
     """Starts a process of `script` for each contender; a dict of them by name."""

@@ -19,7 +19,7 @@ class ArgumentTypeError(TypeError, ValueError):
     """
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A number of NumPy's, or an array that is one, as Python's."""
     is_number = isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0
     return value.item() if is_number else value
@@ -33,7 +33,7 @@ def integer(name: str, value: Any, minimum: int | None = 1) -> int:
         ValueError: If it is less than `minimum`, where there is one.
     """
     received = f"received {name}={value!r}."
-    value = _plain(value)
+    value = plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ArgumentTypeError(f"{name} must be an integer; {received}")
     if minimum is not None and value < minimum:
@@ -56,15 +56,15 @@ def number(
         ValueError: If it isn't finite or outside of the limits.
     """
     received = f"received {name}={value!r}."
-    value = _plain(value)
+    value = plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(f"{name} must be a number; {received}")
-    plain = int(value) if isinstance(value, numbers.Integral) else float(value)
+    found = int(value) if isinstance(value, numbers.Integral) else float(value)
     is_within = (
-        math.isfinite(plain)
-        and (above is None or plain > above)
-        and (minimum is None or plain >= minimum)
-        and (below is None or plain < below)
+        math.isfinite(found)
+        and (above is None or found > above)
+        and (minimum is None or found >= minimum)
+        and (below is None or found < below)
     )
     if not is_within:
         limits = [
@@ -78,7 +78,7 @@ def number(
         ]
         words = " and ".join(["finite", *limits])
         raise ValueError(f"{name} must be {words}; {received}")
-    return plain
+    return found
 
 
 def rate(name: str, value: Any) -> int | float:

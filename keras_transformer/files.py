@@ -4,6 +4,7 @@ Whoever is killed, or runs out of disk space, leaves the old content or the new 
 """
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import re
@@ -96,6 +97,12 @@ def whole(path: str | os.PathLike) -> pathlib.Path:
         if kind == "replaced" and of == target.name:
             return target.with_name(name)
     return path
+
+
+def file_fingerprint(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_running(pid: int) -> bool:

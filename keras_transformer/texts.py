@@ -39,6 +39,19 @@ def as_texts(texts: str | Iterable[str], name: str = "texts") -> tuple[list[str]
     return [str(text) for text in found], False
 
 
+def markdown_table(rows: Iterable[Iterable]) -> str:
+    """Rows as a table of Markdown; the first one is its head.
+
+    >>> print(markdown_table([("name", "size"), ("a|b", 3)]))
+    | name | size |
+    | --- | --- |
+    | a\\|b | 3 |
+    """
+    head, *others = ([str(cell).replace("|", "\\|") for cell in row] for row in rows)
+    lines = head, ["---"] * len(head), *others
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _received(value):
     words = repr(value)
     words = words if len(words) <= 60 else f"{words[:60]}..."

@@ -21,7 +21,7 @@ def interruptible():
 def small_heap():
     """What is left of earlier modules isn't looked through by each garbage collection.
 
-    TensorFlow keeps the programs of all models: tests would take seven times as long.
+    TensorFlow keeps the programs of all models.
     """
     yield
     gc.collect()

@@ -10,6 +10,7 @@ from keras_transformer import arguments
 from keras_transformer.data.arrays import BatchArrays, BatchSequence
 from keras_transformer.data.mixing import MixedOrder, mixture_weights
 from keras_transformer.data.order import CorpusOrder, bucket_lengths
+from keras_transformer.data.preparation import MAX_LENGTH
 from keras_transformer.data.report import LONG, CorpusShare, MixtureReport, left_out
 from keras_transformer.data.row_reader import RowReader
 from keras_transformer.data.sources import Sources
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     Source = Path | PreparedCorpus
 
 __all__ = ["bucket_lengths", "make_batches"]
-
-# Of texts that aren't prepared.
-_MAX_LENGTH = 256
 
 
 def make_batches(
@@ -285,7 +283,7 @@ def _for_fit(arrays, repeat, shuffle):
 def _checked_max_length(max_length, tokens_per_batch, prepared):
     """Most tokens of a side; `prepared` is what corpora were prepared with, or None."""
     if max_length is None:
-        max_length = min(prepared or _MAX_LENGTH, tokens_per_batch)
+        max_length = min(prepared or MAX_LENGTH, tokens_per_batch)
     max_length = arguments.integer("max_length", max_length, minimum=2)
     if max_length > tokens_per_batch:
         raise ValueError(

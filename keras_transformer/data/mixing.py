@@ -6,15 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_transformer import arguments
-from keras_transformer.data.order import Order, bucket_lengths
+from keras_transformer.data.order import (
+    WIDEST_STEP,
+    Order,
+    bucket_lengths,
+    least_batches,
+)
 from keras_transformer.data.permutation import Permutation
 
 # In less it would not come once in a billion pairs.
 _LEAST_SHARE_OF_A_CORPUS = 1e-9
-# A shape of its own needs so many batches, or such a share of all of them.
-_LEAST_BATCHES, _LEAST_SHARE = 2, 0.002
-# The most by which a shape's few pairs get wider to join the next one.
-_WIDEST_STEP = 1.5
 
 
 def mixture_weights(
@@ -255,7 +256,7 @@ def _cells(spans, rates, boundaries, tokens_per_batch):
         for kind, number in zip(map(tuple, kinds.tolist()), numbers.tolist()):
             sizes[kind] = sizes.get(kind, 0) + rate * number
     expected = sum(size / rows[max(kind)] for kind, size in sizes.items())
-    least = max(_LEAST_BATCHES, _LEAST_SHARE * expected)
+    least = least_batches(expected)
     cells = []
     for kinds, bucket, source, target in _shapes(sizes, rows, boundaries, least):
         own = [
@@ -295,7 +296,7 @@ def _shapes(sizes, rows, boundaries, least):
         if (
             few
             and following is not None
-            and boundaries[following] <= _WIDEST_STEP * boundaries[bucket]
+            and boundaries[following] <= WIDEST_STEP * boundaries[bucket]
         ):
             continue
         if wide:

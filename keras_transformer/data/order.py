@@ -19,11 +19,10 @@ from keras_transformer.data.permutation import Permutation
 if TYPE_CHECKING:
     from keras_transformer.data.prepared import PreparedCorpus
 
-# A cell narrower than its bucket needs so many batches, or such a share of all of them:
-# each shape is compiled once.
+# A cell narrower than its bucket needs so many batches, or such a share of all of them.
 _LEAST_BATCHES, _LEAST_SHARE = 2, 0.002
 # The most by which a batch's rest gets wider to join the next bucket.
-_WIDEST_STEP = 1.5
+WIDEST_STEP = 1.5
 # What a permutation is of: all batches, or the cell of that index.
 _BATCHES = -2
 # Columns of spans.
@@ -180,7 +179,7 @@ def _cells(spans, boundaries, tokens_per_batch):
     widths = np.searchsorted(boundaries, spans[:, _SOURCE:])
     buckets = widths.max(axis=1, initial=0)
     expected = (spans[:, _COUNT] / rows[buckets]).sum()
-    least = max(_LEAST_BATCHES, _LEAST_SHARE * expected)
+    least = least_batches(expected)
     populated = np.unique(buckets)
     cells, rest = [], spans[:0]
     for i, bucket in enumerate(populated):
@@ -196,7 +195,7 @@ def _cells(spans, boundaries, tokens_per_batch):
         if (
             following.size
             and 2 * left < rows[bucket]
-            and boundaries[following[0]] <= _WIDEST_STEP * boundaries[bucket]
+            and boundaries[following[0]] <= WIDEST_STEP * boundaries[bucket]
         ):
             own -= left
         wide, rest = _split(wide, own)
@@ -243,6 +242,15 @@ def _split(spans, size):
         others[0, _START] += taken
         others[0, _COUNT] -= taken
     return tuple(part[part[:, _COUNT] > 0] for part in (first, others))
+
+
+def least_batches(expected: float) -> float:
+    """Fewest batches that a shape of its own must have: each is compiled once.
+
+    Args:
+        expected: Number of all batches of an epoch.
+    """
+    return max(_LEAST_BATCHES, _LEAST_SHARE * expected)
 
 
 def bucket_lengths(longest: int, tokens_per_batch: int) -> list[int]:

@@ -25,6 +25,8 @@ from keras_transformer.reading import read_json
 if TYPE_CHECKING:
     from keras_transformer.text.any_tokenizer import AnyTokenizer
 
+# Most tokens of a side, where nothing else is said.
+MAX_LENGTH = 256
 # Pairs of text in a shard; a shard is done again if its process is killed.
 PAIRS_PER_SHARD = 1 << 20
 _CHUNK = 2048
@@ -40,7 +42,7 @@ def prepare(
     source_tokenizer: "AnyTokenizer | None" = None,
     target_tokenizer: "AnyTokenizer | None" = None,
     *,
-    max_length: int = 256,
+    max_length: int = MAX_LENGTH,
     filters: Any = None,
     columns: Sequence[int | str] | None = None,
     source_language: str | None = None,

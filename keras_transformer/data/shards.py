@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_transformer.files import written_aside
+from keras_transformer.files import file_fingerprint, written_aside
 
 if TYPE_CHECKING:
     from keras_transformer.data.encoding import EncodedPairs
@@ -125,9 +125,7 @@ class _Items:
 
 def describe(path: pathlib.Path) -> dict:
     """Size and checksum of a file."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return {"bytes": path.stat().st_size, "sha256": file_fingerprint(path)}
 
 
 def check_file(path: pathlib.Path, description: dict, *, contents: bool) -> None:

@@ -39,7 +39,7 @@ class Sources:
     ) -> None:
         self._pairs = _as_pairs(source, target)
         self.names = [str(source) for source, _ in self._pairs]
-        self._prepared = [_prepared(*pair) for pair in self._pairs]
+        self._prepared = [prepared_corpus(*pair) for pair in self._pairs]
         texts = [
             pair if corpus is None else (None, None)
             for corpus, pair in zip(self._prepared, self._pairs)
@@ -114,8 +114,12 @@ def _as_pairs(source, target):
     return list(zip(source, targets))
 
 
-def _prepared(source, target):
-    """The prepared corpus that a source is or names, or None."""
+def prepared_corpus(source: Any, target: Any) -> PreparedCorpus | None:
+    """The prepared corpus that a source is or names, or None.
+
+    Raises:
+        ValueError: If it isn't whole, or there is a target beside it.
+    """
     if isinstance(source, PreparedCorpus):
         corpus = source
     elif isinstance(source, (str, os.PathLike)) and os.path.isdir(source):

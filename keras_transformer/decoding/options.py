@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 
-from keras_transformer.arguments import check_names
+from keras_transformer.arguments import check_names, plain
 
 # Wider beams and longer answers than anybody decodes; memory grows with both.
 _MOST_HYPOTHESES = 1024
@@ -27,12 +27,6 @@ def _refuse(name, value, words, way_out=""):
 
 def _is_array(value):
     return isinstance(value, (list, tuple)) or hasattr(value, "shape")
-
-
-def _plain(value):
-    """A NumPy number, or an array that is one, as a number of Python."""
-    is_number = isinstance(value, (np.generic, np.ndarray)) and not value.shape
-    return value.item() if is_number else value
 
 
 def _integer(
@@ -59,7 +53,7 @@ def _integer(
         return isinstance(value, numbers.Integral) and least <= value <= most
 
     def check(name, value):
-        value = _plain(value)
+        value = plain(value)
         if value is None and optional:
             return None
         if tensor is not None and _is_array(value):
@@ -79,7 +73,7 @@ def _real(is_valid, words, *, way_out=""):
         return is_real and is_valid(value)
 
     def check(name, value):
-        value = _plain(value)
+        value = plain(value)
         if _is_array(value):
             return _checked_array(name, value, 1, "float", is_right, words, way_out)
         if isinstance(value, bool) or not is_right(value):
@@ -111,7 +105,7 @@ def _switch(*, optional=False):
     words = "True or False" + (", or None" if optional else "")
 
     def check(name, value):
-        value = _plain(value)
+        value = plain(value)
         if not (isinstance(value, bool) or (optional and value is None)):
             _refuse(name, value, words)
         return value
@@ -132,7 +126,7 @@ def _token_ids(name, value):
     words = "a list of token ids"
     if isinstance(value, (str, bytes, dict)) or not np.iterable(value):
         _refuse(name, value, words)
-    ids = [_plain(each) for each in value]
+    ids = [plain(each) for each in value]
     for each in ids:
         if isinstance(each, bool) or not isinstance(each, numbers.Integral):
             _refuse(name, value, words)
@@ -163,7 +157,7 @@ def _phrases(name, value):
 
 def _yes_or_no(name, value):
     """Checks a bool, or a bool tensor or array, scalar or `(B,)`."""
-    value = _plain(value)
+    value = plain(value)
     words = "True or False, or a bool tensor with one for each sentence"
     if isinstance(value, (list, tuple)):
         value = np.asarray(value)

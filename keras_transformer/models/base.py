@@ -212,8 +212,12 @@ class TransformerModel(Constructed):
             # Keras warns of what there is nothing to quantize in.
             warnings.filterwarnings("ignore", "Layer InputLayer does not have")
             super().quantize(mode, config=config, filters=filters, **kwargs)
-        # Compiled searches have read the weights that were there before.
+        self.forget_compiled()
+
+    def forget_compiled(self):
+        """Drops what was compiled with the weights that there were before."""
         self.__dict__.pop("_search", None)
+        self.train_function = self.test_function = self.predict_function = None
 
     def make_train_function(self, force=False):
         # TensorFlow traces a step twice if variables are made in it, as Keras leaves

@@ -1,7 +1,6 @@
 """Settings of a run that depend on one another."""
 
 import dataclasses
-import os
 from typing import Any
 
 # What a translator that a run starts from has of its own.
@@ -15,15 +14,8 @@ def check_initial(config: Any) -> None:
         config: A `RunConfig`.
 
     Raises:
-        TypeError: If `initial` is no path.
-        ValueError: If it is empty, has no use for another setting, or is missed.
+        ValueError: If it has no use for another setting, or is missed.
     """
-    if isinstance(config.initial, os.PathLike):
-        object.__setattr__(config, "initial", os.fspath(config.initial))
-    if config.initial is not None and not isinstance(config.initial, str):
-        raise TypeError(f"initial must be a path; received initial={config.initial!r}.")
-    if config.initial == "":
-        raise ValueError("initial must name a file; received initial=''.")
     if config.initial is None:
         if config.lora_rank is not None:
             raise ValueError(

@@ -8,7 +8,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from keras_transformer.data import Filters, PreparedCorpus, prepare
+from keras_transformer.data import Filters, prepare
+from keras_transformer.data.preparation import MAX_LENGTH
+from keras_transformer.data.prepared import CORPUS_FILE
+from keras_transformer.data.sources import prepared_corpus
 from keras_transformer.data.subword_sampling import subword_samplers
 from keras_transformer.data.tags import tag_ids
 from keras_transformer.run.config import RunConfig
@@ -45,28 +48,22 @@ def check_corpora(config: RunConfig) -> None:
     prepared = [one for one in texts if is_prepared(one.source)]
     if not prepared:
         return
-    for one in prepared:
-        _check_corpus(config, one)
+    tokenizers = [_checked_tokenizers(config, one) for one in prepared]
     if config.filters and len(prepared) == len(texts):
         raise ValueError(
             "filters are for texts, and source is prepared already; received "
             f"filters={config.filters}, source={config.source!r}."
         )
-    corpus = PreparedCorpus(prepared[0].source)
-    check_tokens(config, (corpus.source_tokenizer, corpus.target_tokenizer))
+    check_tokens(config, tokenizers[0])
 
 
-def _check_corpus(config, texts):
-    corpus = PreparedCorpus(texts.source)
+def _checked_tokenizers(config, texts):
+    """The tokenizers of a prepared corpus, which a run can have."""
+    corpus = prepared_corpus(texts.source, texts.target)
     tokenizers = corpus.source_tokenizer, corpus.target_tokenizer
-    if texts.target is not None:
-        raise ValueError(
-            "target must be left out, as a prepared corpus holds both sides; received "
-            f"target={texts.target!r}."
-        )
     if config.initial is not None:
         _check_same_tokenizers(config, tokenizers)
-        return
+        return tokenizers
     if not all(type(tokenizer) is Tokenizer for tokenizer in tokenizers):
         raise ValueError(
             "A run needs a corpus whose tokenizers are kt.text.Tokenizer; "
@@ -78,6 +75,7 @@ def _check_corpus(config, texts):
             f"of {texts.source} do or don't; received "
             f"joint_vocabulary={config.joint_vocabulary}."
         )
+    return tokenizers
 
 
 def _check_same_tokenizers(config, tokenizers):
@@ -164,7 +162,7 @@ def prepare_corpora(run: "RunFolder", verbose: int) -> None:
 
 def _prepare(config, texts, folder, tokenizers, verbose):
     waits = False
-    while not (folder / "corpus.json").exists():
+    while not (folder / CORPUS_FILE).exists():
         try:
             with locked(folder.parent):
                 prepare(
@@ -186,4 +184,4 @@ def _prepare(config, texts, folder, tokenizers, verbose):
 
 
 def _max_length(config):
-    return config.max_length or min(256, config.tokens_per_batch)
+    return config.max_length or min(MAX_LENGTH, config.tokens_per_batch)

@@ -13,18 +13,17 @@ import typing
 import keras
 import sacrebleu
 
-from keras_transformer.files import write_text, written_aside
+from keras_transformer.files import file_fingerprint, write_text, written_aside
 from keras_transformer.reading import read_json, read_lines
 from keras_transformer.run.config import RunConfig
 from keras_transformer.run.config_file import check_folder, has_checkpoint
 from keras_transformer.run.initial import (
-    file_fingerprint,
     find_translator,
     initial_fingerprint,
     open_translator,
 )
 from keras_transformer.run.lock import locked
-from keras_transformer.run.model import make_model
+from keras_transformer.run.model import check_model
 from keras_transformer.run.start import check_files
 from keras_transformer.run.trainer import train
 from keras_transformer.tasks.translator import Translator
@@ -124,7 +123,7 @@ def _checked_config(texts, settings):
             raise TypeError(str(error)) from None
         raise
     check_files(config, ("valid_source", "valid_target"))
-    make_model(config, *([8] if config.joint_vocabulary else [8, 8]))
+    check_model(config)
     return config
 
 

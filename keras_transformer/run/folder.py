@@ -9,7 +9,7 @@ import pathlib
 from typing import Any
 
 from keras_transformer.data import PreparedCorpus
-from keras_transformer.files import remove, write_text
+from keras_transformer.files import file_fingerprint, remove, write_text
 from keras_transformer.run.config import RunConfig
 from keras_transformer.run.config_file import (
     CHECKPOINTS,
@@ -22,7 +22,6 @@ from keras_transformer.run.config_file import (
 )
 from keras_transformer.run.corpora import is_prepared
 from keras_transformer.run.initial import (
-    file_fingerprint,
     folder_fingerprint,
     initial_fingerprint,
     open_translator,

@@ -11,7 +11,7 @@ import re
 import typing
 import zipfile
 
-from keras_transformer.files import whole
+from keras_transformer.files import file_fingerprint, whole
 from keras_transformer.reading import naming
 from keras_transformer.run.config_file import has_checkpoint
 
@@ -158,12 +158,6 @@ def _without_names(config):
         kept = sorted(config.items())
         return {k: _without_names(v) for k, v in kept if k not in _NAMES}
     return config
-
-
-def file_fingerprint(path: str | os.PathLike) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_run(path):

@@ -137,7 +137,7 @@ def _take_away(path, holder):
     """
     guard = path.with_name(f"{_NAME}.removing")
     try:
-        open(guard, "x").close()
+        guard.touch(exist_ok=False)
     except FileExistsError:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - guard.stat().st_mtime > _PATIENCE:

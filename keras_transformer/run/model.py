@@ -60,6 +60,20 @@ def make_model(
     return model
 
 
+def check_model(config: RunConfig) -> None:
+    """Checks the model's arguments before the vocabularies' sizes are known.
+
+    Args:
+        config: A `RunConfig`.
+
+    Raises:
+        FileNotFoundError: If there is no such translator to start from.
+        ValueError: If an argument of the model is out of range.
+    """
+    # Nothing depends on these sizes.
+    make_model(config, *([8] if config.joint_vocabulary else [8, 8]))
+
+
 def new_model(
     config: RunConfig, source_tokenizer: typing.Any, target_tokenizer: typing.Any
 ) -> Transformer:

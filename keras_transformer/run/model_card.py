@@ -12,6 +12,7 @@ from keras_transformer.run.consistency import OF_INITIAL
 from keras_transformer.run.folder import RunFolder
 from keras_transformer.run.start import TEXTS
 from keras_transformer.run.validations import Validations
+from keras_transformer.texts import markdown_table
 
 NAME = "MODEL_CARD.md"
 _SIDES = (
@@ -76,7 +77,7 @@ def _model(model):
     for name, value in model.get_config().items():
         if isinstance(value, plain) and name not in ("name", "trainable"):
             rows.append((f"`{name}`", f"`{value}`"))
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def _corpora(run, reports):
@@ -99,28 +100,15 @@ def _corpora(run, reports):
                 f"{report.target_tokens:,}",
             )
         )
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def _validations(config, validations):
     if not validations.measured:
         return "None: the run had no held-out text."
-    names = [
-        n for n in ("val_loss", "val_bleu") if any(n in r for r in validations.rows)
-    ]
-    rows = [("epoch", "step", *names, "")]
-    for row in validations.rows:
-        epoch = int(row["epoch"])
-        rows.append(
-            (
-                str(epoch + 1),
-                f"{validations.step_of(epoch):,}",
-                *(f"{row[name]:.4f}" if name in row else "" for name in names),
-                "best" if epoch == validations.best_epoch else "",
-            )
-        )
+    names = validations.names_of("val_loss", "val_bleu")
     words = [
-        _table(rows),
+        markdown_table(validations.lines(names)),
         f"The model is made of the checkpoints `keep={config.keep!r}` names"
         + (f", {config.average_last} of them." if config.keep == "average" else "."),
     ]
@@ -142,7 +130,7 @@ def _configuration(config):
             continue
         shown = _shown(value) if name in paths else value
         rows.append((f"`{name}`", f"`{shown}`"))
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def _shown(value):
@@ -157,10 +145,3 @@ def _shown(value):
 
 def _as_list(value):
     return value if isinstance(value, list) else [value]
-
-
-def _table(rows):
-    head, *rows = rows
-    lines = [head, ["---"] * len(head), *rows]
-    escaped = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

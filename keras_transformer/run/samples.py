@@ -8,6 +8,7 @@ import warnings
 import keras
 
 from keras_transformer.tasks.translator import Translator
+from keras_transformer.texts import markdown_table
 
 _DOTS_PER_INCH = 60
 
@@ -74,12 +75,9 @@ class HeldOutSamples(keras.callbacks.Callback):
 
 
 def _table(rows):
-    """Rows of texts as a table of Markdown."""
-    cells = [
-        [" ".join(text.split()).replace("|", "\\|") for text in row] for row in rows
-    ]
-    head = ["source", "translation", "reference"], ["---"] * 3
-    return "\n".join(f"| {' | '.join(row)} |" for row in (*head, *cells))
+    """Rows of texts as a table of Markdown, each text in one line."""
+    cells = [[" ".join(text.split()) for text in row] for row in rows]
+    return markdown_table([("source", "translation", "reference"), *cells])
 
 
 def _picture(translator, source, answer):

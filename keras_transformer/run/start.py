@@ -50,14 +50,15 @@ def check_start(config: RunConfig) -> None:
             raise ValueError(f"{name}={texts.source!r} is empty: it holds no pair.")
     _check_drawing(config)
     # Here, as the command line checks files before it imports Keras.
-    from keras_transformer.run.model import make_model
+    from keras_transformer.run.model import check_model
 
-    # The vocabulary is still unknown, and nothing depends on its size.
-    make_model(config, *([8] if config.joint_vocabulary else [8, 8]))
+    check_model(config)
 
 
 def _check_drawing(config):
-    """Checks that the run's tokenizers can draw segmentations as asked."""
+    """Checks that the run's tokenizers have the tags and segmentations asked for."""
+    if not (config.tags or config.bpe_dropout or config.unigram_alpha):
+        return
     if config.initial is not None:
         translator = open_translator(config.initial)
         check_tokens(config, (translator.source_tokenizer, translator.target_tokenizer))

@@ -83,7 +83,7 @@ def validation_texts(config: Any) -> Texts | None:
 
 
 def checked_texts(config: Any) -> dict[str, Any]:
-    """The settings of a run that say which texts it has, as JSON has them.
+    """The settings of a run that say which files it reads, as JSON has them.
 
     Args:
         config: A `RunConfig`, unchecked.
@@ -102,7 +102,7 @@ def checked_texts(config: Any) -> dict[str, Any]:
         target = _checked_paths("target", config.target)
         _check_number("target", target, source)
     checked = {"source": source, "target": target}
-    for name in ("valid_source", "valid_target"):
+    for name in ("valid_source", "valid_target", "initial"):
         value = getattr(config, name)
         checked[name] = None if value is None else _checked_path(name, value)
     if config.valid_target is not None and config.valid_source is None:

@@ -106,15 +106,23 @@ class Validations(keras.callbacks.Callback):
         """Whether none of the last `patience` validations was the best so far."""
         return self.patience is not None and self.since_best >= self.patience
 
-    def table(self) -> str:
-        """The validations as lines of text, the best of them marked."""
-        names = [n for n in _SHOWN if any(n in row for row in self.rows)]
+    def names_of(self, *known: str) -> list[str]:
+        """Those names of values that some epoch has."""
+        return [name for name in known if any(name in row for row in self.rows)]
+
+    def lines(self, names: list[str]) -> list[list[str]]:
+        """The validations as lines of cells, below a head, the best of them marked."""
         lines = [["epoch", "step", *names, ""]]
         for row in self.rows:
             values = [f"{row[n]:.4f}" if n in row else "" for n in names]
             mark = "best" if row["epoch"] == self.best_epoch else ""
             epoch = int(row["epoch"])
             lines.append([str(epoch + 1), f"{self.step_of(epoch):,}", *values, mark])
+        return lines
+
+    def table(self) -> str:
+        """The validations as lines of text, the best of them marked."""
+        lines = self.lines(self.names_of(*_SHOWN))
         widths = [max(map(len, column)) for column in zip(*lines)]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths)).rstrip()

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_transformer.texts import markdown_table
+
 
 @dataclasses.dataclass(frozen=True)
 class WeightFormat:
@@ -105,13 +107,12 @@ def table() -> str:
     """The formats as a table of Markdown: what docs/serving.md shows."""
     rows = [
         ("`--weights`", "size", "arithmetic without XLA", "the server's processor"),
-        ("---",) * 4,
         *(
             (f"`{each.name}`", each.size, each.arithmetic, each.processor)
             for each in FORMATS.values()
         ),
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(rows)
 
 
 def in_short() -> str:

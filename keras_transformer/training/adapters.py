@@ -70,7 +70,7 @@ def enable_lora(model, rank, alpha=None):
         layer.enable_lora(rank, lora_alpha=alpha)
     for weight in base_weights(model):
         weight.trainable = False
-    _forget_compiled(model)
+    model.forget_compiled()
 
 
 def merge_lora(model):
@@ -95,7 +95,7 @@ def merge_lora(model):
         layer.merge_lora()
     for weight in base_weights(model):
         weight.trainable = True
-    _forget_compiled(model)
+    model.forget_compiled()
 
 
 def save_adapter(model, path):
@@ -191,7 +191,7 @@ def load_adapter(model, path):
             variable.assign(value)
     for weight in base_weights(model):
         weight.trainable = False
-    _forget_compiled(model)
+    model.forget_compiled()
 
 
 def base_fingerprint(model):
@@ -223,9 +223,3 @@ def _read(path):
         if not isinstance(alpha, Mapping):
             raise ValueError(f"alpha must be a JSON object; received {alpha!r:.60}")
         return tensors, {n: float(x) for n, x in alpha.items()}, metadata["base"]
-
-
-def _forget_compiled(model):
-    """Drops functions that were compiled with the weights that there were before."""
-    model.__dict__.pop("_search", None)
-    model.train_function = model.test_function = model.predict_function = None
