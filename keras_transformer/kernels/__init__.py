@@ -19,7 +19,6 @@ import keras
 from keras_transformer.kernels import (
     attention,
     dropout,
-    fused,
     losses,
     packed,
     plain,
@@ -83,10 +82,10 @@ FAST_FORMS = {
         Form(attention.scores_of_one_query, takes=attention.is_one_query),
     ],
     plain.softmax: [
-        Form(attention.softmax_of_one_query, takes=attention.is_one_query),
+        Form(xla.softmax_of_one_query, by_xla=True, takes=attention.is_one_query),
     ],
     plain.weighted_sum: [
-        Form(attention.weighted_sum_of_one_query, takes=attention.is_one_query),
+        Form(xla.weighted_sum_of_one_query, by_xla=True, takes=attention.is_one_query),
     ],
     plain.attend: [
         Form(
@@ -94,35 +93,24 @@ FAST_FORMS = {
         ),
     ],
     plain.normalize: [
-        Form(xla.normalize_one_row, by_xla=True, takes=xla.is_one_row),
         Form(training.normalize, _TENSORFLOW, training=True),
-        Form(fused.normalize, _JAX + _TORCH, takes=fused.keeps_digits),
     ],
     plain.drop: [
         Form(dropout.drop_by_16_bits, _TENSORFLOW, takes=dropout.can_draw_bits),
         Form(dropout.drop_by_hash, _JAX, takes=dropout.can_hash),
     ],
-    plain.reorder_axes: [
-        Form(
-            training.reorder_axes,
-            _TENSORFLOW,
-            training=True,
-            takes=training.moves_8_bytes,
-        ),
-    ],
     plain.crossentropy: [
         Form(losses.on_tensorflow, _TENSORFLOW),
         Form(losses.on_jax, _JAX),
-        Form(losses.on_torch, _TORCH),
     ],
     plain.adam_rate: [Form(training.adam_rate, _TENSORFLOW)],
     plain.adam_step: [Form(training.adam_step, _TENSORFLOW)],
     plain.log_normalizer: [
-        Form(vocabulary.log_normalizer_of_columns, takes=vocabulary.has_fixed_shape),
+        Form(vocabulary.log_normalizer_of_columns, takes=vocabulary.is_for_xla),
         Form(vocabulary.log_normalizer_of_pieces, takes=vocabulary.is_worth_pieces),
     ],
     plain.best_tokens: [
-        Form(vocabulary.best_tokens_of_columns, takes=vocabulary.has_fixed_shape),
+        Form(vocabulary.best_tokens_of_columns, takes=vocabulary.is_for_xla),
         Form(vocabulary.best_tokens_of_pieces, takes=vocabulary.is_worth_pieces),
     ],
     plain.draw: [Form(vocabulary.draw)],
@@ -155,7 +143,6 @@ softmax = _operation(plain.softmax)
 weighted_sum = _operation(plain.weighted_sum)
 normalize = _operation(plain.normalize)
 drop = _operation(plain.drop)
-reorder_axes = _operation(plain.reorder_axes)
 crossentropy = _operation(plain.crossentropy)
 adam_rate = _operation(plain.adam_rate)
 adam_step = _operation(plain.adam_step)
@@ -196,7 +183,6 @@ __all__ = [
     "normalize",
     "packed_weights",
     "plain_only",
-    "reorder_axes",
     "scores",
     "softmax",
     "take_rows",

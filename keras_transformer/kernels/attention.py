@@ -56,14 +56,3 @@ def scores_of_one_query(queries, keys):
     """`plain.scores` by a sum."""
     sums = ops.sum(queries * keys, axis=-1)[:, :, None]
     return ops.cast(sums, at_least_float32(sums.dtype))
-
-
-def softmax_of_one_query(scores, dtype):
-    """`plain.softmax` by its parts."""
-    scores = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
-    return ops.cast(scores / ops.sum(scores, axis=-1, keepdims=True), dtype)
-
-
-def weighted_sum_of_one_query(weights, values):
-    """`plain.weighted_sum` by a sum."""
-    return ops.sum(weights[:, :, 0, :, None] * values, axis=2, keepdims=True)

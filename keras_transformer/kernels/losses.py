@@ -8,15 +8,6 @@ import functools
 from keras_transformer.kernels import plain
 
 
-def on_torch(logits, labels, smoothing):
-    """PyTorch's own loss, one pass with derivatives of any order."""
-    import torch
-
-    return torch.nn.functional.cross_entropy(
-        logits, labels.long(), reduction="none", label_smoothing=smoothing
-    )
-
-
 def on_jax(logits, labels, smoothing):
     """The formula, whose derivative is written out for both directions."""
     return _jax_form()(logits, labels, smoothing)

@@ -88,11 +88,6 @@ def drop(values, rate, seed_generator, noise_shape=None):
     return keras.random.dropout(values, rate, noise_shape, seed_generator)
 
 
-def reorder_axes(values, axes):
-    """`ops.transpose` that keeps the last axis where it is."""
-    return ops.transpose(values, axes)
-
-
 def crossentropy(logits, labels, smoothing):
     """Losses `(N,)` of logits `(N, V)` and labels `(N,)`, see `smoothed_crossentropy`.
 

@@ -1,13 +1,14 @@
 """What a search computes over the whole vocabulary, at each step.
 
 Its axis is cut into pieces: maxima of pieces are cheap, and only the pieces with the
-best maxima are looked at closer. Where all shapes are fixed, as compilers want them,
-it comes first: they reduce it in one pass then, many rows at a time, and where the
-output projection gives logits in that order nothing is moved.
+best maxima are looked at closer. For XLA it comes first: XLA reduces it in one pass
+then, many rows at a time, and where the output projection gives logits in that order
+nothing is moved.
 """
 
 import functools
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -30,9 +31,11 @@ def is_worth_pieces(logits, k=None, scores=0.0, banned_ids=()):
     return not is_little and (k is None or width * size >= 4 * k * _PIECE)
 
 
-def has_fixed_shape(logits, k=None, scores=0.0, banned_ids=()):
-    """Whether the vocabulary can come first, and is worth it."""
-    return logits.shape[0] is not None and is_worth_pieces(logits, k)
+def is_for_xla(logits, k=None, scores=0.0, banned_ids=()):
+    """Whether XLA compiles it, with a fixed shape, and columns are worth it."""
+    is_compiled = compiled_by_xla() or keras.backend.backend() == "jax"
+    is_fixed = logits.shape[0] is not None
+    return is_compiled and is_fixed and is_worth_pieces(logits, k)
 
 
 def log_normalizer_of_columns(logits):
@@ -61,7 +64,7 @@ def log_normalizer_of_pieces(logits):
 
 
 def best_tokens_of_pieces(logits, k, scores=0.0, banned_ids=()):
-    """`plain.best_tokens` where the number of sentences isn't fixed."""
+    """`plain.best_tokens`, looking closer only at the best pieces."""
     width = logits.shape[1]
     pieces = _pieces(logits)
     count = pieces.shape[2]

@@ -6,6 +6,7 @@ more. Of short sums, starting an operation is what takes long.
 """
 
 import functools
+import itertools
 import math
 import operator
 
@@ -14,7 +15,7 @@ from keras import ops
 
 from keras_transformer.kernels.dtypes import at_least_float32
 from keras_transformer.kernels.packed import PackedWeights
-from keras_transformer.kernels.plain import add_bias, in_float32
+from keras_transformer.kernels.plain import add_bias
 
 # Numbers of float32 in a line of the cache.
 _LANES = 16
@@ -110,31 +111,19 @@ def _hidden_zero(values):
     return ops.cast(ops.logical_and(ops.isnan(value), value == value), values.dtype)
 
 
-def sum_of_products(*factors):
-    """`ops.sum(a * b, axis=-1)` in one operation.
-
-    Args:
-        *factors: Float tensors `(..., N)`, of fixed shapes.
-    """
-    slices = zip(*(_slices(ops.cast(factor, "float32")) for factor in factors))
-    sums = _sum_of_slices(functools.reduce(operator.mul, each) for each in slices)
-    return ops.cast(sums, factors[0].dtype)
-
-
 def scores_of_one_query(queries, keys):
-    """`plain.scores` of one query `(1, H, 1, K)`."""
-    sums = sum_of_products(queries, keys)[:, :, None]
-    return ops.cast(sums, at_least_float32(sums.dtype))
+    """`plain.scores` of one query `(1, H, 1, K)`, in one operation."""
+    slices = zip(*(_slices(ops.cast(heads, "float32")) for heads in (queries, keys)))
+    sums = _sum_of_slices(itertools.starmap(operator.mul, slices))[:, :, None]
+    return ops.cast(sums, at_least_float32(queries.dtype))
 
 
-def is_one_row(x, *others):
-    """Whether a single row `(1, 1, D)` is normalized."""
-    return x.shape[:-1] == (1, 1)
+def softmax_of_one_query(scores, dtype):
+    """`plain.softmax` by its parts."""
+    scores = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
+    return ops.cast(scores / ops.sum(scores, axis=-1, keepdims=True), dtype)
 
 
-def normalize_one_row(x, gamma, beta, epsilon):
-    """`plain.normalize` in the fewest operations."""
-    x, gamma, beta = in_float32(x, gamma, beta)
-    centred = x - sum_of_products(x)[..., None] / x.shape[-1]
-    variance = sum_of_products(centred, centred)[..., None] / x.shape[-1]
-    return centred * ops.rsqrt(variance + epsilon) * gamma + beta
+def weighted_sum_of_one_query(weights, values):
+    """`plain.weighted_sum` by a sum."""
+    return ops.sum(weights[:, :, 0, :, None] * values, axis=2, keepdims=True)

@@ -200,7 +200,7 @@ class MultiHeadAttention(LoadsPosition, CheckedLayer):
         dense.build(input_shape)
         return dense
 
-    def _project(self, inputs, *roles, num_hypotheses=1, training=None):
+    def _project(self, inputs, *roles, num_hypotheses=1):
         """The heads (B, H, length, K) of some roles: "query", "key", "value".
 
         Hypotheses, consecutive rows of length 1, become one longer row.
@@ -223,9 +223,7 @@ class MultiHeadAttention(LoadsPosition, CheckedLayer):
                 continue
             shape = (rows, length, len(parts), self.num_heads, self._head_dim)
             projected = ops.reshape(projected, shape)
-            projected = kernels.reorder_axes(
-                projected, (2, 0, 3, 1, 4), training=training
-            )
+            projected = ops.transpose(projected, (2, 0, 3, 1, 4))
             heads.update(zip(parts, ops.unstack(projected, len(parts), axis=0)))
         return [heads[role] for role in roles]
 
@@ -253,11 +251,11 @@ class MultiHeadAttention(LoadsPosition, CheckedLayer):
         mask = keys_mask(value_mask)
         return {"key": keys, "value": values * padding, "mask": mask}
 
-    def _project_value(self, value, key, training=None):
+    def _project_value(self, value, key):
         if key is None:
-            return self._project(value, "key", "value", training=training)
-        (keys,) = self._project(key, "key", training=training)
-        (values,) = self._project(value, "value", training=training)
+            return self._project(value, "key", "value")
+        (keys,) = self._project(key, "key")
+        (values,) = self._project(value, "value")
         return keys, values
 
     def empty_cache(self, batch_size, max_length=None):
@@ -307,15 +305,15 @@ class MultiHeadAttention(LoadsPosition, CheckedLayer):
             )
         if value is None and key is None:
             roles = "query", "key", "value"
-            queries, keys, values = self._project(query, *roles, training=training)
+            queries, keys, values = self._project(query, *roles)
             value_mask = combined_mask(query, query_mask)
         else:
             value = query if value is None else value
             value_mask = combined_mask(value, value_mask)
             if key is not None:
                 key_mask = combined_mask(key, key_mask)
-            (queries,) = self._project(query, "query", training=training)
-            keys, values = self._project_value(value, key, training)
+            (queries,) = self._project(query, "query")
+            keys, values = self._project_value(value, key)
         mask = join_masks(keys_mask(value_mask), keys_mask(key_mask), attention_mask)
         # A causal mask alone leaves no row empty: each sees itself.
         nonempty = None if mask is None else ops.any(mask, axis=-1, keepdims=True)
@@ -338,7 +336,7 @@ class MultiHeadAttention(LoadsPosition, CheckedLayer):
             # Not in place: PyTorch needs the factors for its gradients.
             context = context * nonempty
             scores = scores if scores is None else scores * nonempty
-        output = self._join_heads(context, query, training)
+        output = self._join_heads(context, query)
         return (output, scores) if return_attention_scores else output
 
     def _call_projected(
@@ -381,14 +379,14 @@ class MultiHeadAttention(LoadsPosition, CheckedLayer):
         output = self._join_heads(context, query)
         return (output, scores, cache) if return_scores else (output, cache)
 
-    def _join_heads(self, context, query, training=None):
+    def _join_heads(self, context, query):
         """Heads (B, H, T, K) -> the output (B, T, D), B and T those of the query."""
         width = self.num_heads * self._head_dim
         if query.shape[1] == 1 and context.shape[2] == 1:
             shape = (known_sizes(query)[0], 1, width)
             return self.output_projection(ops.reshape(context, shape))
         shape = (*ops.shape(query)[:2], width)
-        context = kernels.reorder_axes(context, (0, 2, 1, 3), training=training)
+        context = ops.transpose(context, (0, 2, 1, 3))
         return self.output_projection(ops.reshape(context, shape))
 
     def _attend(self, queries, keys, values, mask, positions, return_scores, training):

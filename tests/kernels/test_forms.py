@@ -15,7 +15,6 @@ from keras import ops
 from keras_transformer import kernels
 from keras_transformer.kernels import (
     attention,
-    fused,
     losses,
     packed,
     plain,
@@ -66,7 +65,6 @@ MASK = np.array([True, False, True, True, False])[None, None, None]
 HEADS = random(2, 2, 3, 4), random(2, 2, 5, 4, seed=1), random(2, 2, 5, 4, seed=2)
 ONE_QUERY = random(1, 2, 1, 4), random(1, 2, 5, 4, seed=1)
 NORM = random(3, 4, 8), random(8, seed=1), random(8, seed=2), 1e-3
-ROW = random(1, 1, 96), random(96, seed=1), random(96, seed=2), 1e-3
 MATMUL = random(5, 8), random(8, 6, seed=1), random(6, seed=2)
 LARGE = random(3, 1024), random(1024, 512, seed=1), random(512, seed=2)
 LABELS = ops.convert_to_tensor(np.array([7, 0, 49, 7], "int32"))
@@ -89,10 +87,10 @@ CASES = {
     "scores": Case(attention.scores_of_one_query, plain.scores, ONE_QUERY, 2),
     "scores by XLA": Case(xla.scores_of_one_query, plain.scores, ONE_QUERY, 2),
     "softmax": Case(
-        attention.softmax_of_one_query, plain.softmax, (random(1, 2, 1, 5), "float32")
+        xla.softmax_of_one_query, plain.softmax, (random(1, 2, 1, 5), "float32")
     ),
     "weighted sum": Case(
-        attention.weighted_sum_of_one_query,
+        xla.weighted_sum_of_one_query,
         plain.weighted_sum,
         (random(1, 2, 1, 5), random(1, 2, 5, 4)),
         2,
@@ -110,14 +108,6 @@ CASES = {
     "normalization": Case(
         training.normalize, plain.normalize, NORM, 3, backends=TENSORFLOW
     ),
-    "normalization by Keras": Case(fused.normalize, plain.normalize, NORM, 3),
-    "normalization of a row": Case(xla.normalize_one_row, plain.normalize, ROW, 3),
-    "order of axes": Case(
-        training.reorder_axes,
-        plain.reorder_axes,
-        (random(2, 3, 4, 5, 8), (2, 0, 3, 1, 4)),
-        backends=TENSORFLOW,
-    ),
     "loss on TensorFlow": Case(
         losses.on_tensorflow,
         plain.crossentropy,
@@ -129,12 +119,6 @@ CASES = {
         plain.crossentropy,
         (random(4, 50), LABELS, 0.1),
         backends=("jax",),
-    ),
-    "loss on PyTorch": Case(
-        losses.on_torch,
-        plain.crossentropy,
-        (random(4, 50), LABELS, 0.1),
-        backends=("torch",),
     ),
     "normalizer of columns": Case(
         vocabulary.log_normalizer_of_columns, plain.log_normalizer, (LOGITS,), 0
@@ -228,6 +212,16 @@ def test_the_first_form_that_serves_a_call_is_taken():
     assert kernels.form_of(plain.scores, ONE_QUERY) is attention.scores_of_one_query
     with kernels.with_packed_weights([], compiled_by_xla=True):
         assert kernels.form_of(plain.scores, ONE_QUERY) is xla.scores_of_one_query
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="XLA compiles all of JAX")
+def test_the_vocabulary_comes_first_for_xla_alone():
+    def chosen():
+        return kernels.form_of(plain.best_tokens, BEST)
+
+    assert chosen() is vocabulary.best_tokens_of_pieces
+    with kernels.with_packed_weights([], compiled_by_xla=True):
+        assert chosen() is vocabulary.best_tokens_of_columns
 
 
 def test_the_environment_has_two_choices(monkeypatch):

@@ -1,7 +1,5 @@
 """Packed weights, matmuls in parts and of single rows, against the plain ones."""
 
-import math
-
 import keras
 import numpy as np
 import pytest
@@ -12,9 +10,9 @@ from keras_transformer.kernels import (
     with_matmuls_in_parts,
     with_packed_weights,
 )
-from keras_transformer.kernels.xla import sum_of_products
+from keras_transformer.kernels.xla import scores_of_one_query
 from keras_transformer.layers import TokenEmbedding
-from keras_transformer.layers.core import Dense, LayerNormalization
+from keras_transformer.layers.core import Dense
 
 GENERATOR = np.random.default_rng(0)
 
@@ -167,29 +165,14 @@ def test_rows_past_an_embedding_s_held_table_are_no_tokens(use_bias):
 
 @pytest.mark.parametrize("size", [1, 16, 37, 64, 1024, 1500])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_sums_by_xla_are_as_exact_as_float32(size, dtype):
-    one = keras.ops.cast(GENERATOR.normal(size=(2, 1, size)), dtype)
-    other = keras.ops.cast(GENERATOR.normal(size=(3, size)), dtype)
-    rounding = {"float32": 1e-5, "bfloat16": 2**-8}[dtype]
-    for factors in [(one,), (one, other), (one, other, other)]:
-        found = sum_of_products(*factors)
-        assert keras.backend.standardize_dtype(found.dtype) == dtype
-        values = [np.asarray(keras.ops.cast(x, "float32"), "float64") for x in factors]
-        expected = math.prod(values).sum(axis=-1)
-        found = keras.ops.cast(found, "float32")
-        np.testing.assert_allclose(found, expected, rtol=rounding, atol=1e-4)
-
-
-@pytest.mark.parametrize("options", [{}, {"center": False}, {"dtype": "bfloat16"}])
-def test_one_row_by_xla_is_normalized_as_by_keras(options):
-    layer = LayerNormalization(epsilon=0.01, **options)
-    layer.build((None, None, 96))
-    layer.set_weights([GENERATOR.normal(size=96) for _ in layer.weights])
-    row = 100 + GENERATOR.normal(size=(1, 1, 96)).astype("float32")
-    expected = layer(row)
-    with with_packed_weights([], compiled_by_xla=True):
-        found = layer(row)
-    assert found.dtype == expected.dtype
-    found, expected = (keras.ops.cast(x, "float32") for x in (found, expected))
-    bounds = 0.02 if options.get("dtype") else 1e-4
-    np.testing.assert_allclose(found, expected, rtol=bounds, atol=bounds)
+def test_scores_by_xla_have_the_digits_of_float32(size, dtype):
+    query = keras.ops.cast(GENERATOR.normal(size=(1, 2, 1, size)), dtype)
+    keys = keras.ops.cast(GENERATOR.normal(size=(1, 2, 3, size)), dtype)
+    found = scores_of_one_query(query, keys)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    query, keys = (
+        np.asarray(keras.ops.cast(heads, "float32"), "float64")
+        for heads in (query, keys)
+    )
+    expected = query @ keys.swapaxes(2, 3)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)

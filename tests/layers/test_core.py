@@ -9,7 +9,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_transformer import kernels
 from keras_transformer.layers.core import (
     Dense,
     Dropout,
@@ -72,36 +71,6 @@ def test_dense_of_unknown_sizes_in_a_graph():
     # A batch of one stays known to be one.
     single = tf.function(layer, input_signature=[tf.TensorSpec((1, None, 8))])
     assert single.get_concrete_function().outputs[0].shape.as_list() == [1, None, 6]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
-@pytest.mark.parametrize("width", [2, 3, 8])
-def test_axes_in_another_order_are_those_of_transpose(width, dtype):
-    axes = (2, 0, 3, 1, 4)
-    x = tf.cast(np.random.default_rng(0).normal(size=(2, 3, 4, 5, width)), dtype)
-    weights = tf.cast(np.random.default_rng(1).normal(size=(4, 2, 5, 3, width)), dtype)
-
-    def derivatives(move):
-        """The values, their gradient, and the gradient of that."""
-        with tf.GradientTape() as outer:
-            outer.watch(x)
-            with tf.GradientTape() as inner:
-                inner.watch(x)
-                y = move(x)
-                loss = tf.reduce_sum(y * y * weights)
-            first = inner.gradient(loss, x)
-        return y, first, outer.gradient(first, x)
-
-    unknown = tf.TensorSpec([None, None, 4, None, width], dtype)
-
-    def reorder(x):
-        return kernels.reorder_axes(x, axes, training=True)
-
-    graph = tf.function(reorder, input_signature=[unknown])
-    expected = derivatives(lambda x: tf.transpose(x, axes))
-    for move in (reorder, graph):
-        for a, b in zip(derivatives(move), expected, strict=True):
-            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("training", [False, True])
