@@ -17,18 +17,25 @@ compared with what that gives for the text alone; with --alone, with what the se
 gives when it has no other client. With --start the table has the server's resident
 memory at the start, in the middle and at the end, and its processor time for a text.
 --export adds what one big batch of the texts takes in the SavedModel, without a server.
+
+The clients share the machine with the server, so they do little: by REST one request
+for each text is written before the clock starts, and sent by Python's own HTTP client.
 """
 
 import argparse
 import contextlib
+import http.client
 import itertools
+import json
 import os
 import pathlib
 import re
 import shlex
 import subprocess
+import sys
 import threading
 import time
+import urllib.parse
 
 import numpy as np
 
@@ -37,41 +44,38 @@ CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 WARM_UP_SECONDS = 2.0
 
 
-def measure(client, texts, clients, seconds, expected=None, options=None):
+def measure(ask_of, texts, clients, seconds, expected=None):
     """Asks a server from many threads at a time.
 
     Args:
-        client: A `RestClient` or `GrpcClient`.
+        ask_of: Function that gives a client: a function of a text, which returns the
+            answer.
         texts: List of strings, sent in turn.
         clients: Number of threads, each with one request under way.
         seconds: How long.
         expected: Dict of the right answers by text, or None.
-        options: Dict of `signature` and further inputs, one value each, or None.
 
     Returns:
         A dict: `rate`, answers a second; `p50`, `p95`, `p99`, seconds from question to
         answer; `answers`, their number; `wrong`, of them others than expected;
         `failed`, requests without an answer, by what was said.
     """
-    options = dict(options or {})
-    signature = options.pop("signature", "serving_default")
-    options = {name: [value] for name, value in options.items()}
     turns, lock = itertools.count(), threading.Lock()
     times, wrong, failed = [], [], []
     start = time.perf_counter()
 
     def ask_on():
+        ask = ask_of()
         while time.perf_counter() < start + seconds:
             text = texts[next(turns) % len(texts)]
             before = time.perf_counter()
             try:
-                found = client.ask(signature, text=[text], **options)
+                answer = ask(text)
             except Exception as error:
                 with lock:
                     failed.append(f"{type(error).__name__}: {error}")
                 continue
             after = time.perf_counter()
-            answer = _first_text(found)
             with lock:
                 times.append(after - before)
                 if expected is not None and answer != expected[text]:
@@ -93,8 +97,52 @@ def measure(client, texts, clients, seconds, expected=None, options=None):
     }
 
 
+def rest_clients(address, model, signature, texts, timeout):
+    """What makes clients of a REST server, of one connection each."""
+    server = urllib.parse.urlsplit(address)
+    path = f"{server.path.rstrip('/')}/v1/models/{model}:predict"
+    headers = {"Content-Type": "application/json"}
+    bodies = {
+        text: json.dumps({"signature_name": signature, "inputs": {"text": [text]}})
+        for text in texts
+    }
+
+    def client():
+        kind = http.client.HTTPConnection
+        if server.scheme == "https":
+            kind = http.client.HTTPSConnection
+        connection = kind(server.hostname, server.port, timeout=timeout)
+
+        def ask(text):
+            try:
+                connection.request("POST", path, bodies[text].encode(), headers)
+                response = connection.getresponse()
+                body = response.read()
+            except BaseException:
+                connection.close()
+                raise
+            if response.status != 200:
+                raise RuntimeError(f"HTTP {response.status}: {body[:200]!r}")
+            return _first_text(json.loads(body)["outputs"])
+
+        return ask
+
+    return client
+
+
+def grpc_clients(address, model, signature, timeout):
+    """What makes clients of a gRPC server, which share a connection."""
+    from keras_transformer.serving import GrpcClient
+
+    client = GrpcClient(address, model, timeout=timeout, retries=0)
+    return lambda: lambda text: _first_text(client.ask(signature, text=[text]))
+
+
 def _first_text(outputs):
     """The answer among a signature's outputs: its first string, whatever its name."""
+    if isinstance(outputs, list):
+        # A server sends a single output bare.
+        outputs = {"output": outputs}
     for name in ("translation", "translations", "generated", "output"):
         if name in outputs:
             first = outputs[name][0]
@@ -163,8 +211,8 @@ class Watch:
         return memory, f"{took / max(answers, 1) * 1000:.2f}"
 
 
-def one_batch(path, texts, signature, seconds=5.0):
-    """Texts a second, and milliseconds of the processor a text, of one big batch."""
+def print_one_batch(path, texts, signature, seconds=5.0):
+    """What one big batch takes; in a process that doesn't stay."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401, its operations are in the graph
 
@@ -175,7 +223,9 @@ def one_batch(path, texts, signature, seconds=5.0):
     while (took := time.perf_counter() - start) < seconds or not count:
         ask(text=batch)
         count += len(texts)
-    return count / took, (time.process_time() - before) / count * 1000
+    processor = (time.process_time() - before) / count * 1000
+    rate = count / took
+    print(f"One batch of {len(texts)}: {rate:.1f} texts a second, {processor:.2f} ms")
 
 
 def answers_alone(folder, texts):
@@ -206,44 +256,47 @@ def main():
     )
     parser.add_argument("--start", help="a command that starts the server")
     parser.add_argument("--export", help="a SavedModel, to compare with one big batch")
+    parser.add_argument("--one-batch", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    from keras_transformer.serving import GrpcClient, RestClient
-
     with open(options.texts, encoding="utf-8") as file:
         lines = (line.strip() for line in file)
         texts = list(itertools.islice(filter(None, lines), options.most_texts))
-    kind = GrpcClient if options.grpc else RestClient
-    settings = {"timeout": options.timeout, "retries": 0}
-    client = kind(options.address, options.model, **settings)
+    if options.one_batch:
+        return print_one_batch(options.export, texts, options.signature)
+    if options.grpc:
+        ask_of = grpc_clients(
+            options.address, options.model, options.signature, options.timeout
+        )
+    else:
+        ask_of = rest_clients(
+            options.address, options.model, options.signature, texts, options.timeout
+        )
     expected = None
     if options.translator:
         expected = answers_alone(options.translator, texts)
-    asked = {"signature": options.signature}
 
     def is_ready():
         try:
-            client.ask(options.signature, text=texts[:1])
+            ask_of()(texts[0])
         except Exception:
             return False
         return True
 
     if options.export:
-        rate, took = one_batch(options.export, texts, options.signature)
-        print(f"One batch of {len(texts)}: {rate:.1f} texts a second, {took:.2f} ms")
+        command = [sys.executable, __file__, *sys.argv[1:], "--one-batch"]
+        subprocess.run(command, check=True)
     titles = "clients", "texts a second", "p50", "p95", "p99", "wrong", "failed"
     if options.start:
         titles += "server's MB", "ms of the processor a text"
     print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
     with started(options.start, is_ready) as process:
         if options.alone:
-            expected = {
-                text: _first_text(client.ask(options.signature, text=[text]))
-                for text in texts
-            }
+            ask = ask_of()
+            expected = {text: ask(text) for text in texts}
         for clients in options.clients or CLIENTS:
-            measure(client, texts, clients, WARM_UP_SECONDS, options=asked)
+            measure(ask_of, texts, clients, WARM_UP_SECONDS)
             watch = Watch(process, options.seconds)
-            found = measure(client, texts, clients, options.seconds, expected, asked)
+            found = measure(ask_of, texts, clients, options.seconds, expected)
             row = [clients, f"{found['rate']:.1f}"]
             row += [f"{found[name] * 1000:.0f} ms" for name in ("p50", "p95", "p99")]
             wrong = "?" if expected is None else f"{len(found['wrong'])}"

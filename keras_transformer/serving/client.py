@@ -1,15 +1,13 @@
 """Small clients of a TF Serving that serves an export, by REST and by gRPC."""
 
 import base64
-import http.client
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import urllib3
 
 from keras_transformer import arguments
 from keras_transformer.glossaries import as_glossaries
@@ -23,6 +21,9 @@ from keras_transformer.serving.requests import (
     without_padding,
 )
 from keras_transformer.serving.streamed import streamed
+
+# Open connections that are kept: no more threads ask at a time, most often.
+_CONNECTIONS = 256
 
 __all__ = ["GrpcClient", "InvalidRequest", "RestClient", "ServingError"]
 
@@ -228,6 +229,9 @@ class RestClient(_Client):
     ) -> None:
         place = "" if version is None else f"/versions/{version}"
         self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
+        self._connections = urllib3.PoolManager(
+            maxsize=_CONNECTIONS, retries=False, timeout=timeout
+        )
         super().__init__(self._model, timeout, retries)
 
     def _predict(self, signature, request):
@@ -252,33 +256,46 @@ class RestClient(_Client):
         return dict(found.signature_def)
 
     def _fetch(self, place, body=None):
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._model + place, body, headers)
-        with urllib.request.urlopen(request, timeout=self.timeout) as response:
-            text = response.read()
+        response = self._connections.request(
+            "GET" if body is None else "POST",
+            self._model + place,
+            body=body,
+            headers={"Content-Type": "application/json"},
+            timeout=self.timeout,
+        )
+        if response.status != 200:
+            raise _Refusal(response.status, response.data)
         try:
-            return json.loads(text)
+            return json.loads(response.data)
         except ValueError as error:
-            raise _Garbled(f"what isn't JSON: {text[:200]!r}") from error
+            raise _Garbled(f"what isn't JSON: {response.data[:200]!r}") from error
 
     def _problem(self, error):
         """What went wrong, and whether another try may help; None for other errors."""
         if isinstance(error, _Garbled):
             return f"the server answers {error}", False
-        if isinstance(error, urllib.error.HTTPError):
-            text = error.read().decode("utf-8", "replace")
+        if isinstance(error, _Refusal):
+            text = error.body.decode("utf-8", "replace")
             try:
                 text = json.loads(text)["error"]
             except (ValueError, KeyError, TypeError):
                 pass
-            return f"HTTP {error.code}: {text}", error.code in (429, 502, 503, 504)
-        if isinstance(error, TimeoutError):
+            may_pass = error.status in (429, 502, 503, 504)
+            return f"HTTP {error.status}: {text}", may_pass
+        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
             # It has the request: asked again, it would compute the answer once more.
             return f"timed out: no answer in {self.timeout} seconds", False
-        if isinstance(error, (OSError, http.client.HTTPException)):
-            reason = getattr(error, "reason", error)
-            return f"can't be reached: {reason or type(error).__name__}", True
+        if isinstance(error, urllib3.exceptions.HTTPError):
+            return f"can't be reached: {error}", True
         return None, False
+
+
+class _Refusal(Exception):
+    """An answer with another status than 200."""
+
+    def __init__(self, status, body):
+        super().__init__(status, body)
+        self.status, self.body = status, body
 
 
 class _Garbled(Exception):

@@ -83,8 +83,6 @@ class Application:
         if request.environ.get(_COUNTED):
             # It is over when the client has the whole answer.
             response.call_on_close(self._over)
-        if response.status_code == 413:
-            _read_away(environ, 8 * self._limits.max_body_bytes)
         seconds = time.perf_counter() - start
         self._metrics.request(self._route(request), response.status_code, seconds)
         return response(environ, start_response)
@@ -194,14 +192,3 @@ def _json(value, status=200):
 
 def _error(words, status, headers=None):
     return Response(write_error(words), status, headers, mimetype="application/json")
-
-
-def _read_away(environ, most):
-    """Reads what a client still sends, so that it gets to read the answer."""
-    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or "0"
-    left = min(int(length) if length.isdigit() else 0, most)
-    try:
-        while left > 0 and (chunk := stream.read(min(left, 1 << 16))):
-            left -= len(chunk)
-    except (OSError, ValueError):
-        pass

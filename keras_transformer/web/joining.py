@@ -11,7 +11,8 @@ import numpy as np
 
 # A thread without work ends after this, and with it what it holds of an old version.
 _IDLE_SECONDS = 5.0
-# As long as a call waits, while another is under way, for half of the most rows.
+# As long as a call waits, while another is under way, for a third of the most rows: of
+# clients that wait for their answers some are then always at work.
 _PATIENCE_BESIDE = 0.05
 
 
@@ -90,13 +91,17 @@ class _Line:
         # One thread at a time gathers requests, or each would take some of a batch.
         self._gathering = threading.Lock()
         self._threads = self._busy = 0
+        # Rows that wait, and how many of them a thread that gathers is woken for.
+        self._rows = self._enough = 0
 
     def put(self, inputs):
         request = _Request(inputs)
         with self._changed:
             self._waiting.append(request)
+            self._rows += request.rows
             self._start_a_thread()
-            self._changed.notify()
+            if self._rows >= self._enough:
+                self._changed.notify()
         return request.future
 
     def _start_a_thread(self):
@@ -121,18 +126,18 @@ class _Line:
     def _gather(self):
         """The requests of the next call; none if nothing came for long."""
         with self._gathering, self._changed:
+            self._enough = 0
             if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
                 self._threads -= 1
                 return []
             start = time.monotonic()
             while True:
-                patience, enough = self._patience, self._max_rows
+                patience, self._enough = self._patience, self._max_rows
                 if self._busy:
                     # Beside another call a small one takes more than it saves.
-                    patience, enough = _PATIENCE_BESIDE, self._max_rows // 2
+                    patience, self._enough = _PATIENCE_BESIDE, self._max_rows // 3
                 left = start + patience - time.monotonic()
-                rows = sum(each.rows for each in self._waiting)
-                if left <= 0 or rows >= enough:
+                if left <= 0 or self._rows >= self._enough:
                     break
                 self._changed.wait(left)
             self._busy += 1
@@ -151,6 +156,7 @@ class _Line:
             else:
                 others.append(each)
         self._waiting = others
+        self._rows -= rows
         return taken
 
 

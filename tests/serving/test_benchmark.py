@@ -11,8 +11,6 @@ import time
 
 import pytest
 
-from keras_transformer.serving import RestClient
-
 
 @pytest.fixture(scope="module")
 def benchmark():
@@ -50,10 +48,10 @@ def server():
 
 
 def test_answers_are_counted_and_compared(benchmark, server):
-    client = RestClient(server, "small", retries=0)
     texts = ["one", "two", "wrong", "busy"]
+    clients = benchmark.rest_clients(server, "small", "serving_default", texts, 30)
     expected = {text: text.upper() for text in texts}
-    found = benchmark.measure(client, texts, 4, 0.5, expected)
+    found = benchmark.measure(clients, texts, 4, 0.5, expected)
     # Four threads ask every 20 ms, and three of four texts are answered.
     assert 8 <= found["answers"] <= 4 * 25
     assert 0.02 <= found["p50"] <= found["p95"] <= found["p99"] < 1

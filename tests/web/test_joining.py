@@ -147,7 +147,7 @@ def test_a_few_rows_wait_for_others_while_a_call_is_under_way(calls, monkeypatch
         assert go_on.wait(10)
         return inputs
 
-    joined = Joined(run, max_rows=8, patience=0, max_calls=2)
+    joined = Joined(run, max_rows=12, patience=0, max_calls=2)
     first = threading.Thread(target=joined.ask, args=("f", row(0)))
     first.start()
     assert started.wait(10)
