@@ -25,7 +25,7 @@ class GenerationSignatures(SearchSignatures):
 
     def __init__(self, generator, **options):
         super().__init__(generator, **options)
-        self._best, _ = self._best_searches()
+        self._best, *_ = self._best_searches()
         self.generate = self._generate()
         self.with_options = self._with_options(self._answer_rows, self._options)
 

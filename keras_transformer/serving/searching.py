@@ -98,17 +98,18 @@ class SearchSignatures(Signatures):
             return self._text_model.search(source_ids, model, options)
 
     def _best_searches(self, **options):
-        """Two functions of source ids `(B, S)`: the search for one answer each.
+        """Three functions of source ids `(B, S)`: the search for one answer each.
 
         They may be called several times, and share their copies of the search. The
-        first is faster for a single row; the second loads faster.
+        first is faster for a single row; the second loads faster; the third is for a
+        single row.
         """
 
         def find(source_ids):
             return self._find(source_ids, num_hypotheses=1, **options)
 
-        many = self._many(find, [_IDS])
-        searches = self._one_or_many(find, [_IDS], many), many
+        many, one = self._many(find, [_IDS]), self._one(find, [_IDS])
+        searches = self._one_or_many(find, [_IDS], many, one), many, one
 
         def best_by(search):
             def best(source_ids):
@@ -122,12 +123,9 @@ class SearchSignatures(Signatures):
 
         return tuple(best_by(search) for search in searches)
 
-    def _one_or_many(self, find, specs, many=None):
-        """`many`, by default `_many`, and beside it a graph for a single row.
-
-        Attention has a faster way where there is one sentence only.
-        """
-        many, scalars = many or self._many(find, specs), _count_scalars(specs)
+    def _one(self, find, specs):
+        """A search in a graph for a single row, for which attention is faster."""
+        scalars = _count_scalars(specs)
         alone = [
             tf.TensorSpec([1, *spec.shape[1:]], spec.dtype) for spec in specs[scalars:]
         ]
@@ -139,10 +137,19 @@ class SearchSignatures(Signatures):
                 return find(*inputs)
 
         def search(*inputs):
-            first = [each[:1] for each in inputs[scalars:]]
+            return of_one(*inputs[:scalars], *(each[:1] for each in inputs[scalars:]))
+
+        return search
+
+    def _one_or_many(self, find, specs, many=None, one=None):
+        """`_many`, and `_one` where there is a single row."""
+        many, one = many or self._many(find, specs), one or self._one(find, specs)
+        scalars = _count_scalars(specs)
+
+        def search(*inputs):
             return tf.cond(
                 tf.shape(inputs[scalars])[0] == 1,
-                lambda: of_one(*inputs[:scalars], *first),
+                lambda: one(*inputs),
                 lambda: many(*inputs),
             )
 

@@ -24,7 +24,7 @@ class TranslatorSearches(SearchSignatures):
     def __init__(self, translator, num_hypotheses, xla_buckets=(), **options):
         super().__init__(translator, **options)
         self._num_hypotheses = num_hypotheses
-        self._best, self._best_of_many = self._best_searches()
+        self._best, self._best_of_many, self._best_of_one = self._best_searches()
         self._best_compiled = None
         if xla_buckets:
             self._weights.hold_transposed()

@@ -1,7 +1,7 @@
 """Requests that arrive together are answered together."""
 
 import collections
-import concurrent.futures
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -57,19 +57,25 @@ class Joined:
                 self._lines[name] = _Line(
                     lambda rows: self._run(name, rows), *self._settings
                 )
-        future = self._lines[name].put(inputs)
+        request = self._lines[name].put(inputs)
         try:
-            return future.result(timeout)
-        except concurrent.futures.TimeoutError:
+            found = request.answer.get(timeout=timeout)
+        except queue.Empty:
             # Not begun, it needn't be computed any more.
-            future.cancel()
+            request.is_late = True
             raise TimeoutError from None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 class _Request:
     def __init__(self, inputs):
         self.inputs = inputs
-        self.future = concurrent.futures.Future()
+        self.is_late = False
+        # A dict of outputs or an exception. Waiting for it takes less than for a
+        # `Future`, which counts with many clients.
+        self.answer = queue.SimpleQueue()
         counts = {value.shape[:1] for value in inputs.values()}
         rows = counts.pop() if len(counts) == 1 else ()
         # Neither is an empty request joined, nor one with other rows in each input.
@@ -102,7 +108,7 @@ class _Line:
             self._start_a_thread()
             if self._rows >= self._enough:
                 self._changed.notify()
-        return request.future
+        return request
 
     def _start_a_thread(self):
         """Starts one for what waits, if all are busy and one more may be."""
@@ -112,10 +118,7 @@ class _Line:
 
     def _work(self):
         while requests := self._gather():
-            requests = [
-                each for each in requests if each.future.set_running_or_notify_cancel()
-            ]
-            if requests:
+            if requests := [each for each in requests if not each.is_late]:
                 _answer(self._run, requests)
             # Nothing of the last requests is kept while the thread waits.
             del requests
@@ -169,9 +172,9 @@ def _answer(run, requests):
             pass
     for request in requests:
         try:
-            request.future.set_result(run(request.inputs))
+            request.answer.put(run(request.inputs))
         except Exception as error:
-            request.future.set_exception(error)
+            request.answer.put(error)
 
 
 def _answer_together(run, requests):
@@ -179,9 +182,11 @@ def _answer_together(run, requests):
     found = run(
         {n: np.concatenate([each.inputs[n] for each in requests]) for n in names}
     )
-    ends = np.cumsum([each.rows for each in requests])
-    if any(value.shape[:1] != (ends[-1],) for value in found.values()):
+    count = sum(each.rows for each in requests)
+    if any(value.shape[:1] != (count,) for value in found.values()):
         raise ValueError("outputs without a row for each of the inputs' rows")
-    parts = {n: np.split(value, ends[:-1]) for n, value in found.items()}
-    for number, request in enumerate(requests):
-        request.future.set_result({n: part[number] for n, part in parts.items()})
+    start = 0
+    for request in requests:
+        end = start + request.rows
+        request.answer.put({n: value[start:end] for n, value in found.items()})
+        start = end

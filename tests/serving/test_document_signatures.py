@@ -32,6 +32,26 @@ def test_documents_are_the_translator_s(signatures, small_translator):
         assert not any(found["truncated"]) and not any(found["error"])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"length_penalty": 2.0},
+        {"max_length": 3},
+        {"min_length": 5},
+        {"target_prefix": "dog"},
+    ],
+)
+def test_a_sentence_alone_has_its_options(signatures, small_translator, options):
+    text = ["the small dog"]
+    given = " ".join(f"{name}={value}" for name, value in options.items())
+    found = signatures("document_with_options", text=text, options=[given])
+    expected = own(
+        small_translator, text, **{"beam_size": 3, "max_length": 6, **options}
+    )
+    assert found["translation"].tolist() == expected
+
+
 def test_each_text_has_options_of_its_own(signatures, small_translator):
     penalties, lengths = [0.0, 2.0, 0.6], [4, 0, 9]
     prefixes = ["dog", "", "the cat"]
