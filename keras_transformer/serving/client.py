@@ -307,10 +307,7 @@ class GrpcClient(_Client):
 
     Args:
         target: The server, such as `"localhost:8500"`.
-        model: Name of the model.
-        version: Number of the version; the newest by default.
-        timeout: Seconds before a request is given up.
-        retries: Number of further tries when the server can't be reached or is busy.
+        model, version, timeout, retries: As of `RestClient`.
 
     Example:
 

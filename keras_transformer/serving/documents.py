@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_transformer.serving.request_options import given_options
+from keras_transformer.serving.request_options import given_options, option_inputs
 from keras_transformer.serving.signatures import TEXT, graph
 from keras_transformer.serving.sources import valid_utf8
 from keras_transformer.serving.translator_searches import TranslatorSearches
@@ -52,19 +52,9 @@ class DocumentSignatures(TranslatorSearches):
 
     def _document(self, known):
         """The signature with an input for each option."""
-        named = {option.name: option for option in known}
-        specs = [
-            TEXT,
-            *(
-                tf.TensorSpec([None], named[name].dtype, name=name)
-                for name in INPUTS_OF_DOCUMENTS
-            ),
-            tf.TensorSpec([None], tf.string, name="target_prefix"),
-        ]
-        defaults = [*(named[name].default_tensor() for name in INPUTS_OF_DOCUMENTS)]
-        defaults.append(tf.constant([""]))
+        specs, defaults = option_inputs(known, INPUTS_OF_DOCUMENTS)
 
-        @graph(input_signature=specs)
+        @graph(input_signature=[TEXT, *specs])
         def document(
             text,
             length_penalty=defaults[0],

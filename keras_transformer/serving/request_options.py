@@ -120,6 +120,24 @@ class RowOptions:
         return tf.equal(self.error, "")
 
 
+def option_inputs(options, names):
+    """The inputs of a signature that has one for each of some options.
+
+    Args:
+        options: List of `Option`.
+        names: Names of those that have an input; `target_prefix` has one too.
+
+    Returns:
+        Two lists: their `tf.TensorSpec`s, and their defaults. A tensor as a default
+        becomes the signature's, which the server fills in.
+    """
+    named = {option.name: option for option in options}
+    specs = [tf.TensorSpec([None], named[name].dtype, name=name) for name in names]
+    defaults = [named[name].default_tensor() for name in names]
+    prefix = tf.TensorSpec([None], tf.string, name="target_prefix")
+    return [*specs, prefix], [*defaults, tf.constant([""])]
+
+
 def given_options(options, values, rows):
     """Options given as tensors, one for each.
 

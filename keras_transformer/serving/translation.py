@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_transformer.serving.documents import INPUTS_OF_DOCUMENTS
 from keras_transformer.serving.glossary import GlossarySignatures
 from keras_transformer.serving.parts import answers_to_some
-from keras_transformer.serving.request_options import given_options
+from keras_transformer.serving.request_options import given_options, option_inputs
 from keras_transformer.serving.scoring import ScoringSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
 from keras_transformer.serving.sources import read_sources
@@ -111,17 +111,9 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
 
     def _translate(self):
         """The signature with an input for each option."""
-        named = {option.name: option for option in self._options}
-        specs = [
-            TEXT,
-            *(tf.TensorSpec([None], named[name].dtype, name=name) for name in _INPUTS),
-            tf.TensorSpec([None], tf.string, name="target_prefix"),
-        ]
-        # A tensor as a default becomes the signature's, which the server fills in.
-        defaults = [*(named[name].default_tensor() for name in _INPUTS)]
-        defaults.append(tf.constant([""]))
+        specs, defaults = option_inputs(self._options, _INPUTS)
 
-        @graph(input_signature=specs)
+        @graph(input_signature=[TEXT, *specs])
         def translate(
             text,
             num_hypotheses=defaults[0],

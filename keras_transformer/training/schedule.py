@@ -84,20 +84,14 @@ class WithWarmup(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         schedule: A number, or a `LearningRateSchedule` such as
             `keras.optimizers.schedules.CosineDecay`.
-        warmup_steps: Number of steps that the rate grows.
-        accumulation_steps: The optimizer's `gradient_accumulation_steps`, if it has
-            any: Keras counts each of them, the schedule whole updates only.
+        warmup_steps, accumulation_steps: As of `WarmupInverseSqrt`, with the same
+            errors.
 
     Call arguments:
-        step: The optimizer's `iterations`, 0 at the first step, which counts as
-            step 1.
+        step: The optimizer's `iterations`.
 
     Returns:
         The learning rate, a float32 scalar.
-
-    Raises:
-        TypeError: If an argument is no number, or a count no integer.
-        ValueError: If an argument isn't positive.
 
     Example:
 
