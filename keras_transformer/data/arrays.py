@@ -19,7 +19,7 @@ class BatchArrays:
         target_end_id: Id that labels end with.
         accumulation_steps: Number of batches that make one update.
         num_replicas: Number of devices that share a batch.
-        process: This process's number and the number of processes.
+        process: This process's number and the number of processes; also an attribute.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class BatchArrays:
         self._start_id = start_id
         self._end_ids = source_end_id, target_end_id
         self._num_replicas = num_replicas
-        self._process = process
+        self.process = process
 
     def __call__(self, number: int) -> tuple:
         """Inputs, labels and perhaps weights of batch `number`, counted from 0."""
@@ -68,7 +68,7 @@ class BatchArrays:
     def _own_rows(self, count):
         """The rows of this process; those after the last one are padding."""
         count += -count % self._num_replicas
-        index, processes = self._process
+        index, processes = self.process
         size = count // processes
         return range(index * size, (index + 1) * size)
 

@@ -94,8 +94,9 @@ def make_batches(
         num_replicas: Number of devices that share a batch. Its rows are filled up to a
             multiple of it with padding, which weighs nothing.
         process: Pair of this process's number and the number of processes, where each
-            brings its own part of the rows, as on JAX. It reads no other rows, but to
-            weigh batches by drawn tokens.
+            brings its own part of the rows: the `process` of a strategy of
+            `get_strategy("multi_worker")`, and of all on JAX. It reads no other rows,
+            but to weigh batches by drawn tokens.
         weights: How much of each of several corpora a batch holds, by number of pairs;
             only the ratios count.
         temperature: Without weights, corpora are mixed by their sizes to the power of

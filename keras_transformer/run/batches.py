@@ -30,7 +30,7 @@ def data_of_run(
         "tokens_per_batch": config.tokens_per_batch,
         "max_length": config.max_length,
         "num_replicas": strategy.num_replicas_in_sync,
-        # On TensorFlow the strategy itself parts the rows.
+        # TensorFlow's strategies of one process part the rows themselves.
         "process": getattr(strategy, "process", (0, 1)),
     }
     batches = make_batches(

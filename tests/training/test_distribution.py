@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_transformer as kt
+from keras_transformer.training.multi_worker import parted
 
 PROGRAM = pathlib.Path(__file__).with_name("train_distributed.py")
 LAUNCHER = PROGRAM.parents[2] / "examples" / "launch_workers.py"
@@ -101,6 +102,59 @@ def test_two_jax_devices_equal_one(tmp_path):
         XLA_FLAGS="--xla_force_host_platform_device_count=2",
     )
     assert_trained_alike(two, one)
+
+
+READS = """
+import sys
+import numpy as np
+import tensorflow as tf
+import keras_transformer as kt
+
+source, target, tokenizer = sys.argv[1:]
+strategy = kt.training.get_strategy("multi_worker")
+tokenizer = kt.text.Tokenizer.load(tokenizer)
+
+def batches(process):
+    return kt.text.make_batches(
+        source, target, source_tokenizer=tokenizer, tokens_per_batch=504, seed=3,
+        num_replicas=strategy.num_replicas_in_sync, process=process,
+    )
+
+all_rows, own_rows = batches((0, 1)), batches(strategy.process)
+parts = strategy.experimental_distribute_dataset(own_rows)
+index, count = strategy.process
+for expected, found, _ in zip(iter(all_rows), iter(parts), range(3)):
+    (found,) = strategy.experimental_local_results(found)
+    for whole, mine in zip(*map(tf.nest.flatten, (expected, found)), strict=True):
+        rows = len(whole) // count
+        np.testing.assert_array_equal(mine, whole[index * rows :][:rows])
+try:
+    strategy.experimental_distribute_dataset(batches((0, 3)))
+except ValueError as error:
+    assert "process=(0, 3)" in str(error), error
+else:
+    raise AssertionError("batches of another number of workers were taken")
+"""
+
+
+@pytest.mark.process
+def test_a_worker_reads_its_own_rows_of_each_batch(corpus, tmp_path):
+    tokenizer = str(tmp_path / "tokenizer.model")
+    kt.text.train_tokenizer(corpus, 320).save(tokenizer)
+    code, words = launch("-c", READS, *corpus, tokenizer)
+    assert code == 0, words
+
+
+def test_a_worker_s_devices_share_its_rows():
+    import tensorflow as tf
+
+    rows = tf.reshape(tf.range(24), (12, 2))
+    batches = tf.data.Dataset.from_tensors(({"ids": rows}, rows[:, :1]))
+    found = list(parted(batches.repeat(2), 3))
+    assert [len(labels) for _, labels in found] == [4] * 6
+    for first in (0, 3):
+        ids = tf.concat([inputs["ids"] for inputs, _ in found[first : first + 3]], 0)
+        np.testing.assert_array_equal(ids, rows)
 
 
 @pytest.mark.process
