@@ -265,6 +265,6 @@ def bucket_lengths(longest: int, tokens_per_batch: int) -> list[int]:
     """
     lengths = [8]
     while lengths[-1] < longest:
-        step = max(1, round(lengths[-1] * 0.2 / 4)) * 4 if lengths[-1] >= 16 else 2
+        step = max(1, round(lengths[-1] * 0.18 / 4)) * 4 if lengths[-1] >= 16 else 2
         lengths.append(lengths[-1] + step)
     return [*lengths[:-1], min(lengths[-1], tokens_per_batch)]
