@@ -53,7 +53,7 @@ MAY_IMPORT = {
 EQUATIONS = ("layers", "models", "decoding")
 BACKENDS = {"tensorflow", "torch", "jax"}
 # The models: their layers are called by Keras, their tensors are any backend's.
-WITHOUT_TYPES = {"kernels", *EQUATIONS, "training", "run", "serving", "web"}
+WITHOUT_TYPES = {"kernels", *EQUATIONS, "training"}
 # What a type checker alone reads.
 TYPES_ALONE = "TYPE_CHECKING"
 # On every backend: another backend's package is imported where it is used.
@@ -269,27 +269,6 @@ def test_whatever_is_public_has_types():
             if function.returns is None or not all(arg.annotation for arg in found):
                 untyped.append(f"{module}.{function.name}")
     assert untyped == []
-
-
-def test_what_serves_and_asks_has_types():
-    """Its other modules are the package's own affair."""
-    from keras_transformer import serving
-
-    for name in serving.__all__:
-        value = getattr(serving, name)
-        kinds = value.__mro__ if inspect.isclass(value) else ()
-        functions = [value] if inspect.isfunction(value) else []
-        for kind in kinds:
-            if kind.__module__.startswith("keras_transformer"):
-                functions += filter(inspect.isfunction, public(vars(kind)).values())
-        for function in functions:
-            found = inspect.signature(function)
-            kinds = [
-                p.annotation for p in found.parameters.values() if p.name != "self"
-            ]
-            assert inspect.Signature.empty not in [*kinds, found.return_annotation], (
-                function.__qualname__
-            )
 
 
 def test_type_checkers_see_the_names_of_every_package():

@@ -65,7 +65,8 @@ def run_callbacks(
         # All workers take part: a model may be spread over them.
         after.append(HeldOutLoss(validation))
         if pairs := _held_out(config, config.bleu_sentences):
-            after.append(HeldOutBleu(translator, *map(list, zip(*pairs))))
+            sources, references = map(list, zip(*pairs))
+            after.append(HeldOutBleu(translator, sources, references))
         if config.schedule == "plateau":
             after.append(
                 PlateauRate(

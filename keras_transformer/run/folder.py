@@ -62,7 +62,7 @@ class RunFolder:
         FileNotFoundError: If a text isn't there.
     """
 
-    def __init__(self, path: str | os.PathLike, config: RunConfig):
+    def __init__(self, path: str | os.PathLike, config: RunConfig) -> None:
         self.path = pathlib.Path(path)
         check_folder(path)
         self.config = config

@@ -1,8 +1,11 @@
 """BLEU of held-out sentences during training."""
 
+from typing import Any
+
 import keras
 
 from keras_transformer import evaluation
+from keras_transformer.tasks.translator import Translator
 
 
 class HeldOutBleu(keras.callbacks.Callback):
@@ -21,14 +24,20 @@ class HeldOutBleu(keras.callbacks.Callback):
     >>> model.fit(batches, callbacks=[HeldOutBleu(translator, sources, references)])
     """
 
-    def __init__(self, translator, sources, references, beam_size=1):
+    def __init__(
+        self,
+        translator: Translator,
+        sources: list[str],
+        references: list[str],
+        beam_size: int = 1,
+    ) -> None:
         super().__init__()
         self.translator = translator
         self.sources = sources
         self.references = references
         self.beam_size = beam_size
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         hypotheses = self.translator.translate(self.sources, beam_size=self.beam_size)
         score, _ = evaluation.bleu(hypotheses, self.references)
         if logs is not None:

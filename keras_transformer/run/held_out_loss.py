@@ -1,5 +1,7 @@
 """Loss on held-out sentences during training."""
 
+from typing import Any
+
 import keras
 
 
@@ -17,11 +19,11 @@ class HeldOutLoss(keras.callbacks.Callback):
     >>> model.fit(batches, callbacks=[checkpoints, HeldOutLoss(held_out)])
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches: Any) -> None:
         super().__init__()
         self.batches = batches
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         found = self.model.evaluate(self.batches, return_dict=True, verbose=0)
         if logs is not None:
             logs.update({f"val_{name}": value for name, value in found.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 import keras
 
@@ -43,15 +44,15 @@ class HeldOutSamples(keras.callbacks.Callback):
         sources: list[str],
         references: list[str],
         folder: str | os.PathLike | None,
-    ):
+    ) -> None:
         super().__init__()
         self.translator = translator
         self.sources = sources
         self.references = references
         self.folder = folder
-        self._writer = None
+        self._writer: Any = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         answers = self.translator.translate(self.sources, beam_size=1)
         if self.folder is None:
             return
@@ -68,7 +69,7 @@ class HeldOutSamples(keras.callbacks.Callback):
                     tf.summary.image(f"attention/{number}", picture)
         self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

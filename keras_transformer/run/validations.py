@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import keras
 
@@ -40,7 +41,7 @@ class Validations(keras.callbacks.Callback):
         monitor: str = "val_loss",
         patience: int | None = None,
         steps_per_epoch: int = 1,
-    ):
+    ) -> None:
         super().__init__()
         self.rows = [
             {name: float(value) for name, value in row.items() if value not in _NONE}
@@ -57,7 +58,7 @@ class Validations(keras.callbacks.Callback):
         self.rows = [row for row in self.rows if row["epoch"] < epoch]
         self._protect()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.forget_from(epoch)
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self.rows.append({"epoch": float(epoch), **logs})
@@ -157,7 +158,7 @@ class PlateauRate(keras.callbacks.ReduceLROnPlateau):
         factor: float,
         patience: int,
         verbose: int = 0,
-    ):
+    ) -> None:
         monitor = validations.monitor
         super().__init__(
             monitor,
@@ -167,15 +168,16 @@ class PlateauRate(keras.callbacks.ReduceLROnPlateau):
             mode="max" if is_better_higher(monitor) else "min",
             min_delta=0.0,
         )
-        self._validations, self._peak = validations, peak
+        self._validations, self._peak, self._verbose = validations, peak, verbose
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self.model.optimizer.learning_rate = self._peak
-        verbose, self.verbose = self.verbose, 0
+        # What is measured already is counted without a word.
+        self.verbose = 0
         for epoch, value in self._validations.measured:
             super().on_epoch_end(epoch, {self.monitor: value})
-        self.verbose = verbose
+        self.verbose = self._verbose
 
 
 def is_better_higher(monitor: str) -> bool:

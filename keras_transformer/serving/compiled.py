@@ -1,5 +1,7 @@
 """Searches that XLA compiles, one for each shape of a batch."""
 
+from collections.abc import Callable, Iterable
+
 import tensorflow as tf
 
 from keras_transformer.serving.parts import shared_out
@@ -17,14 +19,20 @@ class CompiledSearches:
         parallel_searches: Number of equal parts of a large batch.
     """
 
-    def __init__(self, find, otherwise, buckets, parallel_searches):
+    def __init__(
+        self,
+        find: Callable[..., dict[str, tf.Tensor]],
+        otherwise: Callable[..., dict[str, tf.Tensor]],
+        buckets: Iterable[tuple[int, int]],
+        parallel_searches: int,
+    ) -> None:
         self._find, self._otherwise = find, otherwise
         self._parallel_searches = parallel_searches
         self._buckets = [
             (*bucket, *self._compiled_search(*bucket)) for bucket in sorted(buckets)
         ]
 
-    def __call__(self, source_ids):
+    def __call__(self, source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Ids `(B, S)` -> a dict of `"ids"` `(B, 1, L)` and `"scores"` `(B, 1)`."""
         batch, length = tf.unstack(tf.shape(source_ids))
 

@@ -1,11 +1,14 @@
 """The signatures of a translator's export for whole documents."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from keras_transformer.serving.request_options import given_options, option_inputs
 from keras_transformer.serving.signatures import TEXT, graph
 from keras_transformer.serving.sources import valid_utf8
 from keras_transformer.serving.translator_searches import TranslatorSearches
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.documents import (
     join_document,
     split_document,
@@ -22,7 +25,7 @@ _STRING = tf.TensorSpec([None], tf.string)
 class DocumentSignatures(TranslatorSearches):
     """Texts of any number of sentences in, their translations out."""
 
-    def __init__(self, translator, *args, **options):
+    def __init__(self, translator: Translator, *args: Any, **options: Any) -> None:
         super().__init__(translator, *args, **options)
         # One translation of a document, with as many hypotheses as any sentence.
         known = [each for each in self._options if each.name != "num_hypotheses"]
@@ -41,7 +44,7 @@ class DocumentSignatures(TranslatorSearches):
         )
 
     @graph(input_signature=[TEXT])
-    def split(self, text):
+    def split(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         sentences, pieces = self._split(text)
         return {
             "pieces": valid_utf8(pieces.to_tensor()),

@@ -1,5 +1,8 @@
 """The signatures of a text encoder's export."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from keras_transformer.serving.signatures import TEXT, Signatures, graph
@@ -13,20 +16,22 @@ class EncodingSignatures(Signatures):
         weights: See `Signatures`.
     """
 
-    @property
-    def names(self):
-        classes = self._model.config["num_classes"]
-        return ("serving_default", "embed", *(("classify",) if classes else ()))
+    names: tuple[str, ...] = ("serving_default", "embed")
+
+    def __init__(self, encoder: Any, weights: str = "float32") -> None:
+        super().__init__(encoder, weights)
+        if self._model.config["num_classes"]:
+            self.names += ("classify",)
 
     @graph(input_signature=[TEXT])
-    def embed(self, text):
+    def embed(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         source_ids, truncated = self._source(text)
         with self._weights.in_use():
             vectors = self._text_model.vectors(source_ids, self._model)
         return {"embedding": vectors, "truncated": truncated}
 
     @graph(input_signature=[TEXT])
-    def classify(self, text):
+    def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         source_ids, truncated = self._source(text)
         with self._weights.in_use():
             scores = self._text_model.probabilities(source_ids, self._model)
@@ -41,6 +46,6 @@ class EncodingSignatures(Signatures):
         }
 
     @property
-    def serving_default(self):
+    def serving_default(self) -> Callable[..., Any]:
         """Classes where the model has any, vectors otherwise."""
         return self.classify if "classify" in self.names else self.embed

@@ -22,12 +22,12 @@ from keras_transformer.serving.warmup import write_warmup
 from keras_transformer.serving.weights import check_weights
 from keras_transformer.tasks.text_encoder import TextEncoder
 from keras_transformer.tasks.text_generator import TextGenerator
-from keras_transformer.tasks.text_to_text import TextToText
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.texts import as_texts
 
 
 def export_saved_model(
-    text_model: TextToText | TextEncoder,
+    text_model: Translator | TextGenerator | TextEncoder,
     folder: str | os.PathLike,
     *,
     beam_size: int | None = None,
@@ -218,7 +218,7 @@ def _delete_old_versions(folder, keep):
 
 
 def signature_graphs(
-    text_model: TextToText | TextEncoder,
+    text_model: Translator | TextGenerator | TextEncoder,
     weights: str = "float32",
     xla_buckets: Iterable[tuple[int, int]] = (),
     parallel_searches: int = 1,

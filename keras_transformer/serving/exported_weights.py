@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,7 +31,7 @@ class ExportedWeights:
         model: The model, or a copy of it, that computes in the format's dtype.
     """
 
-    def __init__(self, model, weights="float32"):
+    def __init__(self, model: keras.Model, weights: str = "float32") -> None:
         self._format = check_weights(weights)
         self._original = without_lora(model)
         self.model = _in_dtype(self._original, self._format.dtype)
@@ -38,12 +40,13 @@ class ExportedWeights:
         self._stored = {
             id(variable): self._as_stored(variable) for variable in self.model.variables
         }
-        self._transposed, self._held_kernels = [], []
+        self._transposed: list[tuple] = []
+        self._held_kernels: list[tuple] = []
         if self._format.operation:
             check_products(weights)
             self._held_kernels = list(self._kernels_of_onednn())
 
-    def track(self, module):
+    def track(self, module: tf.Module) -> None:
         """Makes a `tf.Module` keep track of all that must be written to the export."""
         stored, scales = zip(*self._stored.values())
         module.weights = list(stored)
@@ -51,7 +54,7 @@ class ExportedWeights:
         module.transposed = [matrix for _, matrix, _ in self._transposed]
 
     @contextlib.contextmanager
-    def in_use(self):
+    def in_use(self) -> Iterator[Any]:
         """A scope in which `model`, its value, computes with the stored weights."""
         values = [
             (variable, self._value(variable, self.model.compute_dtype))
@@ -64,7 +67,7 @@ class ExportedWeights:
             yield self.model
 
     @contextlib.contextmanager
-    def in_use_by_xla(self):
+    def in_use_by_xla(self) -> Iterator[Any]:
         """The same for graphs that XLA compiles; the model computes in float32.
 
         XLA would convert the operands of each operation to float32 and the results
@@ -86,7 +89,7 @@ class ExportedWeights:
         with keras.StatelessScope(state_mapping=values), transposed:
             yield model
 
-    def hold_transposed(self):
+    def hold_transposed(self) -> None:
         """Stores the kernels of decoding a second time, transposed, for XLA."""
         if self._transposed:
             return

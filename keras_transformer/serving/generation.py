@@ -23,7 +23,7 @@ class GenerationSignatures(SearchSignatures):
     names = ("serving_default", "generate", "with_options")
     main_names = ("serving_default", "generate")
 
-    def __init__(self, generator, **options):
+    def __init__(self, generator: Any, **options: Any) -> None:
         super().__init__(generator, **options)
         self._best, *_ = self._best_searches()
         self.generate = self._generate()
@@ -34,7 +34,7 @@ class GenerationSignatures(SearchSignatures):
         return requests + [*self._option_requests(texts, "generate", _INPUTS)]
 
     @graph(input_signature=[TEXT])
-    def serving_default(self, text):
+    def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         prompt_ids, truncated = self._source(text)
         found = self._best(prompt_ids)
         return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from keras_transformer.serving.parts import answered_by, answers_to_some
@@ -9,6 +11,7 @@ from keras_transformer.serving.request_options import Option, read_options
 from keras_transformer.serving.signatures import TEXT, graph
 from keras_transformer.serving.sources import read_sources
 from keras_transformer.serving.translator_searches import TranslatorSearches
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.glossary import find_phrases
 
 _SOURCES = tf.TensorSpec([None, None], tf.string, name="glossary_source")
@@ -23,9 +26,9 @@ _OF_ROWS = "length_penalty", "max_length", "min_length"
 class GlossarySignatures(TranslatorSearches):
     """Translations that have a glossary's terms where a text does."""
 
-    def __init__(self, translator, *args, **options):
+    def __init__(self, translator: Translator, *args: Any, **options: Any) -> None:
         super().__init__(translator, *args, **options)
-        self._phrase_searches = {}
+        self._phrase_searches: dict[bool, Any] = {}
         self.glossary = self._glossary()
 
     def _glossary(self):

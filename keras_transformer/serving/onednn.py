@@ -10,6 +10,7 @@ import functools
 import os
 import subprocess
 import sys
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -34,13 +35,15 @@ class OneDnnKernel(PackedWeights):
         transposed: Whether the variable is `(N, K)` instead.
     """
 
-    def __init__(self, stored, scale=None, *, transposed=False):
+    def __init__(
+        self, stored: Any, scale: Any = None, *, transposed: bool = False
+    ) -> None:
         self._stored, self._transposed = stored, transposed
         self.scale = None
         if scale is not None:
             self.scale = np.asarray(scale, "float32").reshape(-1)
 
-    def read(self):
+    def read(self) -> Self:
         """The same of the variable's value, for a loop that would read it each time."""
         return type(self)(
             tf.convert_to_tensor(self._stored),
@@ -49,24 +52,27 @@ class OneDnnKernel(PackedWeights):
         )
 
     @property
-    def matrix(self):
+    def matrix(self) -> tf.Tensor:
         """The kernel as it was given, (D, K), of the dtype that it is stored in."""
         # Rows looked up in a variable make TensorFlow copy it wherever it is read.
         stored = tf.convert_to_tensor(self._stored)
         return stored if self._transposed else tf.transpose(stored)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         return tuple(self._stored.shape[:: -1 if self._transposed else 1])
 
 
 class PackedKernel(OneDnnKernel):
     """A kernel of bfloat16."""
 
-    def linear(self, rows, bias=None):
+    def linear(self, rows: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         bias = tf.zeros(self.shape[1]) if bias is None else bias
-        inputs = [tf.cast(each, tf.bfloat16) for each in (rows, self._stored, bias)]
-        return tf.cast(_packed_product(*inputs, self._transposed), rows.dtype)
+        inputs, kernel, bias = (
+            tf.cast(each, tf.bfloat16) for each in (rows, self._stored, bias)
+        )
+        product = _packed_product(inputs, kernel, bias, self._transposed)
+        return tf.cast(product, rows.dtype)
 
 
 class Int8Kernel(OneDnnKernel):
@@ -78,7 +84,7 @@ class Int8Kernel(OneDnnKernel):
     Reference: [Integer quantization](https://arxiv.org/abs/2004.09602), section 3.
     """
 
-    def linear(self, rows, bias=None):
+    def linear(self, rows: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         floats = tf.cast(rows, tf.float32)
         # Two reductions take less time than all absolute values.
         most = tf.reduce_max(floats, axis=1, keepdims=True)

@@ -1,9 +1,15 @@
 """The rows of a batch, answered by several searches of one graph."""
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
+Search = Callable[..., dict[str, tf.Tensor]]
 
-def shared_out(search, inputs, count, most):
+
+def shared_out(
+    search: Search, inputs: Sequence[tf.Tensor], count: int | tf.Tensor, most: int
+) -> dict[str, tf.Tensor]:
     """The answers of `count` searches, each to a part of the batch.
 
     Nothing connects the searches, so TensorFlow runs them at the same time. Sentences
@@ -20,7 +26,9 @@ def shared_out(search, inputs, count, most):
     return answered_by([search] * most, inputs, turns)
 
 
-def answered_by(searches, inputs, chosen):
+def answered_by(
+    searches: Sequence[Search], inputs: Sequence[tf.Tensor], chosen: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """The answers of several searches, each to the rows that chose it.
 
     Args:
@@ -49,7 +57,9 @@ def answered_by(searches, inputs, chosen):
     }
 
 
-def answers_to_some(search, chosen, inputs):
+def answers_to_some(
+    search: Search, chosen: tf.Tensor, inputs: Sequence[tf.Tensor]
+) -> dict[str, tf.Tensor]:
     """A search's answers to the chosen rows, and zeros in the place of others.
 
     Args:

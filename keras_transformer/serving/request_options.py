@@ -5,6 +5,7 @@ joins requests, and all of them would fail. Such a row gets an error in words in
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -33,11 +34,13 @@ class Option:
     most: float
     dtype: tf.DType = tf.int32
 
-    def default_tensor(self):
+    def default_tensor(self) -> tf.Tensor:
         """The default as a signature has it, `(1,)`."""
         return tf.constant([self.default], self.dtype)
 
-    def within_limits(self, values):
+    def within_limits(
+        self, values: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Brings the values of all rows within the limits.
 
         Args:
@@ -70,7 +73,7 @@ class Option:
             tf.bool: (_YES_OR_NO, "0 or 1"),
         }[self.dtype]
 
-    def read(self, text):
+    def read(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The option's value in strings such as `"seed=3 top_p=0.9"`.
 
         Args:
@@ -112,15 +115,17 @@ class RowOptions:
     values: dict
     error: tf.Tensor
     bounded: tf.Tensor
-    prefix: tf.Tensor = None
+    prefix: tf.Tensor | None = None
 
     @property
-    def answered(self):
+    def answered(self) -> tf.Tensor:
         """Whether a row has no error, bool `(B,)`."""
         return tf.equal(self.error, "")
 
 
-def option_inputs(options, names):
+def option_inputs(
+    options: Sequence[Option], names: Iterable[str]
+) -> tuple[list[tf.TensorSpec], list[tf.Tensor]]:
     """The inputs of a signature that has one for each of some options.
 
     Args:
@@ -138,7 +143,9 @@ def option_inputs(options, names):
     return [*specs, prefix], [*defaults, tf.constant([""])]
 
 
-def given_options(options, values, rows):
+def given_options(
+    options: Sequence[Option], values: Mapping[str, tf.Tensor], rows: tf.Tensor
+) -> RowOptions:
     """Options given as tensors, one for each.
 
     Args:
@@ -158,7 +165,13 @@ def given_options(options, values, rows):
     return _within_limits(options, values, tf.fill(rows, ""))
 
 
-def read_options(options, text, rows, prefix=None, with_sample=()):
+def read_options(
+    options: Sequence[Option],
+    text: tf.Tensor,
+    rows: tf.Tensor,
+    prefix: str | None = None,
+    with_sample: Iterable[str] = (),
+) -> RowOptions:
     """Options given as one string for each row, such as `"seed=3, top_p=0.9"`.
 
     Spaces or commas are between them, and `""` is all defaults.

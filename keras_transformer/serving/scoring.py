@@ -18,7 +18,7 @@ class ScoringSignatures(TranslatorSearches):
     """How probable answers are, why, and vectors of sources."""
 
     @graph(input_signature=[TEXT, _REFERENCE])
-    def score(self, text, reference):
+    def score(self, text: tf.Tensor, reference: tf.Tensor) -> dict[str, tf.Tensor]:
         sources = read_sources(self._text_model, text)
         target_ids, reference_is_cut = self._reference_ids(reference)
         start_id = self._text_model.target_tokenizer.start_id
@@ -46,7 +46,7 @@ class ScoringSignatures(TranslatorSearches):
         return tf.pad(ids, [[0, 0], [0, missing]]), truncated
 
     @graph(input_signature=[TEXT])
-    def explain(self, text):
+    def explain(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         sources = read_sources(self._text_model, text)
         chosen = sources.visible
         best = answers_to_some(self._best_of_many, chosen, [sources.ids])["ids"]
@@ -83,7 +83,7 @@ class ScoringSignatures(TranslatorSearches):
         return tf.where(ids > 0, pieces, "")
 
     @graph(input_signature=[TEXT])
-    def encode(self, text):
+    def encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         sources = read_sources(self._text_model, text)
         with self._weights.in_use() as model:
             states = tf.cast(model.encode(sources.ids), tf.float32)

@@ -1,8 +1,12 @@
 """What exports that search share: the search in its graph, for all rows or for each."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.decoding import SearchOptions
 from keras_transformer.kernels import with_matmuls_in_parts
 from keras_transformer.serving.parts import (
     answered_by,
@@ -31,11 +35,17 @@ class SearchSignatures(Signatures):
         search: A `kt.decoding.SearchOptions`; by default the text model's own.
     """
 
-    def __init__(self, text_model, weights="float32", parallel_searches=1, search=None):
+    def __init__(
+        self,
+        text_model: Any,
+        weights: str = "float32",
+        parallel_searches: int = 1,
+        search: SearchOptions | None = None,
+    ) -> None:
         super().__init__(text_model, weights)
         self._parallel_searches = parallel_searches
         self._search = text_model.options() if search is None else search
-        self._searches_of_rows = {}
+        self._searches_of_rows: dict[bool, Callable[..., Any]] = {}
         self._options = self._row_options()
 
     def _row_options(self):

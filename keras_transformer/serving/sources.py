@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text.documents import is_blank, split_language
 
 
@@ -26,7 +27,9 @@ class Sources:
     visible: tf.Tensor
     answer: tf.Tensor
 
-    def with_blank(self, texts, prefix=None):
+    def with_blank(
+        self, texts: tf.Tensor, prefix: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Answers `(B,)` or `(B, n)`, those to blank texts in their places.
 
         Args:
@@ -41,7 +44,7 @@ class Sources:
         return tf.where(self.visible, texts, answer)
 
 
-def read_sources(translator, text):
+def read_sources(translator: Translator, text: tf.Tensor) -> Sources:
     """Texts `(B,)` -> `Sources`."""
     _, answer = split_language(text, translator.source_tokenizer)
     blank = is_blank(answer)
@@ -49,6 +52,6 @@ def read_sources(translator, text):
     return Sources(ids.to_tensor(), truncated, ~blank, valid_utf8(answer))
 
 
-def valid_utf8(texts):
+def valid_utf8(texts: tf.Tensor) -> tf.Tensor:
     """Strings with U+FFFD for what isn't UTF-8, which REST doesn't take."""
     return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")

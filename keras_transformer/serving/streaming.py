@@ -16,7 +16,13 @@ class StreamingSignatures(DocumentSignatures):
     """Sentences of documents, and some more tokens of a sentence's answer."""
 
     @graph(input_signature=[TEXT, _OUTPUT_IDS, _LENGTHS, _NUM_TOKENS])
-    def stream(self, text, output_ids, output_length, num_tokens):
+    def stream(
+        self,
+        text: tf.Tensor,
+        output_ids: tf.Tensor,
+        output_length: tf.Tensor,
+        num_tokens: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
         sources = read_sources(self._text_model, text)
         # A server that pads ids itself doesn't pad with zero: lengths tell.
         is_own = tf.sequence_mask(output_length, tf.shape(output_ids)[1])

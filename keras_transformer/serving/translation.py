@@ -1,5 +1,6 @@
 """The signatures of a translator's export: text in, text out."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from keras_transformer.serving.scoring import ScoringSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
 from keras_transformer.serving.sources import read_sources
 from keras_transformer.serving.streaming import StreamingSignatures
+from keras_transformer.tasks.translator import Translator
 
 _IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int32, name="source_length")
@@ -40,7 +42,13 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
     )
     xla_names = ("serving_default_xla", "token_ids_xla")
 
-    def __init__(self, translator, num_hypotheses, xla_buckets=(), **options):
+    def __init__(
+        self,
+        translator: Translator,
+        num_hypotheses: int,
+        xla_buckets: Iterable[tuple[int, int]] = (),
+        **options: Any,
+    ) -> None:
         super().__init__(translator, num_hypotheses, xla_buckets, **options)
         self.translate = self._translate()
         self.with_options = self._with_options(
@@ -87,15 +95,15 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
         }
 
     @graph(input_signature=[TEXT])
-    def serving_default(self, text):
+    def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._answer(text, self._best)
 
     @graph(input_signature=[TEXT])
-    def serving_default_xla(self, text):
+    def serving_default_xla(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._answer(text, self._best_compiled)
 
     @graph(input_signature=[TEXT])
-    def n_best(self, text):
+    def n_best(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, count = tf.shape(text), self._num_hypotheses
         # `translate` has this search too: a further one takes memory.
         given = given_options(self._options, {}, rows)
@@ -164,9 +172,13 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
         }
 
     @graph(input_signature=[_IDS, _LENGTHS])
-    def token_ids(self, source_ids, source_length):
+    def token_ids(
+        self, source_ids: tf.Tensor, source_length: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         return self._answer_ids(source_ids, source_length, self._best)
 
     @graph(input_signature=[_IDS, _LENGTHS])
-    def token_ids_xla(self, source_ids, source_length):
+    def token_ids_xla(
+        self, source_ids: tf.Tensor, source_length: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         return self._answer_ids(source_ids, source_length, self._best_compiled)

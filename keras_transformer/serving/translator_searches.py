@@ -1,11 +1,15 @@
 """What the signatures of a translator's export share: its searches, its options."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import tensorflow as tf
 
 from keras_transformer.serving.compiled import CompiledSearches
 from keras_transformer.serving.request_options import Option
 from keras_transformer.serving.searching import SearchSignatures
 from keras_transformer.serving.sources import valid_utf8
+from keras_transformer.tasks.translator import Translator
 
 # Above this a length penalty ranks answers by their lengths alone.
 _MOST_PENALTY = 10.0
@@ -21,7 +25,13 @@ class TranslatorSearches(SearchSignatures):
         **options: See `SearchSignatures`.
     """
 
-    def __init__(self, translator, num_hypotheses, xla_buckets=(), **options):
+    def __init__(
+        self,
+        translator: Translator,
+        num_hypotheses: int,
+        xla_buckets: Iterable[tuple[int, int]] = (),
+        **options: Any,
+    ) -> None:
         super().__init__(translator, **options)
         self._num_hypotheses = num_hypotheses
         self._best, self._best_of_many, self._best_of_one = self._best_searches()

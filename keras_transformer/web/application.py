@@ -5,6 +5,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
@@ -72,7 +74,9 @@ class Application:
             "/page/attention": ("POST", self._ask_page),
         }
 
-    def __call__(self, environ, start_response):
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         request = Request(environ)
         request.max_content_length = self._limits.max_body_bytes
         # A form's fields count as its body does.

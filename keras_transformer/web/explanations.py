@@ -1,17 +1,20 @@
 """A text's sentences, and where each word of an answer came from."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_transformer.decoding.explain import explain
+from keras_transformer.tasks.translator import Translator
 from keras_transformer.text import split_sentences
 from keras_transformer.web.words import words_of
 
 
-def sentences_of(text):
+def sentences_of(text: str) -> Iterator[tuple[str, str]]:
     """Pairs of the white space before a sentence, and the sentence on one line."""
     pieces = split_sentences([text.encode("utf-8", "replace")])[0].numpy()
     before = ""
@@ -25,7 +28,7 @@ def sentences_of(text):
             before = piece[start + len(sentence) :]
 
 
-def rows_of_explain(found):
+def rows_of_explain(found: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of `explain`, each a dict without padding."""
     rows = []
     for row in range(len(found["translation"])):
@@ -53,7 +56,9 @@ def _decoded(tokens):
     return [token.decode("utf-8", "replace") for token in tokens]
 
 
-def ids_of(translator, text, translation):
+def ids_of(
+    translator: Translator, text: str, translation: str
+) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """Ids `(1, S)` and `(1, T)` of a pair of texts, and their tokens."""
     source, target = translator.source_tokenizer, translator.target_tokenizer
     source_ids = translator.encode(tf.constant([text]))[0].to_tensor().numpy()
@@ -66,7 +71,7 @@ def ids_of(translator, text, translation):
     )
 
 
-def explained(translator, text, answer):
+def explained(translator: Translator, text: str, answer: str) -> dict[str, Any]:
     """What the signature `explain` says of an answer, here of any answer."""
     source_ids, target_ids, source, tokens = ids_of(translator, text, answer)
     start = translator.target_tokenizer.start_id
@@ -82,7 +87,7 @@ def explained(translator, text, answer):
     }
 
 
-def in_words(text, answer):
+def in_words(text: str, answer: dict[str, Any]) -> dict[str, Any]:
     """A sentence and its answer as words."""
     source = words_of(text, answer.get("source_tokens", []))
     words = words_of(answer["translation"], answer.get("tokens", []))
@@ -105,7 +110,9 @@ def in_words(text, answer):
     return found
 
 
-def by_words(head, written, read):
+def by_words(
+    head: np.ndarray, written: list[dict[str, Any]], read: list[dict[str, Any]]
+) -> list[list[float]]:
     """Weights of tokens `(T, S)` as weights of words."""
     return [
         [

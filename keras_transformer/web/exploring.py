@@ -2,12 +2,14 @@
 
 import dataclasses
 import threading
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_transformer.tasks.translator import Translator
+from keras_transformer.web.asking import Asker, Deadline
 from keras_transformer.web.explanations import (
     by_words,
     explained,
@@ -17,6 +19,7 @@ from keras_transformer.web.explanations import (
     sentences_of,
 )
 from keras_transformer.web.protocol import Refused
+from keras_transformer.web.servable import Servable
 from keras_transformer.web.words import words_of
 
 _MOST_BEAMS = 16
@@ -40,7 +43,7 @@ class Options:
     target_prefix: str = ""
 
     @classmethod
-    def read(cls, request):
+    def read(cls, request: dict[str, Any]) -> Self:
         """The options of a request, a dict from JSON.
 
         Raises:
@@ -56,7 +59,9 @@ class Options:
         )
 
 
-def whole_number(request, name, most, default=None):
+def whole_number(
+    request: dict[str, Any], name: str, most: int, default: int | None = None
+) -> int | None:
     """A number of a request, from 1 to `most`; or the default.
 
     Raises:
@@ -78,12 +83,19 @@ class Explorer:
         asker: The `Asker`.
     """
 
-    def __init__(self, asker):
+    def __init__(self, asker: Asker) -> None:
         self._asker = asker
         # Keras traces and keeps functions of a model where it is called.
         self._lock = threading.Lock()
 
-    def sentences(self, name, servable, text, options, deadline):
+    def sentences(
+        self,
+        name: str,
+        servable: Servable,
+        text: str,
+        options: Options,
+        deadline: Deadline,
+    ) -> list[dict[str, Any]]:
         """A text's sentences with their translations, word for word.
 
         Args:
@@ -114,7 +126,15 @@ class Explorer:
             options = dataclasses.replace(options, target_prefix="")
         return found
 
-    def alternatives(self, name, servable, text, count, options, deadline):
+    def alternatives(
+        self,
+        name: str,
+        servable: Servable,
+        text: str,
+        count: int,
+        options: Options,
+        deadline: Deadline,
+    ) -> list[dict[str, Any]]:
         """The best answers to a sentence, best first: dicts of `text` and `score`."""
         self._asker.check_texts([text])
         if isinstance(servable.text_model, Translator) and options.beam_size:
@@ -142,7 +162,9 @@ class Explorer:
             for text, score in zip(texts, scores)
         ]
 
-    def attention(self, servable, text, translation, deadline):
+    def attention(
+        self, servable: Servable, text: str, translation: str, deadline: Deadline
+    ) -> dict[str, Any]:
         """Where each word of an answer looked, by block and head.
 
         Returns:
@@ -288,7 +310,7 @@ class _Held:
         self._lock.release()
 
 
-def takes_options(servable):
+def takes_options(servable: Servable) -> bool:
     """Whether requests to a translator may choose options."""
     definitions = servable.definitions
     if "with_options" in definitions:

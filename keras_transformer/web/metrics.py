@@ -14,7 +14,7 @@ class Metrics:
 
     content_type = prometheus.CONTENT_TYPE_LATEST
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._registry = prometheus.CollectorRegistry()
 
         def new(kind, name, words, labels=(), **options):

@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 from werkzeug import Response
 
-from keras_transformer.web.asking import Asker
+from keras_transformer.web.asking import Asker, Deadline
 from keras_transformer.web.catalogue import Catalogue
 from keras_transformer.web.protocol import (
     Refused,
@@ -41,7 +41,9 @@ class Rest:
         self._catalogue = catalogue
         self._asker = asker
 
-    def __call__(self, method, path, body, deadline):
+    def __call__(
+        self, method: str, path: str, body: bytes, deadline: Deadline
+    ) -> Response:
         """The response to a request.
 
         Args:
@@ -54,7 +56,8 @@ class Rest:
             Refused: If it can't be answered.
         """
         if method == "POST" and (found := _PREDICT.fullmatch(path)):
-            return self._predict(*self._model(found), found["method"], body, deadline)
+            name, number = self._model(found)
+            return self._predict(name, number, found["method"], body, deadline)
         if method in ("GET", "HEAD") and (found := _STATUS.fullmatch(path)):
             if found["name"] is None:
                 raise Refused("Missing model name in request.")
