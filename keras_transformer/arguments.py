@@ -3,8 +3,9 @@
 import difflib
 import functools
 import inspect
-import math
 import numbers
+import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -61,7 +62,8 @@ def number(
         raise ArgumentTypeError(f"{name} must be a number; {received}")
     found = int(value) if isinstance(value, numbers.Integral) else float(value)
     is_within = (
-        math.isfinite(found)
+        # An integer that no float holds isn't finite, either.
+        abs(found) <= sys.float_info.max
         and (above is None or found > above)
         and (minimum is None or found >= minimum)
         and (below is None or found < below)
@@ -84,6 +86,21 @@ def number(
 def rate(name: str, value: Any) -> int | float:
     """`value`, a dropout rate, as a Python number from 0 to less than 1."""
     return number(name, value, minimum=0, below=1)
+
+
+def path(name: str, value: Any) -> str:
+    """`value`, a path of a file or a folder, as a string.
+
+    Raises:
+        ArgumentTypeError: If it is no path.
+        ValueError: If it is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise ArgumentTypeError(f"{name} must be a path; received {name}={value!r}.")
+    found = os.fspath(value)
+    if not found:
+        raise ValueError(f"{name} must name a file or a folder; received {name}=''.")
+    return found
 
 
 def flag(name: str, value: Any) -> bool:

@@ -132,7 +132,7 @@ def open_bytes(
     is_empty = False
     if hasattr(source, "read"):
         name, opened = getattr(source, "name", source), contextlib.nullcontext(source)
-    elif str(source).endswith(".gz"):
+    elif str(source).lower().endswith(".gz"):
         name, opened = source, gzip.open(source, "rb")
         # To Python's gzip a file without a byte is whole. A pipe has no size.
         is_empty = os.path.isfile(source) and not os.path.getsize(source)

@@ -35,7 +35,7 @@ def test_numbers_are_python_s_own(value):
     assert found == 0.5 and type(found) is float
 
 
-@pytest.mark.parametrize("value", [0, 1, float("nan"), float("inf"), -0.1])
+@pytest.mark.parametrize("value", [0, 1, float("nan"), float("inf"), -0.1, 10**400])
 def test_a_number_outside_of_its_limits_is_refused(value):
     words = "share must be finite and greater than 0 and less than 1"
     with pytest.raises(ValueError, match=words):
@@ -48,11 +48,23 @@ def test_a_flag_is_true_or_false(value):
         arguments.flag("deep", value)
 
 
+@pytest.mark.parametrize(
+    "value, error",
+    [(None, TypeError), (3, TypeError), (b"x", TypeError), ("", ValueError)],
+)
+def test_what_is_no_path_is_named(value, error):
+    with pytest.raises(error, match="folder must .*; received folder="):
+        arguments.path("folder", value)
+
+
 def test_an_error_of_type_is_an_error_of_value_too():
     """So that a setting from a file is refused as other wrong settings are."""
-    for check in (arguments.integer, arguments.number, arguments.rate, arguments.flag):
+    checks = "integer", "number", "rate", "flag"
+    for check in (getattr(arguments, name) for name in checks):
         with pytest.raises(ValueError):
             check("size", "large")
+    with pytest.raises(ValueError):
+        arguments.path("folder", 3)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_its_value():

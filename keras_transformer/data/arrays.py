@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from keras_transformer import arguments
 from keras_transformer.data.order import Order
 from keras_transformer.data.row_reader import RowReader
 
@@ -100,6 +101,10 @@ class BatchSequence:
         repeat: Whether they never end.
         step: Number of the first update.
         without: Numbers of the updates that are left out; `step` doesn't count them.
+
+    Raises:
+        TypeError: If an update's number is no integer.
+        ValueError: If it is less than 0.
     """
 
     def __init__(
@@ -112,8 +117,10 @@ class BatchSequence:
     ) -> None:
         self.arrays = arrays
         self.size: int | None = None
-        self._step = step
-        self._without = sorted(set(without))
+        self._step = step = arguments.integer("step", step, minimum=0)
+        self._without = sorted(
+            {arguments.integer("without", update, minimum=0) for update in without}
+        )
         self._per_epoch = arrays.order.batches_per_epoch
         if not repeat:
             left_out = sum(0 <= update < self._per_epoch for update in self._without)

@@ -146,6 +146,8 @@ def make_batches(
     # A token and the end token.
     tokens_per_batch = arguments.integer("tokens_per_batch", tokens_per_batch, 2)
     seed = arguments.integer("seed", seed, minimum=None)
+    shuffle = arguments.flag("shuffle", shuffle)
+    repeat = arguments.flag("repeat", repeat)
     if shuffle_buffer is not None:
         arguments.integer("shuffle_buffer", shuffle_buffer)
     num_replicas = arguments.integer("num_replicas", num_replicas)

@@ -58,8 +58,7 @@ def read_pairs(
     """
     paths = {"source": source} | ({} if target is None else {"target": target})
     for name, path in paths.items():
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"{name} must be a path; received {name}={path!r}.")
+        arguments.path(name, path)
     options_by_corpus(
         [(source, target)],
         columns=columns,

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import pathlib
 import tempfile
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from keras_transformer.data.prepared import (
     shard_lengths,
 )
 from keras_transformer.data.report import CorpusReport, left_out
-from keras_transformer.data.shards import describe, write_json
+from keras_transformer.data.shards import check_file, describe, write_json
 from keras_transformer.files import written_aside
 from keras_transformer.reading import read_json
 
@@ -45,6 +44,8 @@ def start_folder(folder: pathlib.Path, settings: dict, tokenizers: tuple) -> Non
     path = folder / SETTINGS_FILE
     if path.exists():
         _compare(folder, read_json(path, "the settings of a prepared corpus"), settings)
+        for name, description in settings["tokenizers"].items():
+            check_file(folder / name, description, contents=True)
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(
@@ -57,13 +58,13 @@ def start_folder(folder: pathlib.Path, settings: dict, tokenizers: tuple) -> Non
         write_json(aside / SETTINGS_FILE, settings)
 
 
-def finish_folder(folder: pathlib.Path, shards: list[dict], source: Any) -> None:
+def finish_folder(folder: pathlib.Path, shards: list[dict], source: str) -> None:
     """Sorts the pairs by length and writes the description of the whole corpus.
 
     Args:
         folder: The corpus's folder.
         shards: What each shard says of itself.
-        source: The name of the texts, for the words of an error.
+        source: The texts' name, for the words of an error.
 
     Raises:
         ValueError: If no pair is kept.

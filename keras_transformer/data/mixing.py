@@ -55,7 +55,7 @@ def mixture_weights(
             "temperature and weights both say how corpora are mixed; received "
             f"temperature={temperature!r}, weights={weights!r}. Leave out one of them."
         )
-    elif isinstance(weights, (str, bytes)) or not hasattr(weights, "__len__"):
+    elif not isinstance(weights, (list, tuple)) and np.ndim(weights) != 1:
         raise arguments.ArgumentTypeError(
             f"weights must be a list of numbers; received weights={weights!r}."
         )
@@ -66,8 +66,9 @@ def mixture_weights(
         )
     else:
         weights = [arguments.number("weights", weight, above=0) for weight in weights]
-    total = math.fsum(weights)
-    shares = [weight / total for weight in weights]
+    # Relative to the largest, so that their sum doesn't overflow.
+    parts = [weight / max(weights) for weight in weights]
+    shares = [part / math.fsum(parts) for part in parts]
     if min(shares) < _LEAST_SHARE_OF_A_CORPUS:
         raise ValueError(
             "weights and temperature must give each corpus a share of at least "

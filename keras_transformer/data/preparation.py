@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import pathlib
+import reprlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -18,9 +19,8 @@ from keras_transformer.data.filters import Filters, SeenHashes, pair_hash
 from keras_transformer.data.folder import finish_folder, start_folder
 from keras_transformer.data.prepared import CORPUS_FILE, FORMAT, PreparedCorpus
 from keras_transformer.data.process import EncoderPool, can_be_shared
-from keras_transformer.data.shards import SHARD_FILE, shard_path, write_shard
+from keras_transformer.data.shards import shard_path, whole_shard, write_shard
 from keras_transformer.data.tokenizers import checked_tokenizers
-from keras_transformer.reading import read_json
 
 if TYPE_CHECKING:
     from keras_transformer.text.any_tokenizer import AnyTokenizer
@@ -103,12 +103,10 @@ def prepare(
     pairs_per_shard = arguments.integer("pairs_per_shard", pairs_per_shard)
     if processes is not None:
         processes = arguments.integer("processes", processes)
-    if not isinstance(folder, (str, os.PathLike)):
-        raise TypeError(f"folder must be a path; received folder={folder!r}.")
     return prepare_files(
         source,
         target,
-        pathlib.Path(folder),
+        pathlib.Path(arguments.path("folder", folder)),
         tokenizers,
         max_length,
         saved=tokenizers,
@@ -118,10 +116,10 @@ def prepare(
             "source_language": source_language,
             "target_language": target_language,
         },
-        keep_texts=keep_texts,
+        keep_texts=arguments.flag("keep_texts", keep_texts),
         processes=processes,
         pairs_per_shard=pairs_per_shard,
-        verbose=verbose,
+        verbose=arguments.integer("verbose", verbose, minimum=0),
     )
 
 
@@ -162,16 +160,28 @@ def prepare_files(
         "format": FORMAT,
         "max_length": max_length,
         "filters": _description(encoder.filters),
-        "keep_texts": bool(keep_texts),
+        "keep_texts": keep_texts,
         "pairs_per_shard": pairs_per_shard,
         "ids": encoder.dtype.str,
     }
     start_folder(folder, settings, saved)
+    if (folder / CORPUS_FILE).exists():
+        # Damage is no other text.
+        PreparedCorpus(folder)
     with EncoderPool(encoder, processes) as pool:
         shards = _write_shards(folder, pairs, pool, pairs_per_shard, verbose)
     if not (folder / CORPUS_FILE).exists():
-        finish_folder(folder, shards, source)
+        finish_folder(folder, shards, corpus_name(source))
     return PreparedCorpus(folder)
+
+
+def corpus_name(source: Any) -> str:
+    """What a source of pairs is called in messages: its path, or how it begins."""
+    if isinstance(source, PreparedCorpus):
+        return str(source.folder)
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return reprlib.repr(source)
 
 
 def _checked_filters(filters):
@@ -201,6 +211,10 @@ def _pairs(source, target, reading):
             is_file = path is not None and not str(path).startswith("tfds:")
             if is_file and not os.path.exists(path):
                 raise FileNotFoundError(f"{name}={str(path)!r} isn't there.")
+            if is_file and os.path.isdir(path):
+                raise ValueError(
+                    f"{name} must be a file; received {name}={str(path)!r}, a folder."
+                )
         return pairs
     for name, value in reading.items():
         if value is not None:
@@ -222,6 +236,13 @@ def _checked_pairs(pairs):
             raise TypeError(
                 f"source must give pairs of texts; received {pair!r} as pair {number}."
             )
+        try:
+            "".join(sides).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"source must give texts that UTF-8 can hold; received {pair!r} as "
+                f"pair {number} ({error.reason})."
+            ) from None
         yield sides[0], sides[1]
 
 
@@ -249,10 +270,9 @@ def _write_shards(folder, pairs, pool, pairs_per_shard, verbose):
                 raise _other_texts(folder)
             return shards
         chunks = itertools.chain([first], texts)
-        if (path / SHARD_FILE).exists():
+        if found := whole_shard(path):
             _remember(chunks, seen)
-            found = read_json(path / SHARD_FILE, "the description of a shard")
-            if found.get("texts") != texts.digest():
+            if found["texts"] != texts.digest():
                 raise _other_texts(folder)
         elif (folder / CORPUS_FILE).exists():
             raise _other_texts(folder)
@@ -260,8 +280,9 @@ def _write_shards(folder, pairs, pool, pairs_per_shard, verbose):
             encoded = pool.encoded(chunks)
             if seen is not None:
                 encoded = (chunk.without_duplicates(seen) for chunk in encoded)
-            write_shard(path, encoded, texts.digest, keep_texts=pool.encoder.keep_texts)
-            found = read_json(path / SHARD_FILE, "the description of a shard")
+            found = write_shard(
+                path, encoded, texts.digest, keep_texts=pool.encoder.keep_texts
+            )
         shards.append(found)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_transformer import arguments
 from keras_transformer.data.report import CorpusReport
 from keras_transformer.data.shards import OFFSET, OpenFiles, check_file, shard_path
 from keras_transformer.reading import field, naming, read_json
@@ -52,6 +53,7 @@ class PreparedCorpus(Sequence):
             pairs sorted by length. End tokens are counted.
 
     Raises:
+        TypeError: If `folder` is no path.
         FileNotFoundError: If the folder holds no such corpus.
         ValueError: If it isn't whole, or a file of it is damaged; it is named.
 
@@ -64,7 +66,7 @@ class PreparedCorpus(Sequence):
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
-        self.folder = pathlib.Path(folder)
+        self.folder = pathlib.Path(arguments.path("folder", folder))
         path = self.folder / CORPUS_FILE
         if not path.is_file():
             raise _no_corpus(self.folder)
@@ -175,13 +177,16 @@ class PreparedCorpus(Sequence):
         path = self.folder / TOKENIZERS[1]
         return load_tokenizer(path) if path.exists() else self.source_tokenizer
 
+    def __repr__(self) -> str:
+        return f"PreparedCorpus({str(self.folder)!r})"
+
     def __reduce__(self):
         return PreparedCorpus, (self.folder,)
 
     def _checked(self, index):
         found = range(len(self))
         try:
-            return found[index]
+            return found[arguments.integer("index", index, minimum=None)]
         except IndexError:
             raise IndexError(
                 f"index must be less than the {len(self):,} pairs of {self.folder}; "

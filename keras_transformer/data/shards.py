@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_transformer.files import file_fingerprint, written_aside
+from keras_transformer.reading import read_json
 
 if TYPE_CHECKING:
     from keras_transformer.data.encoding import EncodedPairs
@@ -55,7 +56,7 @@ def write_shard(
     text_digest: Callable[[], str],
     *,
     keep_texts: bool,
-) -> None:
+) -> dict:
     """Writes a shard, aside first.
 
     Args:
@@ -65,6 +66,9 @@ def write_shard(
         text_digest: Function without arguments that is called at the end. It gives a
             checksum of the texts that the shard was made of.
         keep_texts: Whether the pairs have their texts.
+
+    Returns:
+        The shard's description, as `whole_shard` reads it.
     """
     pairs, dropped = 0, collections.Counter[str]()
     with written_aside(path) as aside:
@@ -86,6 +90,20 @@ def write_shard(
             "texts": text_digest(),
         }
         write_json(aside / SHARD_FILE, content)
+    return content
+
+
+def whole_shard(path: pathlib.Path) -> dict | None:
+    """The description of a shard, or None if it isn't there or isn't whole."""
+    try:
+        found = read_json(path / SHARD_FILE, "the description of a shard")
+        if not {"pairs", "dropped", "files", "texts"} <= found.keys():
+            return None
+        for name, description in found["files"].items():
+            check_file(path / name, description, contents=False)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return None
+    return found
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

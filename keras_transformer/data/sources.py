@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_transformer.data.corpus import options_by_corpus
 from keras_transformer.data.folder import check_tokenizers
-from keras_transformer.data.preparation import prepare_files
+from keras_transformer.data.preparation import corpus_name, prepare_files
 from keras_transformer.data.prepared import PreparedCorpus
 from keras_transformer.data.tokenizers import checked_tokenizers
 
@@ -38,7 +38,7 @@ class Sources:
         self, source: Any, target: Any, tokenizers: tuple, reading: dict
     ) -> None:
         self._pairs = _as_pairs(source, target)
-        self.names = [str(source) for source, _ in self._pairs]
+        self.names = [corpus_name(source) for source, _ in self._pairs]
         self._prepared = [prepared_corpus(*pair) for pair in self._pairs]
         texts = [
             pair if corpus is None else (None, None)

@@ -259,7 +259,7 @@ _REAL = {
 # What a run itself gives `kt.Transformer` and `kt.text.train_tokenizer`.
 _TAKEN = {
     "model": ("source_vocabulary_size", "target_vocabulary_size"),
-    "tokenizer": ("files", "vocabulary_size"),
+    "tokenizer": ("files", "sentences", "vocabulary_size"),
 }
 
 
@@ -267,7 +267,10 @@ def _plain(name, value, kind, plain, words):
     """A number as JSON writes it; NumPy's are taken too."""
     if isinstance(value, bool) or not isinstance(value, kind):
         raise TypeError(f"{name} must be {words}; received {name}={value!r}.")
-    return plain(value)
+    try:
+        return plain(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite; received {name}={value!r}.") from None
 
 
 def _check(name, value, fits, words):

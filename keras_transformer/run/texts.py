@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -104,7 +103,7 @@ def checked_texts(config: Any) -> dict[str, Any]:
     checked = {"source": source, "target": target}
     for name in ("valid_source", "valid_target", "initial"):
         value = getattr(config, name)
-        checked[name] = None if value is None else _checked_path(name, value)
+        checked[name] = None if value is None else arguments.path(name, value)
     if config.valid_target is not None and config.valid_source is None:
         raise ValueError(
             "valid_target needs a valid_source; received "
@@ -143,24 +142,14 @@ def _reading(config):
     return {name: getattr(config, name) for name in names}
 
 
-def _checked_path(name, value):
-    if not isinstance(value, (str, os.PathLike)):
-        raise arguments.ArgumentTypeError(
-            f"{name} must be a path; received {name}={value!r}."
-        )
-    if os.fspath(value) == "":
-        raise ValueError(f"{name} must name a file; received {name}=''.")
-    return os.fspath(value)
-
-
 def _checked_paths(name, value):
     """A path, or a list of them; a target of a list may be None."""
     if not isinstance(value, (list, tuple)):
-        return _checked_path(name, value)
+        return arguments.path(name, value)
     if not value:
         raise ValueError(f"{name} must name a file; received {name}={value!r}.")
     return [
-        None if path is None and name == "target" else _checked_path(name, path)
+        None if path is None and name == "target" else arguments.path(name, path)
         for path in value
     ]
 

@@ -176,6 +176,9 @@ def test_validation_in_fit_ends_without_a_warning(corpus, tokenizer):
         ("max_length", -5),
         ("max_length", 2.5),
         ("max_length", 5000),
+        ("shuffle", None),
+        ("shuffle", "no"),
+        ("repeat", 1),
         ("seed", None),
         ("seed", 1.5),
         ("shuffle_buffer", 0),
@@ -230,6 +233,15 @@ def test_batches_from_a_step_are_the_same_whenever_asked(corpus, tokenizer):
         again = [labels.numpy() for _, labels in batches.from_step(step).take(5)]
         for found, expected in zip(again, first[step:]):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, "3", None])
+def test_what_is_no_update_is_named(prepared, number):
+    batches = make_batches(prepared)
+    with pytest.raises((TypeError, ValueError), match=f"step={number!r}"):
+        batches.from_step(number)
+    with pytest.raises((TypeError, ValueError), match=f"without={number!r}"):
+        batches.from_step(0, without=[2, number])
 
 
 @pytest.fixture(scope="module")

@@ -168,6 +168,9 @@ def test_weights_are_by_size_to_the_power_of_one_over_the_temperature():
     assert np.allclose(mixture_weights(sizes, temperature=1e9), 1 / 3)
     assert np.allclose(mixture_weights(sizes, [2, 1, 1]), [0.5, 0.25, 0.25])
 
+    huge = np.array([3e307, 1.5e308])
+    assert mixture_weights([1, 1], huge) == pytest.approx([1 / 6, 5 / 6])
+
 
 @pytest.mark.parametrize(
     "given, name, error",
@@ -180,6 +183,9 @@ def test_weights_are_by_size_to_the_power_of_one_over_the_temperature():
         ({"weights": [1, "1"]}, "weights", TypeError),
         ({"weights": 0.5}, "weights", TypeError),
         ({"weights": "12"}, "weights", TypeError),
+        ({"weights": {1: 2, 3: 4}}, "weights", TypeError),
+        ({"weights": np.array(0.5)}, "weights", TypeError),
+        ({"weights": [1, 10**400]}, "weights", ValueError),
         ({"weights": [1, 1], "temperature": 2}, "temperature", ValueError),
         ({"temperature": 0}, "temperature", ValueError),
         ({"temperature": 1e-3}, "temperature", ValueError),

@@ -289,6 +289,59 @@ def test_a_damaged_file_is_named(copied, name, damage):
         PreparedCorpus(copied)
 
 
+@pytest.mark.parametrize("name", FILES[3:] + ["shards/00003/shard.json"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_call_that_goes_on_leaves_no_damage_unseen(
+    copied, corpus, tokenizer, prepared, name, damage
+):
+    (copied / "corpus.json").unlink()
+    path = copied / name
+    path.write_bytes(path.read_bytes()[:-5])
+    if damage == "missing":
+        path.unlink()
+
+    def again():
+        return prepare(*corpus, copied, tokenizer, pairs_per_shard=300)
+
+    if name.startswith("shards"):
+        assert again().fingerprint == prepared.fingerprint
+        assert content(copied) == content(prepared.folder)
+    else:
+        with pytest.raises(ValueError, match="source.spm .*damaged"):
+            again()
+
+
+@pytest.mark.parametrize("name", ["shards/00003/ids", "shards/00003", "order"])
+def test_damage_of_a_whole_corpus_is_not_taken_for_other_texts(
+    copied, corpus, tokenizer, name
+):
+    path = copied / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(ValueError, match=f"{name}.* is missing: .*damaged"):
+        prepare(*corpus, copied, tokenizer, pairs_per_shard=300)
+
+
+def test_a_corpus_is_called_by_its_folder_and_pairs_by_the_first(prepared, tokenizer):
+    assert repr(prepared) == f"PreparedCorpus({str(prepared.folder)!r})"
+    with pytest.raises(ValueError, match=f"source='{prepared.folder}' holds no pair"):
+        with pytest.warns(UserWarning, match=f"pairs of {prepared.folder} are left"):
+            kt.data.make_batches(prepared, max_length=2)
+    with pytest.raises(ValueError, match="no pair") as caught:
+        kt.data.make_batches([("", "x" * 99)] * 9999, source_tokenizer=tokenizer)
+    assert len(str(caught.value)) < 500
+    batches = kt.data.make_batches([prepared, str(prepared.folder)])
+    assert {part.name for part in batches.report.corpora} == {str(prepared.folder)}
+
+
+def test_an_index_is_an_integer(prepared):
+    for index in (None, "a", 1.5):
+        with pytest.raises(TypeError, match="index must be an integer; received index"):
+            prepared[index]
+    for folder in (None, 3, b"x"):
+        with pytest.raises(TypeError, match="folder must be a path; received folder="):
+            kt.data.load(folder)
+
+
 def test_what_is_altered_later_is_found_when_it_is_verified_or_read(copied):
     corpus = PreparedCorpus(copied)
     path = copied / "shards" / "00001" / "ids"
@@ -320,7 +373,12 @@ def test_a_foreign_folder_or_version_is_named(copied, tmp_path):
         ({"source": [3]}, TypeError, "3 as pair 0"),
         ({"source": "missing.tsv"}, FileNotFoundError, "source='missing.tsv'"),
         ({"source": [("", "a")]}, ValueError, "no pair to train on: 1 with an empty"),
+        ({"source": [("a", "b\ud800")]}, ValueError, "UTF-8 can hold.* as pair 0"),
+        ({"source": "."}, ValueError, "source must be a file; received source='.'"),
         ({"folder": None}, TypeError, "folder must be a path; received folder=None"),
+        ({"folder": ""}, ValueError, "folder must name a file or a folder"),
+        ({"keep_texts": "no"}, TypeError, "keep_texts must be True or False"),
+        ({"verbose": "no"}, TypeError, "verbose must be an integer"),
         ({"max_length": 1}, ValueError, "max_length must be .*at least 2.*=1"),
         ({"processes": 0}, ValueError, "processes must be .*at least 1.*=0"),
         ({"pairs_per_shard": 0}, ValueError, "pairs_per_shard must be .*at least 1"),

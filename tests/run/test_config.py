@@ -68,6 +68,9 @@ REAL = ("peak_learning_rate", "clip_norm", "label_smoothing")
         ("tokenizer", "bpe"),
         ("tokenizer", {"bogus": 1}),
         ("tokenizer", {"vocabulary_size": 1}),
+        ("tokenizer", {"sentences": ["a"]}),
+        ("peak_learning_rate", 10**400),
+        ("label_smoothing", -(10**400)),
         ("tokenizer", {"symbols": {1}}),
     ],
 )
