@@ -5,10 +5,23 @@ import pathlib
 import sys
 
 from keras_transformer.arguments import integer
+from keras_transformer.cli import notes
 from keras_transformer.cli.parser import json_object, number_or_name
 
 # Arguments of `read_pairs`.
 _READING = ("columns", "source_language", "target_language")
+_OF_TEXTS = (
+    *_READING,
+    "filters",
+    "symbols",
+    "tokenizer",
+    "target_tokenizer",
+    "vocabulary_size",
+    "max_length",
+    "keep_texts",
+    "processes",
+)
+_VOCABULARY_SIZE = 8000
 
 EXAMPLE = """
   keras-transformer prepare corpora/en-de train.en train.de --vocabulary-size 32000
@@ -48,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocabulary-size",
         type=int,
-        default=8000,
         metavar="N",
         help="number of ids of a tokenizer that is trained (8000)",
     )
@@ -106,14 +118,13 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Tokenizes texts into a folder, or goes on with it."""
-    if options.source is None and not options.verify:
-        raise ValueError(
-            "source is needed: keras-transformer prepare FOLDER SOURCE TARGET"
-        )
+    _check_what_needs_texts(options)
     for name, least in (("max_length", 2), ("vocabulary_size", 1), ("processes", 1)):
         if getattr(options, name) is not None:
             integer(f"--{name.replace('_', '-')}", getattr(options, name), least)
-    # Neither needs Keras or TensorFlow.
+    # None of it needs Keras or TensorFlow.
+    if "keras" not in sys.modules:
+        notes.keep_off_the_screen()
     from keras_transformer.data import Filters, PreparedCorpus, prepare
 
     folder = pathlib.Path(options.folder)
@@ -141,22 +152,44 @@ def run(options: argparse.Namespace) -> None:
     print(_summary(corpus))
 
 
+def _check_what_needs_texts(options):
+    if options.source is not None:
+        return
+    if not options.verify:
+        raise ValueError(
+            "source is needed: keras-transformer prepare FOLDER SOURCE TARGET"
+        )
+    for name in _OF_TEXTS:
+        if getattr(options, name) != options.parser.get_default(name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for texts, and --verify without a "
+                "source only looks at the folder. Leave it out."
+            )
+
+
 def _tokenizers(options, folder, reading):
     """The tokenizers that were given, that the folder has, or that are trained."""
     from keras_transformer.data import read_pairs
+    from keras_transformer.data.folder import check_folder, is_begun
+    from keras_transformer.data.preparation import check_texts
     from keras_transformer.text.loading import load_tokenizer
     from keras_transformer.text.tokenizer import train_tokenizer
 
     target = options.target_tokenizer and load_tokenizer(options.target_tokenizer)
     if options.tokenizer:
+        for name in ("vocabulary_size", "symbols"):
+            if value := getattr(options, name):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} is for a tokenizer that is trained; "
+                    f"received {value!r}, --tokenizer {options.tokenizer}."
+                )
         return load_tokenizer(options.tokenizer), target
-    if (folder / "source.spm").exists():
-        return load_tokenizer(folder / "source.spm"), target
-    for name in ("source", "target"):
-        path = getattr(options, name)
-        is_file = path is not None and not path.startswith("tfds:")
-        if is_file and not pathlib.Path(path).exists():
-            raise FileNotFoundError(f"{name}={path!r} isn't there.")
+    check_folder(folder)
+    if is_begun(folder):
+        tokenizer = load_tokenizer(folder / "source.spm")
+        _check_trained(options, folder, tokenizer)
+        return tokenizer, target
+    check_texts(options.source, options.target)
     if not options.quiet:
         print("training a tokenizer", file=sys.stderr, flush=True)
     sentences = (
@@ -165,11 +198,29 @@ def _tokenizers(options, folder, reading):
         for pair in read_pairs(options.source, options.target, **reading)
     )
     trained = train_tokenizer(
-        vocabulary_size=options.vocabulary_size,
+        vocabulary_size=options.vocabulary_size or _VOCABULARY_SIZE,
         sentences=sentences,
         symbols=options.symbols,
     )
     return trained, target
+
+
+def _check_trained(options, folder, tokenizer):
+    """Checks that the folder's tokenizer is as it would be trained."""
+    size = options.vocabulary_size
+    if size not in (None, tokenizer.vocabulary_size):
+        raise ValueError(
+            f"--vocabulary-size must be that of {folder}, whose tokenizer has "
+            f"{tokenizer.vocabulary_size} ids; received {size}. Leave it out, or use "
+            "another folder."
+        )
+    for symbol, ids in zip(options.symbols, tokenizer.encode(list(options.symbols))):
+        # A space of its own may come before it.
+        if len([token for token in tokenizer.tokens(ids) if token != "\u2581"]) != 1:
+            raise ValueError(
+                f"--symbols must be tokens of {folder}, whose tokenizer is trained "
+                f"already; received {symbol!r}. Use another folder."
+            )
 
 
 def _summary(corpus):

@@ -20,8 +20,14 @@ from keras_transformer.data.prepared import (
     shard_lengths,
 )
 from keras_transformer.data.report import CorpusReport, left_out
-from keras_transformer.data.shards import check_file, describe, write_json
-from keras_transformer.files import written_aside
+from keras_transformer.data.shards import (
+    SHARD_FILE,
+    SHARDS,
+    check_file,
+    describe,
+    write_json,
+)
+from keras_transformer.files import remove, written_aside
 from keras_transformer.reading import read_json
 
 _BITS = 32
@@ -42,20 +48,44 @@ def start_folder(folder: pathlib.Path, settings: dict, tokenizers: tuple) -> Non
     """
     settings = {**settings, "tokenizers": _tokenizer_files(tokenizers)}
     path = folder / SETTINGS_FILE
+    check_folder(folder)
     if path.exists():
-        _compare(folder, read_json(path, "the settings of a prepared corpus"), settings)
-        for name, description in settings["tokenizers"].items():
-            check_file(folder / name, description, contents=True)
+        before = read_json(path, "the settings of a prepared corpus")
+        if before == settings or is_begun(folder):
+            _compare(folder, before, settings)
+            for name, description in settings["tokenizers"].items():
+                check_file(folder / name, description, contents=True)
+            return
+        remove(folder)
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        _save_tokenizers(aside, tokenizers)
+        write_json(aside / SETTINGS_FILE, settings)
+
+
+def check_folder(folder: pathlib.Path) -> None:
+    """Checks that a corpus can be written in a folder.
+
+    Raises:
+        ValueError: If it is a file, is in a file, or holds something else.
+    """
+    if (folder / SETTINGS_FILE).exists():
         return
+    if any(parent.is_file() for parent in folder.parents):
+        raise ValueError(
+            f"folder={str(folder)!r} is in a file and not in a folder; choose another."
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(
             f"folder={str(folder)!r} holds something else than a prepared corpus; "
             "choose another folder."
         )
-    with written_aside(folder) as aside:
-        aside.mkdir()
-        _save_tokenizers(aside, tokenizers)
-        write_json(aside / SETTINGS_FILE, settings)
+
+
+def is_begun(folder: pathlib.Path) -> bool:
+    """Whether a folder has a part of a corpus; without one it binds to nothing."""
+    shards = (folder / SHARDS).glob(f"*/{SHARD_FILE}")
+    return (folder / CORPUS_FILE).exists() or any(shards)
 
 
 def finish_folder(folder: pathlib.Path, shards: list[dict], source: str) -> None:
@@ -75,6 +105,8 @@ def finish_folder(folder: pathlib.Path, shards: list[dict], source: str) -> None
         dropped.update(shard["dropped"])
     pairs = sum(shard["pairs"] for shard in shards)
     if not pairs:
+        # So that the same folder takes a call with other settings.
+        remove(folder / SHARDS)
         raise ValueError(
             f"source={source!r} holds no pair to train on: "
             f"{left_out(dropped, _too_long(settings))}."

@@ -207,14 +207,7 @@ def _pairs(source, target, reading):
     is_path = isinstance(source, (str, os.PathLike))
     if is_path or target is not None or isinstance(source, (bytes, dict)):
         pairs = read_pairs(source, target, **reading)
-        for name, path in (("source", source), ("target", target)):
-            is_file = path is not None and not str(path).startswith("tfds:")
-            if is_file and not os.path.exists(path):
-                raise FileNotFoundError(f"{name}={str(path)!r} isn't there.")
-            if is_file and os.path.isdir(path):
-                raise ValueError(
-                    f"{name} must be a file; received {name}={str(path)!r}, a folder."
-                )
+        check_texts(source, target)
         return pairs
     for name, value in reading.items():
         if value is not None:
@@ -227,6 +220,24 @@ def _pairs(source, target, reading):
             f"source={source!r}."
         )
     return _checked_pairs(source)
+
+
+def check_texts(source: Any, target: Any) -> None:
+    """Checks that the files of a corpus are there.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a folder.
+    """
+    for name, path in (("source", source), ("target", target)):
+        if path is None or str(path).startswith("tfds:"):
+            continue
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{name}={str(path)!r} isn't there.")
+        if os.path.isdir(path):
+            raise ValueError(
+                f"{name} must be a file; received {name}={str(path)!r}, a folder."
+            )
 
 
 def _checked_pairs(pairs):

@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from keras_transformer.data.encoding import EncodedPairs
 
 OFFSET = np.dtype("<u8")
-SHARD_FILE = "shard.json"
+SHARDS, SHARD_FILE = "shards", "shard.json"
 _MOST_OPEN = 256
 
 
 def shard_path(folder: pathlib.Path, number: int) -> pathlib.Path:
     """Path of a shard."""
-    return folder / "shards" / f"{number:05d}"
+    return folder / SHARDS / f"{number:05d}"
 
 
 def write_shard(

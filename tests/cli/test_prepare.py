@@ -1,7 +1,10 @@
 """`keras-transformer prepare`."""
 
+import re
+
 import pytest
 
+import keras_transformer as kt
 from keras_transformer.cli import main
 from keras_transformer.data import PreparedCorpus
 
@@ -81,6 +84,9 @@ def test_a_damaged_corpus_is_found(corpus, tmp_path, capsys):
         (["a.tsv", "--max-length", "1"], "--max-length must be"),
         (["a.tsv", "--processes", "0"], "--processes must be"),
         (["--verify"], "holds no prepared corpus"),
+        (["--verify", "--max-length", "9"], "--max-length is for texts"),
+        (["--verify", "--filters", '{"duplicates": true}'], "--filters is for texts"),
+        (["x.tsv", "."], "target must be a file"),
         (["x.tmx"], "source_language is needed"),
         (["x.tsv", "--source-language", "en"], "two languages"),
         (["x.tsv", "x.tsv", "--columns", "1", "2"], "columns is for a TSV"),
@@ -99,3 +105,52 @@ def test_errors_are_one_line_and_leave_nothing(
     err = capsys.readouterr().err
     assert stop.value.code == 2 and words in err.splitlines()[-1]
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--vocabulary-size", "310"], "--vocabulary-size must be that of c.*310"),
+        (["--symbols", "<2de>"], "--symbols must be tokens of c.*'<2de>'"),
+        (["--tokenizer", "c/source.spm", "--symbols", "<2de>"], "--symbols is for a"),
+        (
+            ["--tokenizer", "c/source.spm", "--vocabulary-size", "300"],
+            "--vocabulary-size is for a tokenizer that is trained",
+        ),
+    ],
+)
+def test_no_option_about_the_tokenizer_is_passed_over(
+    corpus, tmp_path, monkeypatch, capsys, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    begun = ["prepare", "c", *corpus, "--quiet"]
+    main([*begun, "--vocabulary-size", "300", "--symbols", "<2fr>"])
+    # The same call, with or without what the folder says, goes on.
+    main([*begun, "--vocabulary-size", "300", "--symbols", "<2fr>"])
+    main(begun)
+    with pytest.raises(SystemExit):
+        main([*begun, *arguments])
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_a_call_without_a_result_binds_to_nothing(corpus, tmp_path, capsys):
+    folder = tmp_path / "c"
+    command = ["prepare", str(folder), *corpus, "--vocabulary-size"]
+    with pytest.raises(SystemExit):
+        main([*command, "300", "--max-length", "2"])
+    assert "2,000 longer" in capsys.readouterr().err
+    main([*command, "310", "--max-length", "20"])
+    assert kt.data.load(folder).source_tokenizer.vocabulary_size == 310
+
+
+@pytest.mark.parametrize("name", ["file", "file/c", "full"])
+def test_a_folder_that_cannot_be_one_is_named_before_work(
+    corpus, tmp_path, capsys, name
+):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("x")
+    with pytest.raises(SystemExit):
+        main(["prepare", str(tmp_path / name), *corpus])
+    words = capsys.readouterr().err
+    assert "training" not in words and "folder=" in words and "choose another" in words

@@ -46,6 +46,13 @@ def test_train_says_nothing_but_where_the_translator_is(run):
     assert done.stdout.decode() == f"{folder / 'run' / 'translator'}\n"
 
 
+def test_prepare_says_what_is_wrong_and_nothing_else(corpus, tmp_path):
+    done = keras_transformer_of("prepare", tmp_path / "c", *corpus)
+    note, error = done.stderr.decode().splitlines()
+    assert note == "training a tokenizer" and error.startswith("keras-transformer: ")
+    assert "vocabulary_size=8000 doesn't fit the text" in error and not done.stdout
+
+
 def test_translate_writes_answers_and_nothing_else(run):
     folder, _ = run
     done = keras_transformer_of(
