@@ -99,6 +99,7 @@ def parser(commands: Collection[str] = ()) -> Parser:
             module = _module(name)
             of_command.epilog = f"Example:\n{module.EXAMPLE.rstrip()}"
             module.add_arguments(of_command)
+            of_command.mix()
             of_command.set_defaults(run=module.run, parser=of_command)
     return top
 

@@ -5,11 +5,12 @@ import json
 import pathlib
 import sys
 
-from keras_transformer.cli.lines import one_line
+from keras_transformer.cli.lines import check_output, one_line
 from keras_transformer.cli.search_options import add_search_options, search
 from keras_transformer.cli.translators import HELP, load_translator
 from keras_transformer.data.corpus import read_lines, read_pairs
 
+_SAMPLES = 1000
 _NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}
 EXAMPLE = """
   keras-transformer evaluate runs/en-de test.en test.de --metric bleu chrf
@@ -45,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap",
         type=_positive,
-        default=1000,
         metavar="N",
         help="number of samples of the test (1000)",
     )
@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     given = search(options)
+    check_output("--hypotheses", options.hypotheses)
+    if options.bootstrap is not None and options.compare is None:
+        raise ValueError(
+            "--bootstrap is for the test of --compare; received --bootstrap "
+            f"{options.bootstrap} alone."
+        )
     pairs = list(read_pairs(options.source, options.target))
     if not pairs:
         raise ValueError(f"source={options.source!r} is empty: it holds no pair.")
@@ -83,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
             {options.compare: other, options.folder: answers},
             references,
             options.metrics,
-            samples=options.bootstrap,
+            samples=options.bootstrap or _SAMPLES,
         )
     print(json.dumps(found, ensure_ascii=False) if options.json else _report(found))
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -107,6 +108,25 @@ def _writer(file):
 def one_line(text: str) -> str:
     """A text without line breaks, which a model may write."""
     return " ".join(text.splitlines())
+
+
+def check_output(flag: str, path: str | None) -> None:
+    """Checks that a file can be written, before anything is done for it.
+
+    Args:
+        flag: The option that names it, for the message.
+        path: Its path; None or `-` for standard output.
+
+    Raises:
+        FileNotFoundError: If its folder isn't there.
+        ValueError: If it is a folder.
+    """
+    if path in (None, "-"):
+        return
+    if not pathlib.Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{flag} {path}: its folder isn't there.")
+    if os.path.isdir(path):
+        raise ValueError(f"{flag} {path} is a folder; give the name of a file.")
 
 
 def check_batch_tokens(value: int) -> None:

@@ -28,6 +28,24 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, **kwargs)
+        self._mixes = False
+
+    def mix(self) -> None:
+        """Takes arguments that may be left out after options, too.
+
+        argparse takes `FOLDER --output FILE TEXT` for a folder without a text.
+        """
+        self._mixes = True
+
+    def parse_known_args(self, args=None, namespace=None):
+        if not self._mixes:
+            return super().parse_known_args(args, namespace)
+        # What mixes them calls this method.
+        self._mixes = False
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixes = True
 
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 
 from keras_transformer.cli.library import library
+from keras_transformer.cli.lines import check_output
 from keras_transformer.cli.translators import load_translator
 
 EXAMPLE = """
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"folder is needed to plot {options.what}.")
     if options.what == "attention" and options.text is None:
         raise ValueError("text is needed to plot attention.")
+    check_output("--to", options.to)
     if options.what == "attention":
         translator = load_translator(options.folder)
     library()

@@ -11,6 +11,7 @@ from keras_transformer.cli.lines import (
     Lines,
     arguments,
     check_batch_tokens,
+    check_output,
     one_line,
     opened_output,
     standard_input,
@@ -85,8 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     given = search(options)
     check_batch_tokens(options.batch_tokens)
-    if options.output is not None and not pathlib.Path(options.output).parent.is_dir():
-        raise FileNotFoundError(f"--output {options.output}: its folder isn't there.")
+    check_output("--output", options.output)
     if options.quiet:
         quiet()
     given["tokens_per_batch"] = options.batch_tokens

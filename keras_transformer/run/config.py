@@ -10,7 +10,11 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from keras_transformer.models.presets import PRESETS
-from keras_transformer.run.consistency import check_initial, check_validation
+from keras_transformer.run.consistency import (
+    check_initial,
+    check_uses,
+    check_validation,
+)
 from keras_transformer.run.texts import checked_texts
 from keras_transformer.training.freezing import check_parts
 from keras_transformer.training.schedule_names import SCHEDULES, check_decay
@@ -194,6 +198,7 @@ class RunConfig:
             object.__setattr__(self, "filters", filters.to_json())
         check_initial(self)
         check_validation(self)
+        check_uses(self)
         check_decay(self.schedule, self.steps, self.warmup_steps)
 
     @classmethod

@@ -12,10 +12,12 @@ WAY_OUT = "Correct it or copy it from a backup, or train in another folder."
 
 
 def check_folder(path: str | os.PathLike) -> None:
-    """Raises a ValueError for a run's folder that is a file."""
+    """Raises a ValueError for a run's folder that is a file, or in one."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"folder={str(path)!r} is a file; choose another name.")
+    if any(parent.is_file() for parent in path.parents):
+        raise ValueError(f"folder={str(path)!r} is in a file; choose another name.")
 
 
 def has_checkpoint(folder: str | os.PathLike) -> bool:

@@ -35,6 +35,32 @@ def check_initial(config: Any) -> None:
             )
 
 
+def check_uses(config: Any) -> None:
+    """Checks that no setting is one that the others leave without a use.
+
+    Args:
+        config: A `RunConfig`.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if config.bpe_dropout and config.unigram_alpha is not None:
+        raise ValueError(
+            "bpe_dropout and unigram_alpha are for tokenizers of different types; "
+            f"received bpe_dropout={config.bpe_dropout}, "
+            f"unigram_alpha={config.unigram_alpha}. Leave out one of them."
+        )
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if not field.name.startswith("plateau_") or value == field.default:
+            continue
+        if config.schedule != "plateau":
+            raise ValueError(
+                f"{field.name} is for schedule='plateau'; received "
+                f"{field.name}={value}, schedule={config.schedule!r}. Leave it out."
+            )
+
+
 def check_validation(config: Any) -> None:
     """Checks that there are validations for what depends on them.
 

@@ -151,6 +151,11 @@ class _Answers:
                 f"similarity must be one of {', '.join(SIMILARITIES)}; received "
                 f"similarity={self.similarity!r}."
             )
+        if self.similarity != "bleu" and self.references is None:
+            raise ValueError(
+                "similarity is for references, which answers are compared with; "
+                f"received similarity={self.similarity!r}, references=None."
+            )
         for name in ("source", "references"):
             path = getattr(self, name)
             if path is not None and not os.path.isfile(path):

@@ -174,6 +174,12 @@ def test_settings_that_came_later_have_their_defaults(tmp_path):
         ({"monitor": "loss"}, "one of val_loss, val_bleu"),
         ({"plateau_factor": 1}, "plateau_factor must be more than 0 and less"),
         ({"plateau_patience": 0}, "plateau_patience must be at least 1"),
+        ({"plateau_factor": 0.1}, "plateau_factor is for schedule='plateau'"),
+        (
+            {"plateau_patience": 1, "schedule": "cosine"},
+            "plateau_patience is for schedule='plateau'; .*schedule='cosine'",
+        ),
+        ({"bpe_dropout": 0.1, "unigram_alpha": 0.1}, "bpe_dropout and unigram_alpha"),
         ({"samples": -1}, "samples must be at least 0"),
         (
             {"monitor": "val_bleu", "valid_source": "v", "bleu_sentences": 0},
