@@ -218,6 +218,19 @@ def test_a_mistyped_start_writes_no_file(corpus, tmp_path, monkeypatch, wrong):
     assert not value or value[0] in str(error.value)
 
 
+def test_what_is_no_configuration_folder_or_number_is_named(corpus, tmp_path):
+    right = {"config": config(corpus), "folder": tmp_path / "run"}
+    for wrong, words in (
+        ({"config": {"source": "a"}}, "config must be a kt.RunConfig; .*'source': 'a'"),
+        ({"folder": None}, "folder must be a path; received folder=None"),
+        ({"folder": ""}, "folder must name a file or a folder"),
+        ({"verbose": "no"}, "verbose must be an integer; received verbose='no'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train(**{**right, **wrong})
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_start_without_a_checkpoint_binds_to_nothing(corpus, tmp_path, monkeypatch):
     no_training(monkeypatch)
     first = config(corpus, vocabulary_size=300, preset="base", bleu_sentences=7)

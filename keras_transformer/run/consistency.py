@@ -44,12 +44,6 @@ def check_uses(config: Any) -> None:
     Raises:
         ValueError: If there is one.
     """
-    if config.bpe_dropout and config.unigram_alpha is not None:
-        raise ValueError(
-            "bpe_dropout and unigram_alpha are for tokenizers of different types; "
-            f"received bpe_dropout={config.bpe_dropout}, "
-            f"unigram_alpha={config.unigram_alpha}. Leave out one of them."
-        )
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if not field.name.startswith("plateau_") or value == field.default:

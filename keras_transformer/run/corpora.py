@@ -49,28 +49,12 @@ def check_corpora(config: RunConfig) -> None:
     if not prepared:
         return
     tokenizers = [_checked_tokenizers(config, one) for one in prepared]
-    _check_needless(config, tokenizers[0][0])
     if config.filters and len(prepared) == len(texts):
         raise ValueError(
             "filters are for texts, and source is prepared already; received "
             f"filters={config.filters}, source={config.source!r}."
         )
     check_tokens(config, tokenizers[0])
-
-
-def _check_needless(config, tokenizer):
-    """Raises a ValueError for settings of a tokenizer that isn't trained."""
-    default = RunConfig.vocabulary_size
-    if config.tokenizer or config.vocabulary_size not in (
-        default,
-        tokenizer.vocabulary_size,
-    ):
-        raise ValueError(
-            "vocabulary_size and tokenizer are for a tokenizer that is trained, and a "
-            "prepared corpus has its own; received "
-            f"vocabulary_size={config.vocabulary_size}, tokenizer={config.tokenizer}, "
-            f"source={config.source!r}. Leave them out."
-        )
 
 
 def _checked_tokenizers(config, texts):

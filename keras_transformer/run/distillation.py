@@ -13,6 +13,7 @@ import typing
 import keras
 import sacrebleu
 
+from keras_transformer import arguments
 from keras_transformer.files import file_fingerprint, write_text, written_aside
 from keras_transformer.reading import read_json, read_lines
 from keras_transformer.run.config import RunConfig
@@ -89,7 +90,13 @@ def distill(
 
     Reference: [Sequence-Level Knowledge Distillation](https://arxiv.org/abs/1606.07947).
     """
-    corpus = pathlib.Path(folder) / "distilled"
+    if not isinstance(teacher, Translator):
+        teacher = arguments.path("teacher", teacher)
+    source = arguments.path("source", source)
+    if references is not None:
+        references = arguments.path("references", references)
+    verbose = arguments.integer("verbose", verbose, minimum=0)
+    corpus = pathlib.Path(arguments.path("folder", folder)) / "distilled"
     texts = corpus / "source.txt", corpus / "target.txt"
     config = _checked_config(texts, settings)
     check_folder(folder)
@@ -160,7 +167,9 @@ class _Answers:
             path = getattr(self, name)
             if path is not None and not os.path.isfile(path):
                 raise FileNotFoundError(f"{name}={os.fspath(path)!r} isn't there.")
-        self.count = sum(1 for _ in read_lines(self.source))
+        # A blank line has no answer to learn, but is counted for references.
+        blank = [not line.strip() for line in read_lines(self.source)]
+        self.count = len(blank)
         if self.references is not None:
             other = sum(1 for _ in read_lines(self.references))
             if other != self.count:
@@ -168,8 +177,8 @@ class _Answers:
                     "references must have a line for each of source; received "
                     f"{other} for {self.count}."
                 )
-        if not self.count:
-            raise ValueError(f"source={os.fspath(self.source)!r} is empty.")
+        if all(blank):
+            raise ValueError(f"source={self.source!r} is empty: it holds no text.")
         now = self._settings()
         path = self.folder / _SETTINGS
         if not path.exists():

@@ -5,6 +5,7 @@ import os
 
 import keras
 
+from keras_transformer import arguments
 from keras_transformer.data.report import left_out
 from keras_transformer.run.batches import data_of_run, mixture_in_words
 from keras_transformer.run.callbacks import run_callbacks
@@ -73,13 +74,20 @@ def train(config: RunConfig, folder: str | os.PathLike, verbose: int = 1) -> Tra
             training goes on.
         kt.training.WorkerLost: If another worker has died; called again on all of them,
             training goes on.
+        TypeError: If `config` is no `RunConfig`, or `folder` no path.
 
     Example:
 
     >>> config = kt.RunConfig("train.en", "train.de", "val.en", "val.de", steps=5000)
     >>> translator = kt.train(config, "runs/en-de")
     """
-    # First of all: workers meet before TensorFlow does anything else.
+    if not isinstance(config, RunConfig):
+        raise arguments.ArgumentTypeError(
+            f"config must be a kt.RunConfig; received config={config!r}."
+        )
+    folder = arguments.path("folder", folder)
+    verbose = arguments.integer("verbose", verbose, minimum=0)
+    # Before all work: workers meet before TensorFlow does anything else.
     strategy = get_strategy(config.strategy)
     _check_accumulation(config, strategy)
     run = RunFolder(folder, config)

@@ -82,8 +82,8 @@ def freeze(model, parts):
     frozen = {id(weight) for layer in layers for weight in layer.weights}
     if all(id(weight) in frozen for weight in model.trainable_weights):
         raise ValueError(
-            f"parts={list(parts)!r} are all that the model trains; leave one of them "
-            "out."
+            "freeze has all parts that the model trains, parts="
+            f"{list(parts)!r}; leave one out."
         )
     for layer in layers:
         layer.trainable = False
@@ -101,8 +101,8 @@ def _of(model, part):
         return [blocks[part]]
     if _BLOCK.fullmatch(part):
         raise ValueError(
-            f"parts has {part!r}, which the model doesn't have; its blocks are "
-            f"{', '.join(blocks)}."
+            f"freeze has the part {part!r}, which the model doesn't have; its blocks "
+            f"are {', '.join(blocks)}."
         )
     if part == "embeddings":
         names = ["source_embedding", "target_embedding", "position"]
@@ -115,8 +115,8 @@ def _of(model, part):
         ]
         if sides[0] is sides[1] or None in sides:
             raise ValueError(
-                f"parts has {part!r}, but the model has one embedding for source and "
-                "target; freeze 'embeddings'."
+                f"freeze has the part {part!r}, but the model has one embedding for "
+                "source and target; freeze 'embeddings'."
             )
         return [getattr(model, part)]
     if part in ("encoder", "decoder"):
@@ -129,7 +129,7 @@ def _of(model, part):
         found = [getattr(block, part, None) for block in _blocks(model)]
     found = [layer for layer in found if layer is not None]
     if not found:
-        raise ValueError(f"parts has {part!r}, which the model doesn't have.")
+        raise ValueError(f"freeze has the part {part!r}, which the model doesn't have.")
     return found
 
 

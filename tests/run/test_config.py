@@ -179,7 +179,6 @@ def test_settings_that_came_later_have_their_defaults(tmp_path):
             {"plateau_patience": 1, "schedule": "cosine"},
             "plateau_patience is for schedule='plateau'; .*schedule='cosine'",
         ),
-        ({"bpe_dropout": 0.1, "unigram_alpha": 0.1}, "bpe_dropout and unigram_alpha"),
         ({"samples": -1}, "samples must be at least 0"),
         (
             {"monitor": "val_bleu", "valid_source": "v", "bleu_sentences": 0},

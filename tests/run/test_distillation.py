@@ -128,7 +128,10 @@ def test_what_is_wrong_is_told_before_anything_is_translated(
     short, empty = tmp_path / "short", tmp_path / "empty"
     short.write_text("one\n", "utf-8")
     empty.touch()
+    blank = tmp_path / "blank"
+    blank.write_text("\n \n\u2028\n", "utf-8")
     folder = tmp_path / "run"
+    right = {"teacher": teacher, "source": texts[0], "folder": folder, "verbose": 0}
     wrong = [
         ({"steps": 0}, ValueError, "steps must be at least 1"),
         ({"step": 10}, TypeError, "did you mean 'steps'"),
@@ -138,10 +141,17 @@ def test_what_is_wrong_is_told_before_anything_is_translated(
         ({"references": short}, ValueError, "received 1 for 50"),
         ({"references": "nothing"}, FileNotFoundError, "references='nothing'"),
         ({"similarity": "ter"}, ValueError, "one of bleu, chrf"),
+        ({"similarity": "chrf"}, ValueError, "similarity is for references"),
+        ({"verbose": "no"}, TypeError, "verbose must be an integer"),
+        ({"teacher": None}, TypeError, "teacher must be a path; received teacher=None"),
+        ({"source": ["a"]}, TypeError, "source must be a path"),
+        ({"source": blank}, ValueError, "blank' is empty: it holds no text"),
+        ({"references": 3}, TypeError, "references must be a path"),
+        ({"folder": ""}, ValueError, "folder must name a file or a folder"),
     ]
     for changes, error, words in wrong:
         with pytest.raises(error, match=words):
-            distill(teacher, texts[0], folder, verbose=0, **{**STUDENT, **changes})
+            distill(**{**right, **STUDENT, **changes})
     with pytest.raises(ValueError, match="is empty"):
         distill(teacher, empty, folder, verbose=0, **STUDENT)
     with pytest.raises(FileNotFoundError, match="nothing"):

@@ -70,7 +70,10 @@ def test_a_frozen_part_stays_to_the_last_bit_and_has_no_moments(tmp_path):
         (["encoder_"], "did you mean"),
         ("encoder", "must be a list"),
         ([3], "must hold strings"),
-        (["encoder", "decoder", "embeddings"], "all that the model trains"),
+        (
+            ["encoder", "decoder", "embeddings"],
+            "freeze has all parts that the model trains",
+        ),
     ],
 )
 def test_a_wrong_name_is_told_and_freezes_nothing(parts, words):
