@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer import arguments
 from keras_transformer.compilation import check_numbers, compiled
 from keras_transformer.decoding.explain import explain, log_probs
 from keras_transformer.decoding.options import SearchOptions
@@ -64,6 +65,7 @@ def score(
     tokens_per_batch: int,
 ) -> dict[str, Any]:
     """See `kt.Translator.score`."""
+    tokens_per_batch = arguments.integer("tokens_per_batch", tokens_per_batch)
     texts, is_one = as_texts(texts)
     references, one_reference = as_texts(references, "references")
     if len(texts) != len(references) or is_one != one_reference:
@@ -105,6 +107,7 @@ def explanation(
     options: SearchOptions,
 ) -> Any:
     """See `kt.Translator.explain`."""
+    tokens_per_batch = arguments.integer("tokens_per_batch", tokens_per_batch)
     texts, is_one = as_texts(texts)
     found: list[Any] = [None] * len(texts)
     if texts:

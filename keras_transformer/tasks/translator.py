@@ -218,6 +218,11 @@ class Translator(TextToText):
         >>> [found["source_tokens"][i] for i in found["aligned_source"]]
         """
         search = self._options_of(self.explain, {}, options)
+        if "num_hypotheses" in options and search.num_hypotheses != 1:
+            raise ValueError(
+                "num_hypotheses must be 1, as only the best translation is explained; "
+                f"received num_hypotheses={options['num_hypotheses']!r}."
+            )
         return scoring.explanation(self, texts, tokens_per_batch, search)
 
     def _with_phrases(self, options, texts, glossaries):

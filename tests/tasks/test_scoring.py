@@ -114,6 +114,8 @@ def test_nothing_is_explained_and_scored_as_nothing(pair):
         (("a", ["b"]), ValueError, "references must have one string for each"),
         (([1], ["b"]), TypeError, "texts must be strings"),
         ((["a"], [b"b"]), TypeError, "references must be strings"),
+        ((["a"], ["b"], 0), ValueError, "tokens_per_batch must be at least 1"),
+        (([], [], "x"), TypeError, "tokens_per_batch must be an integer"),
     ],
 )
 def test_what_can_t_be_scored_is_named(pair, arguments, error, words):
@@ -124,6 +126,13 @@ def test_what_can_t_be_scored_is_named(pair, arguments, error, words):
 def test_a_misspelled_option_of_explain_is_named(pair):
     with pytest.raises(TypeError, match="beam_size"):
         pair[0].explain("a", beem_size=2)
+
+
+def test_what_explain_has_no_use_for_is_named(pair):
+    with pytest.raises(ValueError, match="num_hypotheses must be 1.*=2"):
+        pair[0].explain("a", num_hypotheses=2)
+    with pytest.raises(ValueError, match="tokens_per_batch must be at least 1"):
+        pair[0].explain([], tokens_per_batch=0)
 
 
 def test_other_weights_have_other_scores(tokenizer):
