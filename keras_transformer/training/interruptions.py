@@ -243,9 +243,12 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
             with written_aside(path) as aside:
                 np.savez(aside, labels=np.asarray(labels), **arrays)
             where = f" Its batch is in {path}."
+        latest = self.checkpoints.latest()
+        good = (
+            f"The last good checkpoint is {latest}." if latest else "No checkpoint yet."
+        )
         raise NonFiniteLoss(
-            f"{what} after step {update + 1}.{where} The last good checkpoint is "
-            f"{self.checkpoints.latest()}. Lower the learning rate, lengthen its "
-            "warm-up or clip gradients.",
+            f"{what} after step {update + 1}.{where} {good} Lower the learning rate, "
+            "lengthen its warm-up or clip gradients.",
             update,
         )

@@ -102,6 +102,17 @@ def test_loss_that_is_no_number_stops_with_its_step_batch_and_checkpoint(
         assert saved["labels"].shape == (2, 1)
 
 
+def test_a_first_loss_that_is_no_number_names_no_checkpoint(model, tmp_path):
+    x = np.full((1, 2, 3), np.nan, "float32")
+    batches = tf.data.Dataset.from_tensor_slices(({"x": x}, np.ones((1, 2, 1))))
+    checkpoints = Checkpoints(tmp_path / "none")
+    checkpoints.step = 0
+    stop = StopOnNonFiniteLoss(batches.skip, tmp_path, checkpoints)
+    with pytest.raises(FloatingPointError, match="No checkpoint yet. Lower") as error:
+        model.fit(batches, callbacks=[stop], verbose=0)
+    assert "None" not in str(error.value)
+
+
 DATA = {"x": np.ones((8, 3), "float32")}, np.ones((8, 1), "float32")
 
 
