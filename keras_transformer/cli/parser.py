@@ -37,7 +37,9 @@ class Parser(argparse.ArgumentParser):
         """
         self._mixes = True
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
         if not self._mixes:
             return super().parse_known_args(args, namespace)
         # What mixes them calls this method.
