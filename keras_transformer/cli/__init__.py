@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # A locale that lacks a character costs the character, not the program.
             stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parsed(arguments)
+    name = next((word for word in arguments if not word.startswith("-")), None)
     try:
+        options = _parsed(name, arguments)
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CommandError as error:
         _end(error, error.code)
     except KeyboardInterrupt:
-        trains = options.command in ("train", "distill", "demo")
+        trains = name in ("train", "distill", "demo")
         again = "The same command goes on." if trains else ""
         _end(f"Stopped by Ctrl-C. {again}", 130)
 
@@ -104,8 +105,7 @@ def parser(commands: Collection[str] = ()) -> Parser:
     return top
 
 
-def _parsed(arguments):
-    name = next((word for word in arguments if not word.startswith("-")), None)
+def _parsed(name, arguments):
     top = parser([] if name is None else [name])
     if name is not None:
         top.check_choice("COMMAND", name, COMMANDS)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_transformer import cli
 from keras_transformer.cli import parser
 
 
@@ -38,3 +39,16 @@ def parsed(line):
 def test_options_may_stand_anywhere(line, others):
     for other in others:
         assert parsed(other) == parsed(line), other
+
+
+def test_a_stop_while_a_command_is_imported_is_one_line(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_module", interrupted)
+    for command, way_on in (("train", " The same command goes on."), ("score", "")):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([command, "run"])
+        assert stop.value.code == 130
+        expected = f"keras-transformer: Stopped by Ctrl-C.{way_on}"
+        assert capsys.readouterr().err.strip() == expected
