@@ -242,3 +242,10 @@ def test_a_language_is_a_string(name):
     languages = {"source_language": "en", "target_language": "de", name: 3}
     with pytest.raises(TypeError, match=f"{name} must be a string"):
         read_pairs("a.tmx", **languages)
+
+
+def test_the_case_of_an_ending_does_not_matter(tmp_path):
+    for name in ("a.gz", "a.GZ"):
+        with gzip.open(tmp_path / name, "wb") as file:
+            file.write(b"one\ntwo\n")
+        assert list(read_lines(tmp_path / name)) == ["one", "two"]
