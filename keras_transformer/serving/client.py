@@ -2,7 +2,10 @@
 
 import base64
 import json
+import os
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -35,6 +38,9 @@ class _Client:
     _predict: Callable[..., Any]
 
     def __init__(self, server, timeout, retries):
+        if timeout is not None:
+            arguments.number("timeout", timeout, above=0)
+        arguments.integer("retries", retries, minimum=0)
         self._server = server
         self._definitions = None
         self.timeout = timeout
@@ -206,11 +212,16 @@ class RestClient(_Client):
     """Asks a server by REST, its port 8501.
 
     Args:
-        url: The server, such as `"http://localhost:8501"`.
+        url: The server, such as `"http://localhost:8501"`. It is asked through a proxy
+            if the environment has one (`http_proxy`, `https_proxy`, `no_proxy`).
         model: Name of the model.
         version: Number of the version; the newest by default.
-        timeout: Seconds before a request is given up.
+        timeout: Seconds before a request is given up; None for no limit.
         retries: Number of further tries when the server can't be reached or is busy.
+
+    Raises:
+        TypeError: If an argument is of a wrong type.
+        ValueError: If `url` isn't such an address, or a number is out of range.
 
     Example:
 
@@ -228,11 +239,14 @@ class RestClient(_Client):
         retries: int = 3,
     ) -> None:
         place = "" if version is None else f"/versions/{version}"
-        self._model = f"{url.rstrip('/')}/v1/models/{model}{place}"
-        self._connections = urllib3.PoolManager(
-            maxsize=_CONNECTIONS, retries=False, timeout=timeout
-        )
+        name = urllib.parse.quote(model, safe="")
+        self._model = f"{_checked_url(url)}/v1/models/{name}{place}"
+        self._connections = self._process = None
         super().__init__(self._model, timeout, retries)
+
+    def __getstate__(self):
+        # Connections stay in their process.
+        return {**self.__dict__, "_connections": None, "_process": None}
 
     def _predict(self, signature, request):
         inputs = {name: _json_values(value) for name, value in request.items()}
@@ -256,6 +270,9 @@ class RestClient(_Client):
         return dict(found.signature_def)
 
     def _fetch(self, place, body=None):
+        if self._process != os.getpid():
+            # In a fork, another process reads the answers of its parent's connections.
+            self._connections, self._process = _connections(self._model), os.getpid()
         response = self._connections.request(
             "GET" if body is None else "POST",
             self._model + place,
@@ -290,6 +307,35 @@ class RestClient(_Client):
         return None, False
 
 
+def _checked_url(url):
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a string; received url={url!r}.")
+    try:
+        parts = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError:
+        parts = urllib3.util.Url()
+    is_server = parts.scheme in ("http", "https") and parts.host
+    if not is_server or parts.auth or parts.query or parts.fragment:
+        raise ValueError(
+            'url must be such as "http://localhost:8501", with http or https and '
+            f"without a user or a query; received url={url!r}."
+        )
+    return url.rstrip("/")
+
+
+def _connections(url):
+    """Connections to a server, through a proxy if the environment has one for it."""
+    options = {"maxsize": _CONNECTIONS, "retries": False}
+    parts = urllib3.util.parse_url(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return urllib3.PoolManager(**options)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if user := urllib3.util.parse_url(proxy).auth:
+        options["proxy_headers"] = urllib3.util.make_headers(proxy_basic_auth=user)
+    return urllib3.ProxyManager(proxy, **options)
+
+
 class _Refusal(Exception):
     """An answer with another status than 200."""
 
@@ -309,6 +355,10 @@ class GrpcClient(_Client):
         target: The server, such as `"localhost:8500"`.
         model, version, timeout, retries: As of `RestClient`.
 
+    Raises:
+        TypeError: If an argument is of a wrong type.
+        ValueError: If `target` begins with `http://`, or a number is out of range.
+
     Example:
 
     >>> client = kt.serving.GrpcClient("localhost:8500", "en-de")
@@ -327,6 +377,11 @@ class GrpcClient(_Client):
         import grpc
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+        if target.startswith(("http://", "https://")):
+            raise ValueError(
+                'target must be such as "localhost:8500", without http; received '
+                f"target={target!r}."
+            )
         # gRPC's own limit is 4 MiB, which n-best lists and explanations can exceed.
         sizes = "grpc.max_send_message_length", "grpc.max_receive_message_length"
         options = [(name, -1) for name in sizes]

@@ -1,6 +1,7 @@
 """The server as a WSGI application: addresses, limits, counters, plain errors."""
 
 import json
+import re
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ _HEADERS = {
 }
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _READS = ("GET", "HEAD")
+# What a proxy is sent before an address, and a server may be.
+_WHOLE_URL = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
 _COUNTED = "keras_transformer.counted"
 
 
@@ -116,8 +119,7 @@ class Application:
         except HTTPException as error:
             words = error.description or error.name
             if error.code == 413:
-                limit = self._limits.max_body_bytes
-                words = f"A body must have at most max_body_bytes={limit} bytes."
+                words = self._limits.of_body
             return _error(words, error.code or 500)
         except Exception:
             # What is wrong is told where the server was started, and not to users.
@@ -162,7 +164,8 @@ class Application:
                 words = f"{request.path} is asked by {method}, not {request.method}."
                 raise Refused(words, 405, {"Allow": method})
             return answer(request, deadline)
-        path = request.environ.get("REQUEST_URI", request.path).split("?")[0]
+        path = _WHOLE_URL.sub("", request.environ.get("REQUEST_URI", request.path))
+        path = path.split("?")[0]
         if not path.lower().startswith("/v1/"):
             raise Refused(f"No such address: {request.path}", 404)
         body = request.get_data() if request.method == "POST" else b""

@@ -1,36 +1,23 @@
 """The server's process: port, polls for new versions, and an orderly end."""
 
 import ipaddress
-import logging
 import os
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Mapping
 from typing import Any, Self
 
 import tensorflow as tf
-from waitress import wasyncore
-from waitress.server import create_server
 
 from keras_transformer.arguments import integer, number
 from keras_transformer.web.application import Application
 from keras_transformer.web.catalogue import Catalogue
+from keras_transformer.web.connections import WAITING, Connections
 from keras_transformer.web.limits import Limits
 
-# Seconds after which a client that sends nothing is let go.
-_SILENCE = 30
-# Connections at a time, and those that wait to be taken.
-_CONNECTIONS, _WAITING = 1024, 256
-# Threads beside those of `max_requests`, for reads and for answers that refuse.
-_MORE_THREADS = 8
-# A larger body is cut off; one between `max_body_bytes` and this gets an answer.
-_MOST_BODIES = 8
-# Seconds to write what is answered when the server ends.
-_LAST_WRITES = 5.0
 # Calls of a signature at a time: more batches, and smaller ones, cost more than cores
 # that are idle.
 _MOST_CALLS = 4
@@ -81,42 +68,23 @@ class Server:
         shown = f"[{host}]" if ":" in host else host
         shown = "localhost" if host in ("0.0.0.0", "::", "") else shown
         self.url = f"http://{shown}:{listening.getsockname()[1]}"
-        self._sockets: dict[int, Any] = {}
-        self._server = _http_server(self.application, self._sockets, listening, limits)
+        self._connections = Connections(self.application, listening, limits)
         self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
 
     def start(self) -> Self:
         """Starts to answer; returns at once."""
-        for work in (self._server.run, self._poll):
-            self._threads.append(threading.Thread(target=work, daemon=True))
-            self._threads[-1].start()
+        self._connections.start()
+        threading.Thread(target=self._poll, daemon=True).start()
         return self
 
     def stop(self) -> bool:
-        """Ends: takes no more requests, and lets those under way end first.
+        """Ends: takes no more connections, and lets requests under way end first.
 
         Returns:
             Whether they have ended within the time limit of a request.
         """
         self._stopped.set()
-        self._between_reads(lambda: wasyncore.dispatcher.close(self._server))
-        is_idle = self.application.wait_until_idle(self._time_limit)
-        self._wait_for_writes()
-        self._between_reads(lambda: wasyncore.close_all(self._sockets))
-        self._server.task_dispatcher.shutdown()
-        return is_idle
-
-    def _between_reads(self, work):
-        """Has the thread that reads and writes do something, without waiting for it."""
-        self._server.trigger.pull_trigger(work)
-
-    def _wait_for_writes(self):
-        end = time.monotonic() + _LAST_WRITES
-        while time.monotonic() < end and any(
-            each.total_outbufs_len for each in [*self._server.active_channels.values()]
-        ):
-            time.sleep(0.01)
+        return self._connections.stop(self._time_limit)
 
     def __enter__(self):
         return self.start()
@@ -201,27 +169,6 @@ def serve(
             signal.signal(name, handler)
 
 
-def _http_server(application, sockets, listening, limits):
-    """Waitress, whose sockets are in a dict of ours."""
-    # It warns of requests that wait for a thread: here they wait for each other.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    return create_server(
-        application,
-        map=sockets,
-        sockets=[listening],
-        threads=limits.max_requests + _MORE_THREADS,
-        connection_limit=_CONNECTIONS,
-        backlog=_WAITING,
-        channel_timeout=_SILENCE,
-        cleanup_interval=_SILENCE // 3,
-        max_request_body_size=_MOST_BODIES * limits.max_body_bytes,
-        asyncore_use_poll=True,
-        # No address of a proxy is read.
-        clear_untrusted_proxy_headers=False,
-        ident=None,
-    )
-
-
 def _use_one_thread_an_operation():
     """Batches beside each other use all cores; threads within one cost twice as much.
 
@@ -251,7 +198,7 @@ def _listen(host, port):
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(_WAITING)
+        listening.listen(WAITING)
     except (OSError, OverflowError) as error:
         listening.close()
         reason = getattr(error, "strerror", None) or error

@@ -2,8 +2,11 @@
 
 import contextlib
 import json
+import os
+import pickle
 import socket
 import time
+import urllib.parse
 
 import grpc
 import numpy as np
@@ -355,6 +358,92 @@ def test_a_busy_server_is_asked_again_and_then_answers(exports):
         assert RestClient(url, "small").translate(["the dog"]) == [
             expected["translation"][0].decode()
         ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8501",
+        "localhost",
+        "",
+        "http://",
+        "ftp://localhost",
+        "http://localhost:99999",
+        "http://local host",
+        "http://user:word@localhost:8501",
+        "http://localhost:8501?a=b",
+        "http://localhost:8501#a",
+    ],
+)
+def test_addresses_that_are_none_are_refused_at_once(url):
+    with pytest.raises(ValueError, match="url must be such as .*; received url="):
+        RestClient(url, "small")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"timeout": 0}, "timeout must be .*greater than 0; received timeout=0"),
+        ({"timeout": float("nan")}, "timeout must be finite"),
+        ({"timeout": "9"}, "timeout must be a number"),
+        ({"retries": -1}, "retries must be at least 0; received retries=-1"),
+        ({"retries": 1.5}, "retries must be an integer"),
+    ],
+)
+def test_wrong_settings_are_named_at_once(arguments, words):
+    for kind, server in ((RestClient, "http://localhost:1"), (GrpcClient, "localhost")):
+        with pytest.raises(ValueError, match=words):
+            kind(server, "small", **arguments)
+    with pytest.raises(TypeError, match="url must be a string; received url=None"):
+        RestClient(None, "small")
+    with pytest.raises(ValueError, match="target must be such as .* without http"):
+        GrpcClient("http://localhost:8500", "small")
+
+
+@pytest.mark.parametrize(
+    "name", ["en-de", "50%", "a%41", "a b", "a?b#c", "größe", "a/b"]
+)
+def test_any_name_of_a_model_arrives_as_it_is(name):
+    asked = []
+
+    def answer(path, body):
+        asked.append(urllib.parse.unquote(path))
+        return 200, {"outputs": ["x"]}
+
+    with rest_server(answer) as url:
+        for server in (url, f"{url}/"):
+            RestClient(server, name).ask(text="a")
+    assert asked == [f"/v1/models/{name}:predict"] * 2
+
+
+def test_a_proxy_of_the_environment_is_used_but_where_it_is_not_to_be(monkeypatch):
+    asked = []
+
+    def answer(path, body):
+        asked.append(path)
+        return 200, {"outputs": ["x"]}
+
+    with rest_server(answer) as url:
+        for proxy in (url, url.removeprefix("http://")):
+            monkeypatch.setenv("http_proxy", proxy)
+            RestClient("http://models.invalid:8501", "small").ask(text="a")
+        monkeypatch.setenv("http_proxy", "http://localhost:1")
+        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+        RestClient(url, "small").ask(text="a")
+    whole = "http://models.invalid:8501/v1/models/small:predict"
+    assert asked == [whole, whole, "/v1/models/small:predict"]
+
+
+def test_a_client_can_be_sent_to_another_process_and_connects_there_anew(monkeypatch):
+    with rest_server(lambda path, body: (200, {"outputs": ["x"]})) as url:
+        client = RestClient(url, "small")
+        expected = client.ask(text="a")
+        assert pickle.loads(pickle.dumps(client)).ask(text="a") == expected
+        # In a fork, which has its parent's memory and sockets.
+        before = client._connections
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert client.ask(text="a") == expected
+        assert client._connections is not before
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "translate"])

@@ -50,6 +50,21 @@ def test_what_is_just_within_the_limits_is_answered(limited):
     assert browser.post(PREDICT, {"instances": ["äöüß", "a"]}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/v1/models/en-de",
+        "/v1/models/en%2Dde",
+        "/v1/models/en-de?a=/b:c",
+        "http://localhost:8501/v1/models/en-de",
+        "HTTP://localhost/v1/models/en-de?a=b",
+    ],
+)
+def test_addresses_may_be_whole_and_have_percent_signs(browser, address):
+    found = browser.get("/v1/x", environ_overrides={"REQUEST_URI": address})
+    assert found.json["model_version_status"][0]["state"] == "AVAILABLE"
+
+
 @pytest.mark.parametrize("name", ["max_texts", "max_requests", "time_limit"])
 @pytest.mark.parametrize("value", [0, -1, "many", None, True])
 def test_wrong_limits_are_named(name, value):

@@ -26,7 +26,7 @@ def server(models_folder):
 
 def test_it_listens_to_this_machine_only(server):
     assert server.url.startswith("http://127.0.0.1:")
-    assert server._server.socket.getsockname()[0] == "127.0.0.1"
+    assert server._connections._server.socket.getsockname()[0] == "127.0.0.1"
 
 
 def test_our_own_client_needs_no_change(server):
@@ -90,6 +90,7 @@ def test_a_port_that_is_taken_is_named():
         ({"port": 70000}, "port=70000 can't be listened at"),
         ({"poll_seconds": 0}, "poll_seconds must be"),
         ({"max_texts": 0}, "max_texts must be at least 1"),
+        ({"max_requests": 513}, "max_requests must be at most 512"),
         ({"max_text": 1}, "max_text"),
         ({"host": "no.such.host.invalid"}, "host='no.such.host.invalid'"),
     ],
