@@ -210,6 +210,23 @@ def read_options(
     return found
 
 
+def wrong_lengths(name, lengths, ids):
+    """Errors about rows whose length isn't one of their ids: string `(B,)`.
+
+    Ids past the end of a row are none that it was sent with: a server that joins it
+    with longer rows would fill them in.
+
+    Args:
+        name: Name of the lengths, for the message.
+        lengths: int32 `(B,)`.
+        ids: int32 `(B, S)`.
+    """
+    width = tf.shape(ids)[1]
+    words = [f"{name} must be between 0 and ", tf.strings.as_string(width), "."]
+    is_right = (lengths >= 0) & (lengths <= width)
+    return tf.where(is_right, "", tf.strings.join(words))
+
+
 def _within_limits(options, values, error):
     changed, errors = [], [error]
     inside = {}

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_transformer.serving.documents import DocumentSignatures
-from keras_transformer.serving.request_options import given_options
+from keras_transformer.serving.request_options import given_options, wrong_lengths
 from keras_transformer.serving.signatures import TEXT, graph
 from keras_transformer.serving.sources import read_sources
 
@@ -28,6 +28,8 @@ class StreamingSignatures(DocumentSignatures):
         is_own = tf.sequence_mask(output_length, tf.shape(output_ids)[1])
         forced = tf.where(is_own, output_ids, 0)[:, : self._longest]
         error = self._error_in(forced)
+        wrong = wrong_lengths("output_length", output_length, output_ids)
+        error = tf.where(tf.equal(error, ""), wrong, error)
         # The model never sees ids that it doesn't know.
         forced = tf.where(tf.equal(error, "")[:, None], forced, 0)
         given = given_options(self._options, {}, tf.shape(text))

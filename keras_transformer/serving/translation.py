@@ -9,7 +9,11 @@ import tensorflow as tf
 from keras_transformer.serving.documents import INPUTS_OF_DOCUMENTS
 from keras_transformer.serving.glossary import GlossarySignatures
 from keras_transformer.serving.parts import answers_to_some
-from keras_transformer.serving.request_options import given_options, option_inputs
+from keras_transformer.serving.request_options import (
+    given_options,
+    option_inputs,
+    wrong_lengths,
+)
 from keras_transformer.serving.scoring import ScoringSignatures
 from keras_transformer.serving.signatures import NO_SCORE, TEXT, graph
 from keras_transformer.serving.sources import read_sources
@@ -150,14 +154,15 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
     def _answer_ids(self, source_ids, source_length, search):
         most = self._text_model.longest_source
         size = self._model.source_embedding.vocabulary_size
+        error = wrong_lengths("source_length", source_length, source_ids)
         source_ids = source_ids[:, :most]
         # A server that pads ids itself doesn't pad with zero: lengths tell.
         is_own = tf.sequence_mask(source_length, tf.shape(source_ids)[1])
         source_ids = tf.where(is_own, source_ids, 0)
         is_known = (source_ids >= 0) & (source_ids < size)
         is_right = tf.reduce_all(is_known, axis=1)
-        is_empty = tf.reduce_all(source_ids == 0, axis=1)
-        error = tf.where(is_empty, "source_length leaves no ids but padding.", "")
+        is_empty = tf.reduce_all(source_ids == 0, axis=1) & tf.equal(error, "")
+        error = tf.where(is_empty, "source_length leaves no ids but padding.", error)
         words = f"source_ids must be between 0 and {size - 1}."
         error = tf.where(is_right, error, words)
         is_answered = tf.equal(error, "")

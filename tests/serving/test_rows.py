@@ -119,6 +119,8 @@ OF_ROWS["translator", "stream"] = [
         ([5, 6, 9], 0, 10**9),
         ([5, 320, 9], 1, -1),
         ([7, 8, 9], 3, 1),
+        ([7, 8, 9], 10**9, 1),
+        ([7, 8, 9], -1, 1),
     ]
 ]
 OF_ROWS["translator", "glossary"] = [
@@ -202,10 +204,10 @@ def test_an_empty_batch_has_empty_answers(exports, kind, name):
     [
         ("translator", "translate", [5]),
         ("translator", "with_options", [6, 7, 8]),
-        ("translator", "token_ids", [1, 2, 5, 7]),
+        ("translator", "token_ids", [1, 2, 5, 6, 7]),
         ("translator", "document", [3]),
         ("translator", "document_with_options", [4]),
-        ("translator", "stream", [1]),
+        ("translator", "stream", [1, 5, 6]),
         ("translator", "glossary", [6, 7, 8]),
         ("generator", "generate", [6, 7]),
         ("generator", "with_options", [4, 5]),
@@ -228,6 +230,9 @@ def test_a_row_that_cannot_be_answered_says_why(exports, kind, name, wrong):
         assert b"received nonsense=3" in found["error"][6]
         assert found["error"][7] == b"temperature needs sample=1."
         assert b"num_hypotheses must be a whole number" in found["error"][8]
+    if name == "token_ids":
+        words = b"source_length must be between 0 and 5."
+        assert found["error"][5:7].tolist() == [words] * 2
     if name == "translate":
         assert b"length_penalty must be a number" in found["error"][5]
 
