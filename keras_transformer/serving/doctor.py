@@ -3,7 +3,11 @@
 import os
 
 from keras_transformer.serving.checks.finding import FAILS, SEVERITIES, Finding
-from keras_transformer.serving.checks.folders import find_version, read_version
+from keras_transformer.serving.checks.folders import (
+    find_version,
+    read_version,
+    unreadable,
+)
 from keras_transformer.serving.checks.graph import (
     check_operations,
     check_processor,
@@ -57,6 +61,8 @@ def diagnose(path: str | os.PathLike, *, load: bool = False) -> list[Finding]:
     for check in (*CHECKS, check_load) if load else CHECKS:
         try:
             findings += check(version)
+        except OSError as error:
+            findings.append(unreadable(error))
         except Exception as error:
             # Of files from anywhere: what nobody thought of is a finding, no traceback.
             words = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import numbers
 import os
 import pathlib
 import re
@@ -29,6 +30,9 @@ from keras_transformer.serving.warmup import read_logs
 
 # The newest whose image is known to exist. It loads what TensorFlow 2.21 exports.
 IMAGE = "tensorflow/serving:2.20.0"
+# What the server takes without any model.
+_LEAST_GIGABYTES = 0.5
+_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 def write_server_config(
@@ -59,7 +63,8 @@ def write_server_config(
         publish: Whether other machines may reach the server's ports: it has no
             authentication, so that by default only this one can.
         image: The server's image.
-        memory: Limit in gigabytes; by default estimated from the models.
+        memory: Limit in gigabytes, at least 0.5, which the server takes without a
+            model; by default estimated from the models.
         rest_threads: Number of requests by REST that are answered at a time. The server
             joins no more texts than that.
 
@@ -81,9 +86,13 @@ def write_server_config(
         ("rest_threads", rest_threads),
     ):
         arguments.integer(name, value)
-    if memory is not None and not 0 < memory < math.inf:
+    for name, value in (("xla", xla), ("publish", publish)):
+        arguments.flag(name, value)
+    is_number = isinstance(memory, numbers.Real) and not isinstance(memory, bool)
+    if memory is not None and not (is_number and _LEAST_GIGABYTES <= memory < math.inf):
         raise ValueError(
-            f"memory must be a positive number of gigabytes; received {memory!r}."
+            f"memory must be a number of gigabytes, at least {_LEAST_GIGABYTES}; "
+            f"received {memory!r}."
         )
     if not re.fullmatch(r"[\w./@:-]+", image, re.ASCII):
         raise ValueError(
@@ -107,7 +116,8 @@ def _models(folder):
     """Names of the folders that hold a SavedModel or a part of one."""
     patterns = ("*/saved_model.pb", "*/*/saved_model.pb", "*/*/variables")
     found = (path for pattern in patterns for path in folder.glob(pattern))
-    names = sorted({path.relative_to(folder).parts[0] for path in found})
+    names = {path.relative_to(folder).parts[0] for path in found}
+    names = sorted(names | set(_unreadable_names(folder)))
     if not names:
         raise ValueError(
             f"folder={str(folder)!r} holds no exported model: no NAME/1/saved_model.pb."
@@ -119,7 +129,7 @@ def _models(folder):
             f"give the folder of all models, such as {str(folder.absolute().parent)!r}."
         )
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        if not re.fullmatch(_NAME, name):
             raise ValueError(
                 f"A model's name is part of its address, so it must be of letters, "
                 f"digits, '.', '_' and '-'; received {name!r}. Rename its folder."
@@ -127,9 +137,23 @@ def _models(folder):
     return names
 
 
+def _unreadable_names(folder):
+    """Names of folders that may hold a model, which this user can't look into."""
+    for path in folder.glob("*"):
+        if re.fullmatch(_NAME, path.name) and path.is_dir():
+            try:
+                for version in path.iterdir():
+                    if version_number(version.name) is not None:
+                        (version / "saved_model.pb").exists()
+            except PermissionError:
+                yield path.name
+
+
 def _check_model(path, max_batch_size, xla):
     """Raises a ValueError if a server with these settings can't serve the model."""
     folder, _ = find_version(path)
+    if folder:
+        _check_links(path, folder)
     version = read_version(folder)[0] if folder else None
     compiled = version.xla_signatures if version else []
     if compiled and not xla:
@@ -145,7 +169,7 @@ def _check_model(path, max_batch_size, xla):
         if finding.severity == STOPS and not (xla and "XLA must compile" in finding)
     ]
     # Without its variables a model is loaded, and fails each request.
-    fails = check_variables(version) if version else ()
+    fails = check_variables(version) if version and not stops else ()
     stops += [finding for finding in fails if finding.severity == FAILS]
     if stops:
         raise ValueError(f"A server can't serve {path}: {' '.join(stops)}")
@@ -158,6 +182,20 @@ def _check_model(path, max_batch_size, xla):
                     f"the warm-up of {version.path}, which can't be loaded otherwise; "
                     f"received max_batch_size={max_batch_size}."
                 )
+
+
+def _check_links(path, version):
+    """Raises a ValueError for links that lead nowhere in the server's container."""
+    root = path.parent.resolve()
+    for file in (path, version, *version.rglob("*")):
+        if file.is_symlink() and (
+            os.path.isabs(os.readlink(file)) or not file.resolve().is_relative_to(root)
+        ):
+            raise ValueError(
+                f"{file} is a link to {os.readlink(file)}, but the server's container "
+                f"has nothing but {path.parent}: copy what it links to in its place, "
+                "or link to a relative path in there."
+            )
 
 
 def _estimated_gigabytes(models):

@@ -1,8 +1,12 @@
 """What doctor says of bad SavedModels: each is a damaged copy of one good one."""
 
+import contextlib
+import os
+import pathlib
 import random
 import shutil
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from keras_transformer.cli import main
-from keras_transformer.serving import diagnose, write_warmup
+from keras_transformer.serving import diagnose, write_server_config, write_warmup
 from keras_transformer.serving.checks import graph, load
 from keras_transformer.serving.checks.finding import ADVICE, FAILS, STOPS
 from keras_transformer.serving.checks.request import request_problem, sample_request
@@ -629,6 +633,61 @@ def test_no_damage_is_a_traceback(model):
             for finding in diagnose(model):
                 assert "can't be looked through" not in finding, finding
         path.write_bytes(whole)
+
+
+@contextlib.contextmanager
+def as_an_ordinary_user():
+    """Root may read what nobody else may."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize(
+    "name, unreadable",
+    [
+        (".", "m"),
+        ("1", "m/1"),
+        ("1/saved_model.pb", "m/1/saved_model.pb"),
+        ("1/variables", "m/1/variables"),
+        ("1/variables/variables.index", "variables.index"),
+        ("1/assets", "m/1/assets"),
+        ("1/assets.extra", "m/1/assets.extra"),
+    ],
+)
+def test_what_may_not_be_read_stops_the_load(good, name, unreadable):
+    # The folders of `tmp_path` are closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        model = pathlib.Path(folder, "m")
+        shutil.copytree(good, model)
+        (model / name).chmod(0)
+        with as_an_ordinary_user():
+            found = diagnose(model)
+            with pytest.raises(ValueError, match="A server can't serve"):
+                write_server_config(folder)
+        (model / name).chmod(0o755)
+    assert found[0].severity == STOPS
+    assert unreadable in found[0]
+    assert "ermission denied" in found[0]
+
+
+def test_folders_beside_the_version_need_not_be_readable(good):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        model = pathlib.Path(folder, "m")
+        shutil.copytree(good, model)
+        closed = [model / "0", model / "copying"]
+        for path in closed:
+            path.mkdir(mode=0)
+        with as_an_ordinary_user():
+            assert diagnose(model) == diagnose(model / "1")
+        for path in closed:
+            path.chmod(0o755)
 
 
 def test_what_nobody_thought_of_is_a_finding(model, monkeypatch):

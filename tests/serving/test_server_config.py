@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -279,6 +280,30 @@ def test_what_can_t_come_up_is_refused(models, damage, words):
     assert not (models / "models.config").exists()
 
 
+def move(path, place):
+    """Moves a folder or a file, and leaves a link."""
+    path.rename(place)
+    path.symlink_to(os.path.relpath(place, path.parent))
+
+
+@pytest.mark.parametrize(
+    "name", ["en-fr", "en-fr/1", "en-fr/1/variables/variables.index"]
+)
+def test_links_that_the_container_can_t_follow_are_refused(models, name):
+    move(models / name, models.parent / f"{models.name}-elsewhere")
+    with pytest.raises(ValueError, match=f"{name} is a link to .*elsewhere"):
+        write_server_config(models)
+
+
+def test_only_relative_links_within_the_folder_are_served(models):
+    move(models / "en-fr" / "1", models / "en-fr" / "first")
+    assert "en-fr" in write_server_config(models)
+    (models / "en-fr" / "1").unlink()
+    (models / "en-fr" / "1").symlink_to((models / "en-fr" / "first").absolute())
+    with pytest.raises(ValueError, match="is a link to /.*relative path"):
+        write_server_config(models)
+
+
 def test_a_warm_up_of_more_rows_than_a_batch_is_refused(models):
     with pytest.raises(ValueError, match="at least 3, .*max_batch_size=2"):
         write_server_config(models, max_batch_size=2)
@@ -298,6 +323,11 @@ def test_names_that_are_no_address_are_refused(models, name):
         ({"threads": -1}, "threads=-1"),
         ({"rest_threads": 2.5}, "rest_threads=2.5"),
         ({"memory": 0}, "received 0"),
+        ({"memory": 0.0001}, "at least 0.5; received 0.0001"),
+        ({"memory": "2"}, "received '2'"),
+        ({"memory": True}, "received True"),
+        ({"publish": "no"}, "publish must be True or False; received publish='no'"),
+        ({"xla": 1}, "xla must be True or False; received xla=1"),
         ({"memory": float("nan")}, "received nan"),
         ({"memory": float("inf")}, "received inf"),
         ({"image": "a b"}, "received 'a b'"),

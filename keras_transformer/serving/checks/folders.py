@@ -34,6 +34,21 @@ def find_version(path: str | os.PathLike) -> tuple[pathlib.Path | None, list[Fin
     """
     # Not resolved: a link's own name is what the server reads.
     path = pathlib.Path(os.path.abspath(path))
+    try:
+        return _find(path)
+    except PermissionError as error:
+        return None, [unreadable(error)]
+
+
+def unreadable(error: OSError) -> Finding:
+    """What an error of the file system means for the server."""
+    return _stops(
+        f"{error.filename} can't be read ({error.strerror}). The server can't read it "
+        "either, if it runs as this user."
+    )
+
+
+def _find(path):
     if not path.is_dir():
         raise FileNotFoundError(f"{path} isn't a folder, so it holds no SavedModel.")
     children = sorted(path.iterdir())
@@ -62,15 +77,15 @@ def read_version(path: pathlib.Path) -> tuple[Version | None, list[Finding]]:
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
-    file = next(path / name for name in _FILES if (path / name).exists())
     try:
+        file = next(path / name for name in _FILES if (path / name).exists())
         data = file.read_bytes()
         if file.suffix == ".pb":
             saved = saved_model_pb2.SavedModel.FromString(data)
         else:
             saved = text_format.Parse(data, saved_model_pb2.SavedModel())
     except OSError as error:
-        return None, [_stops(f"{file} can't be read: {error.strerror}.")]
+        return None, [unreadable(error)]
     except (message.DecodeError, text_format.ParseError, UnicodeDecodeError):
         return None, [
             _stops(f"{file} is cut short, or no SavedModel: copy or export it anew.")
@@ -119,6 +134,9 @@ def _newest(path, versions, whole):
 
 def _half_written(path):
     what = "has no saved_model.pb" if path.is_dir() else "is no folder"
+    if path.is_dir():
+        # Raises an error where that can't be told.
+        (path / _FILES[0]).exists()
     return _stops(
         f"Version {path} {what}: the server tries to load it, as it is the newest. "
         "Delete it, or copy it anew: to another name first, then rename it."
@@ -141,16 +159,20 @@ def _name_findings(path):
 
 
 def _way_out(children):
+    patterns = [f"*/{name}" for name in _FILES]
     models = [
         child
         for child in children
-        if child.is_dir() and any(map(_holds_model, child.iterdir()))
+        if any(True for pattern in patterns for _ in child.glob(pattern))
     ]
     return f" It holds models: give one of them, {models[0]}." if models else ""
 
 
 def _holds_model(path):
-    return any((path / name).is_file() for name in _FILES)
+    try:
+        return any((path / name).is_file() for name in _FILES)
+    except PermissionError:
+        return False
 
 
 def _stops(words):
