@@ -127,7 +127,7 @@ def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     Raises:
         ArgumentTypeError: For unknown names.
     """
-    known = sorted(known)
+    known = sorted({*known})
     unknown = [name for name in given if name not in known]
     if not unknown:
         return

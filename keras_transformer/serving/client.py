@@ -105,7 +105,7 @@ class _Client:
 
     def translate(
         self,
-        texts: str | Iterable[str],
+        texts: str | bytes | Iterable[str | bytes],
         batch_size: int = 32,
         *,
         glossary: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
@@ -115,7 +115,7 @@ class _Client:
         """Translates any number of texts, those of like length in one request.
 
         Args:
-            texts: List of strings, or one string.
+            texts: List, tuple or array of strings, or one string; bytes are UTF-8.
             batch_size: Most texts of a request. A server that joins requests refuses
                 more than its `max_batch_size`, see `write_server_config`.
             glossary: Terms of the source and their translations, a dict; or a list with
@@ -144,9 +144,12 @@ class _Client:
             "glossary_bonus": glossary_bonus,
             "glossary_force": glossary_force,
         }
-        if isinstance(texts, str):
+        if isinstance(texts, (str, bytes)):
             return self.translate([texts], batch_size, **of_glossary)[0]
-        texts = list(texts)
+        texts = [*(texts.numpy() if hasattr(texts, "numpy") else texts)]
+        for text in texts:
+            if not isinstance(text, (str, bytes)):
+                raise InvalidRequest(f"texts must be strings; received {text!r}.")
         ask = self._asking(texts, **of_glossary)
         answers: list[Any] = [None] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))

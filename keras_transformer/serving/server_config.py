@@ -88,12 +88,7 @@ def write_server_config(
         arguments.integer(name, value)
     for name, value in (("xla", xla), ("publish", publish)):
         arguments.flag(name, value)
-    is_number = isinstance(memory, numbers.Real) and not isinstance(memory, bool)
-    if memory is not None and not (is_number and _LEAST_GIGABYTES <= memory < math.inf):
-        raise ValueError(
-            f"memory must be a number of gigabytes, at least {_LEAST_GIGABYTES}; "
-            f"received {memory!r}."
-        )
+    _check_memory(memory)
     if not re.fullmatch(r"[\w./@:-]+", image, re.ASCII):
         raise ValueError(
             f"image must be an image's name, such as {IMAGE!r}; received {image!r}."
@@ -110,6 +105,15 @@ def write_server_config(
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return names
+
+
+def _check_memory(memory):
+    is_number = isinstance(memory, numbers.Real) and not isinstance(memory, bool)
+    if memory is not None and not (is_number and _LEAST_GIGABYTES <= memory < math.inf):
+        raise ValueError(
+            f"memory must be a number of gigabytes, at least {_LEAST_GIGABYTES}; "
+            f"received {memory!r}."
+        )
 
 
 def _models(folder):

@@ -1,6 +1,5 @@
 """The server as a WSGI application: addresses, limits, counters, plain errors."""
 
-import json
 import re
 import sys
 import threading
@@ -20,7 +19,7 @@ from keras_transformer.web.limits import Limits
 from keras_transformer.web.metrics import Metrics
 from keras_transformer.web.page import Page
 from keras_transformer.web.protocol import Refused
-from keras_transformer.web.replies import write_error
+from keras_transformer.web.replies import as_json, write_error
 from keras_transformer.web.rest import Rest
 
 _HEADERS = {
@@ -85,14 +84,20 @@ class Application:
         # A form's fields count as its body does.
         request.max_form_memory_size = self._limits.max_body_bytes
         start = time.perf_counter()
-        response = self._respond(request)
-        response.headers.extend(_HEADERS)
-        if request.environ.get(_COUNTED):
+        try:
+            response = self._respond(request)
+            response.headers.extend(_HEADERS)
+            seconds = time.perf_counter() - start
+            self._metrics.request(self._route(request), response.status_code, seconds)
+            answer = response(environ, start_response)
+        except BaseException:
+            if environ.get(_COUNTED):
+                self._over()
+            raise
+        if environ.get(_COUNTED):
             # It is over when the client has the whole answer.
             response.call_on_close(self._over)
-        seconds = time.perf_counter() - start
-        self._metrics.request(self._route(request), response.status_code, seconds)
-        return response(environ, start_response)
+        return answer
 
     def wait_until_idle(self, seconds: float) -> bool:
         """Waits for the requests under way, and returns whether all have ended."""
@@ -193,8 +198,7 @@ class Application:
 
 
 def _json(value, status=200):
-    text = json.dumps(value, ensure_ascii=False)
-    return Response(text + "\n", status, mimetype="application/json")
+    return Response(as_json(value), status, mimetype="application/json")
 
 
 def _error(words, status, headers=None):

@@ -167,15 +167,17 @@ def read_form_or_json(request: Any) -> dict[str, Any]:
     if "form" in request.mimetype and not body.lstrip().startswith(b"{"):
         form = request.form.to_dict(flat=False)
         found = {name: v if len(v) > 1 else v[0] for name, v in form.items()}
-        if str(found.get("alternatives", "")).isdigit():
+        if re.fullmatch("[0-9]{1,9}", str(found.get("alternatives"))):
             found["alternatives"] = int(found["alternatives"])
         return found
     return read_json(body)
 
 
 def _alternatives(request):
-    count = request.get("alternatives") or 0
-    if not isinstance(count, int) or not 0 <= count <= _MOST_ALTERNATIVES:
+    count = request.get("alternatives")
+    count = 0 if count in (None, "") else count
+    is_whole = isinstance(count, int) and not isinstance(count, bool)
+    if not is_whole or not 0 <= count <= _MOST_ALTERNATIVES:
         raise Refused(
             f"alternatives must be from 0 to {_MOST_ALTERNATIVES}; "
             f"received {request['alternatives']!r}."

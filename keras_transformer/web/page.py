@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import pathlib
 import re
 from typing import Any
@@ -12,6 +11,7 @@ from werkzeug import Response
 from keras_transformer.web.exploring import Options, takes_options, whole_number
 from keras_transformer.web.limits import Limits
 from keras_transformer.web.protocol import Refused, read_json
+from keras_transformer.web.replies import as_json
 from keras_transformer.web.servable import kind_of
 
 _FILE = pathlib.Path(__file__).with_name("page.html")
@@ -131,5 +131,4 @@ def _policy(html):
 
 
 def _json(value):
-    text = json.dumps(value, ensure_ascii=False)
-    return Response(text + "\n", mimetype="application/json")
+    return Response(as_json(value), mimetype="application/json")

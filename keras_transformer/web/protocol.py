@@ -87,6 +87,8 @@ def read_inputs(
     Raises:
         Refused: In the server's words.
     """
+    # A map of protocol buffers can't be asked for what isn't UTF-8.
+    infos = dict(infos)
     by_rows = "instances" in request
     if by_rows and "inputs" in request:
         raise Refused(

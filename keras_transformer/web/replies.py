@@ -9,6 +9,15 @@ from keras_transformer.web.protocol import Refused
 _SUFFIX_OF_BYTES = "_bytes"
 
 
+def as_json(value: Any, indent: int | None = None) -> str:
+    """A value in JSON, as the server writes it: text as text, and not as escapes.
+
+    What Unicode can't encode, such as a lone surrogate of a request, is `"?"`.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return text.encode("utf-8", "replace").decode("utf-8") + "\n"
+
+
 def write_outputs(outputs: dict[str, Any], by_rows: bool) -> str:
     """A signature's outputs as the server writes them.
 
@@ -26,20 +35,15 @@ def write_outputs(outputs: dict[str, Any], by_rows: bool) -> str:
     is_one = len(columns) == 1
     if not by_rows:
         found = next(iter(columns.values())) if is_one else columns
-        return _json({"outputs": found})
+        return as_json({"outputs": found})
     rows = [*zip(*columns.values())]
     found = [row[0] if is_one else dict(zip(columns, row)) for row in rows]
-    return _json({"predictions": found})
+    return as_json({"predictions": found})
 
 
 def write_error(words: str) -> str:
     """An error's body."""
-    return _json({"error": words})
-
-
-def _json(value):
-    # The server writes text as text, and not as escapes.
-    return json.dumps(value, ensure_ascii=False) + "\n"
+    return as_json({"error": words})
 
 
 def _check_rows(outputs):

@@ -1,6 +1,5 @@
 """TF Serving's REST addresses: states, metadata and predictions."""
 
-import json
 import re
 import urllib.parse
 
@@ -16,7 +15,7 @@ from keras_transformer.web.protocol import (
     read_json,
     signature_name,
 )
-from keras_transformer.web.replies import write_outputs
+from keras_transformer.web.replies import as_json, write_outputs
 
 _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(
@@ -77,6 +76,8 @@ class Rest:
             if name not in self._catalogue.models:
                 raise Refused(f"Unrecognized servable version label: {label}")
             return name, self._catalogue.get(name).labelled(label)
+        # Python converts no more than some thousand digits.
+        number = number and (number.lstrip("0") or "0")
         if number is not None and int(number[:30]) >= 2**63:
             raise Refused(f"Failed to convert version: {number[:30]} to numeric.")
         return name, None if number is None else int(number)
@@ -120,5 +121,4 @@ class Rest:
 
 
 def _response(value):
-    text = json.dumps(value, ensure_ascii=False, indent=1)
-    return Response(text + "\n", mimetype="application/json")
+    return Response(as_json(value, indent=1), mimetype="application/json")

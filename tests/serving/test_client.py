@@ -201,6 +201,28 @@ def test_unknown_signatures_are_refused_by_the_server(client):
         client.ask("translates", text=["a"])
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("the dog", "a cat"),
+        [b"the dog", "a cat"],
+        np.array(["the dog", "a cat"]),
+        tf.constant(["the dog", "a cat"]),
+        (text for text in ["the dog", "a cat"]),
+    ],
+    ids=lambda texts: type(texts).__name__,
+)
+def test_texts_to_translate_come_in_any_form(texts):
+    found = {"outputs": {"translation": ["A CAT", "THE DOG"]}}
+    with rest_server(lambda path, body: (200, found)) as url:
+        client = RestClient(url, "small")
+        assert client.translate(texts) == ["THE DOG", "A CAT"]
+        assert client.translate(b"the dog") == "A CAT"
+        for wrong in ([1], [None], [["a"]], np.array([1.5])):
+            with pytest.raises(serving.InvalidRequest, match="texts must be strings"):
+                client.translate(wrong)
+
+
 def test_no_text_is_no_request():
     for client in (
         RestClient("http://localhost:1", "m"),

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import urllib.parse
 
 import pytest
 
@@ -110,6 +111,67 @@ def test_a_request_is_under_way_until_its_answer_is_sent(catalogue):
         assert not application.wait_until_idle(0)
         response.close()
         assert application.wait_until_idle(0)
+
+
+@pytest.mark.parametrize("wrong", [b"\\ud800", b"\xff"], ids=["surrogate", "bytes"])
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        (PREDICT, b'{"signature_name": "X", "instances": ["a"]}'),
+        (PREDICT, b'{"instances": [{"X": "a"}]}'),
+        (PREDICT, b'{"instances": [{"text": {"X": 1}}]}'),
+        (PREDICT, b'{"inputs": {"X": ["a"]}}'),
+        ("/translate", b'{"q": "a", "source": "X", "target": "de"}'),
+        ("/translate", b'{"q": "a", "source": "en", "target": "X"}'),
+        ("/translate", b'{"q": "a", "source": "en", "target": "de", "format": "X"}'),
+        ("/page/translate", b'{"model": "X", "text": "a"}'),
+        ("/page/alternatives", b'{"model": "X", "text": "a"}'),
+        ("/page/attention", b'{"model": "X", "text": "a"}'),
+    ],
+)
+def test_errors_quote_what_no_text_can_hold(catalogue, path, body, wrong):
+    application = Application(catalogue)
+    response = Browser(application).post(path, body.replace(b"X", wrong))
+    assert response.status_code in (400, 404)
+    assert response.json["error"]
+    assert application.wait_until_idle(0)
+
+
+def test_a_request_that_breaks_the_server_is_no_longer_under_way(
+    catalogue, monkeypatch
+):
+    application = Application(catalogue)
+
+    def fail(*_):
+        raise RuntimeError("no counter")
+
+    monkeypatch.setattr(application._metrics, "request", fail)
+    with pytest.raises(RuntimeError, match="no counter"):
+        Browser(application).post(PREDICT, {"instances": ["a"]})
+    assert application.wait_until_idle(0)
+
+
+@pytest.mark.parametrize(
+    "alternatives", ["\u00b2", "9" * 5000, "-1", "x", "10", "1.0", "true"]
+)
+def test_wrong_numbers_of_alternatives_are_refused(browser, alternatives):
+    form = {"q": "a", "source": "en", "target": "de", "alternatives": alternatives}
+    type_ = "application/x-www-form-urlencoded"
+    response = browser.post(
+        "/translate", urllib.parse.urlencode(form), content_type=type_
+    )
+    assert response.status_code == 400
+    assert "alternatives must be from 0 to" in response.json["error"]
+    for value in (True, {}, [], 1.0):
+        assert browser.ask("/translate", {**form, "alternatives": value})[0] == 400
+
+
+def test_versions_may_have_any_number_of_digits(browser):
+    for zeros in (0, 1, 5000):
+        path = f"/v1/models/en-de/versions/{'0' * zeros}1:predict"
+        assert browser.ask(path, {"instances": ["a"]})[0] == 200
+    path = f"/v1/models/en-de/versions/{'9' * 5000}:predict"
+    assert browser.ask(path, {"instances": ["a"]})[0] == 400
 
 
 def test_no_error_tells_of_this_machine(catalogue, models_folder, capsys):
