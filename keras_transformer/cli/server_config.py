@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     library()
     from keras_transformer.serving import write_server_config
 
-    image = {"image": options.image} if options.image else {}
+    image = {} if options.image is None else {"image": options.image}
     names = write_server_config(
         options.folder,
         options.max_batch_size,

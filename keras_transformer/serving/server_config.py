@@ -32,6 +32,12 @@ from keras_transformer.serving.warmup import read_logs
 IMAGE = "tensorflow/serving:2.20.0"
 # What the server takes without any model.
 _LEAST_GIGABYTES = 0.5
+# [HOST[:PORT]/]NAME[/NAME][:TAG][@DIGEST], as Docker reads it.
+_PART = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE = (
+    rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@[a-z0-9+.-]+:[0-9a-fA-F]{32,})?"
+)
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -89,7 +95,7 @@ def write_server_config(
     for name, value in (("xla", xla), ("publish", publish)):
         arguments.flag(name, value)
     _check_memory(memory)
-    if not re.fullmatch(r"[\w./@:-]+", image, re.ASCII):
+    if not (isinstance(image, str) and re.fullmatch(_IMAGE, image)):
         raise ValueError(
             f"image must be an image's name, such as {IMAGE!r}; received {image!r}."
         )

@@ -55,7 +55,7 @@ COMPOSE = """\
 services:
   translate:
     # Any newer version does as well.
-    image: {image}
+    image: "{image}"
     entrypoint: ["/usr/bin/tensorflow_model_server"]
     command:
 {flags}
@@ -111,7 +111,7 @@ spec:
       terminationGracePeriodSeconds: 60
       containers:
         - name: server
-          image: {image}
+          image: "{image}"
           command: ["/usr/bin/tensorflow_model_server"]
           args:
 {flags}

@@ -332,11 +332,32 @@ def test_names_that_are_no_address_are_refused(models, name):
         ({"memory": float("inf")}, "received inf"),
         ({"image": "a b"}, "received 'a b'"),
         ({"image": ""}, "received ''"),
+        ({"image": "serving:"}, "received 'serving:'"),
+        ({"image": ":2.20.0"}, "received ':2.20.0'"),
+        ({"image": "a:b:c"}, "received 'a:b:c'"),
+        ({"image": "a/-b"}, "received 'a/-b'"),
+        ({"image": "a\n"}, "image must be"),
+        ({"image": None}, "received None"),
     ],
 )
 def test_settings_out_of_range_are_an_error(models, options, words):
     with pytest.raises(ValueError, match=words):
         write_server_config(models, **options)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "serving",
+        "123",
+        "tensorflow/serving:latest-gpu",
+        "localhost:5000/a/b_c:1",
+        "gcr.io/x/y@sha256:" + "0" * 64,
+    ],
+)
+def test_any_image_is_written_as_it_is(models, image):
+    write_server_config(models, image=image)
+    assert compose(models)["image"] == server(models)["image"] == image
 
 
 def test_server_config_needs_a_model(tmp_path):
