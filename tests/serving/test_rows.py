@@ -231,7 +231,7 @@ def test_a_row_that_cannot_be_answered_says_why(exports, kind, name, wrong):
         assert found["error"][7] == b"temperature needs sample=1."
         assert b"num_hypotheses must be a whole number" in found["error"][8]
     if name == "token_ids":
-        words = b"source_length must be between 0 and 5."
+        words = b"source_length must be from 0 to the row's number of ids."
         assert found["error"][5:7].tolist() == [words] * 2
     if name == "translate":
         assert b"length_penalty must be a number" in found["error"][5]
