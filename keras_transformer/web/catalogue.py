@@ -190,7 +190,8 @@ class Model:
         if self._folder is None:
             return {}
         if holds_graph(self._folder):
-            return {version_number(self._folder.name) or 1: self._folder}
+            number = version_number(self._folder.name)
+            return {1 if number is None else number: self._folder}
         return versions_in(self._folder)
 
     def _load(self, number, path, stamp):

@@ -25,6 +25,13 @@ def test_exports_are_found_at_each_level(plain_folder, inside):
     assert catalogue.get("en-de").newest.number == 1
 
 
+@pytest.mark.parametrize("inside", ["en-de", "en-de/0"])
+def test_a_version_has_its_folder_s_number_0_too(folder, inside):
+    (folder / "en-de" / "1").rename(folder / "en-de" / "0")
+    model = Catalogue(str(folder / inside)).get("en-de")
+    assert [state["version"] for state in model.status()] == ["0"]
+
+
 def test_an_export_outside_of_versions_has_its_folder_s_name(plain_folder, tmp_path):
     shutil.copytree(plain_folder / "en-de" / "1", tmp_path / "mine")
     assert [*find_exports(tmp_path / "mine")] == ["mine"]
