@@ -82,6 +82,8 @@ def complete_request(
         InvalidRequest: For inputs that the signature can't have.
     """
     options = {}
+    if "text" in request:
+        _check_rank("text", request["text"], 1)
     if definition is not None:
         request, options = _of_signature(signature, request, definition)
     counts = {name: len(value) for name, value in request.items()}
@@ -175,10 +177,13 @@ def _of_signature(signature, request, definition):
             f"default; received {', '.join(sorted(request)) or 'nothing'}."
         )
     complete = {}
-    for name, info in known.items():
+    for name, info in sorted(known.items()):
         dtype = tf.as_dtype(info.dtype)
         value = request.get(name, defaults.get(name))
         complete[name] = _in_dtype(name, value, dtype)
+        if not info.tensor_shape.unknown_rank:
+            _check_rank(name, value, len(info.tensor_shape.dim))
+    _check_terms(complete)
     return complete, set(defaults) | _OPTIONS
 
 
@@ -200,6 +205,25 @@ def _in_dtype(name, value, dtype):
             f"{name} must be {dtype.name}; received {value.tolist()!r}."
         )
     return value.astype(object if received == "string" else dtype.as_numpy_dtype)
+
+
+def _check_rank(name, value, rank):
+    """Refuses other dimensions, with which a server that joins requests fails all."""
+    if value.ndim != rank:
+        words = "one value" if rank == 1 else "a list"
+        raise InvalidRequest(
+            f"{name} must have {words} in each row; received {value.tolist()!r}."
+        )
+
+
+def _check_terms(request):
+    names = "glossary_source", "glossary_target"
+    widths = [request[name].shape[1] for name in names if name in request]
+    if len({*widths}) > 1:
+        raise InvalidRequest(
+            "glossary_source and glossary_target must have as many terms in each row; "
+            f"received {widths[0]} and {widths[1]}."
+        )
 
 
 def _rows(name, value):

@@ -186,6 +186,28 @@ def test_any_string_gets_the_same_answer_from_both(clients, small_translator, te
         ("translate", {"text": "a", "max_length": "4"}, "must be int32"),
         ("translate", {"text": [3]}, "text must be string"),
         ("score", {"text": "a"}, "score needs reference too"),
+        ("serving_default", {"text": [["a"]]}, "text must have one value in each row"),
+        ("n_best", {"text": [["a", "b"]]}, "text must have one value in each row"),
+        (
+            "translate",
+            {"text": ["a", "b"], "num_hypotheses": [[1], [2]]},
+            "num_hypotheses must have one value in each row",
+        ),
+        (
+            "token_ids",
+            {"source_ids": [5, 6], "source_length": [1, 1]},
+            "source_ids must have a list in each row",
+        ),
+        (
+            "glossary",
+            {"text": "a", "glossary_source": ["a"], "glossary_target": ["b"]},
+            "glossary_source must have a list in each row",
+        ),
+        (
+            "glossary",
+            {"text": "a", "glossary_source": [["a", "b"]], "glossary_target": [["b"]]},
+            "as many terms in each row; received 2 and 1",
+        ),
         ("token_ids", {"source_ids": [[1, 2], [3]], "source_length": [2, 1]}, "equal"),
     ],
 )
