@@ -210,7 +210,7 @@ def read_options(
     return found
 
 
-def wrong_lengths(name, lengths, ids):
+def wrong_lengths(name: str, lengths: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
     """Errors about rows whose length isn't one of their ids: string `(B,)`.
 
     Ids past the end of a row are none that it was sent with: a server that joins it

@@ -129,7 +129,7 @@ class Connections:
 class _Answer(WSGITask):
     """An answer of the application, the last of its connection if the server ends."""
 
-    def build_response_header(self):
+    def build_response_header(self) -> bytes:
         if self.channel.server.is_ending:
             self.request.headers["CONNECTION"] = "close"
         return super().build_response_header()
@@ -138,7 +138,7 @@ class _Answer(WSGITask):
 class _Refusal(ErrorTask):
     """What is answered to what isn't HTTP, or is too large to be read."""
 
-    def execute(self):
+    def execute(self) -> None:
         error = self.request.error
         words = f"{error.reason}: {error.body}."
         if error.code == 413:
