@@ -98,7 +98,16 @@ class Connections:
         if not self._reading.is_alive():
             return work()
         done = queue.SimpleQueue()
-        self._server.trigger.pull_trigger(lambda: done.put(work()))
+
+        def do():
+            found = None
+            try:
+                found = work()
+            finally:
+                # Waitress logs what went wrong; who waits goes on.
+                done.put(found)
+
+        self._server.trigger.pull_trigger(do)
         return done.get()
 
     def _end_listening(self):
