@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transformer as kt
+from keras_transformer import kernels
 from keras_transformer.kernels import packed
 from keras_transformer.serving import export_saved_model
 from keras_transformer.serving.clean_process import ask_in_clean_process
@@ -184,7 +185,9 @@ def test_products_of_int8_read_variables(
     small_translator, tmp_path, meta_graph, int8_products
 ):
     options = {"beam_size": 1, "weights": "int8_products", "signatures": []}
-    path = export_saved_model(small_translator, tmp_path, **options)
+    # In a run of the plain forms, too.
+    with kernels.plain_only(False):
+        path = export_saved_model(small_translator, tmp_path, **options)
     functions = meta_graph(path).graph_def.library.function
     nodes = [node for function in functions for node in function.node_def]
     assert {"_QuantizedMatMul", "_MklNativeFusedMatMul"} < {node.op for node in nodes}
