@@ -39,7 +39,7 @@ def run(corpus, tmp_path_factory):
     return folder, done
 
 
-@pytest.mark.long
+@pytest.mark.process
 def test_train_says_nothing_but_where_the_translator_is(run):
     folder, done = run
     assert done.stderr == b""
@@ -53,6 +53,7 @@ def test_prepare_says_what_is_wrong_and_nothing_else(corpus, tmp_path):
     assert "vocabulary_size=8000 doesn't fit the text" in error and not done.stdout
 
 
+@pytest.mark.process
 def test_translate_writes_answers_and_nothing_else(run):
     folder, _ = run
     done = keras_transformer_of(
@@ -65,6 +66,7 @@ def test_translate_writes_answers_and_nothing_else(run):
     )
 
 
+@pytest.mark.process
 def test_export_says_nothing_on_standard_error(run):
     folder, _ = run
     done = keras_transformer_of(
