@@ -62,6 +62,8 @@ services:
     # The server has no authentication: only what may reach these ports may ask it.
     ports: ["{address}8500:8500", "{address}8501:8501"]
     volumes: [".:/models:ro"]
+    # The C library keeps less of what its threads have freed: about 100 MB.
+    environment: {{MALLOC_ARENA_MAX: "2"}}
     # As process 1 the server ignores SIGTERM, and would be killed.
     init: true
     stop_grace_period: 30s
@@ -115,6 +117,8 @@ spec:
           command: ["/usr/bin/tensorflow_model_server"]
           args:
 {flags}
+          # The C library keeps less of what its threads have freed: about 100 MB.
+          env: [{{name: MALLOC_ARENA_MAX, value: "2"}}]
           ports:
             - {{name: grpc, containerPort: 8500}}
             - {{name: rest, containerPort: 8501}}

@@ -148,6 +148,7 @@ def test_docker_stops_the_server_and_knows_its_state(models):
     assert service["mem_limit"] == "3584m"
     assert service["image"] == "registry.local/serving:2.19.1"
     assert service["healthcheck"]["test"][:3] == ["CMD", "bash", "-c"]
+    assert service["environment"] == {"MALLOC_ARENA_MAX": "2"}
 
 
 def test_ports_are_this_machine_s_unless_published(models):
@@ -173,6 +174,7 @@ def test_kubernetes_waits_for_the_models_and_makes_more_servers(models):
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     pod = spec["template"]["spec"]
     assert pod["shareProcessNamespace"] is True
+    assert {"name": "MALLOC_ARENA_MAX", "value": "2"} in pod["containers"][0]["env"]
     # The server gets SIGTERM after the pause, and has some seconds then.
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pause < pod["terminationGracePeriodSeconds"]
