@@ -103,7 +103,9 @@ def rest_clients(address, model, signature, texts, timeout):
     path = f"{server.path.rstrip('/')}/v1/models/{model}:predict"
     headers = {"Content-Type": "application/json"}
     bodies = {
-        text: json.dumps({"signature_name": signature, "inputs": {"text": [text]}})
+        text: json.dumps(
+            {"signature_name": signature, "inputs": {"text": [text]}}
+        ).encode()
         for text in texts
     }
 
@@ -115,7 +117,7 @@ def rest_clients(address, model, signature, texts, timeout):
 
         def ask(text):
             try:
-                connection.request("POST", path, bodies[text].encode(), headers)
+                connection.request("POST", path, bodies[text], headers)
                 response = connection.getresponse()
                 body = response.read()
             except BaseException:

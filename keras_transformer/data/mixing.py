@@ -67,8 +67,10 @@ def mixture_weights(
     else:
         weights = [arguments.number("weights", weight, above=0) for weight in weights]
     # Relative to the largest, so that their sum doesn't overflow.
-    parts = [weight / max(weights) for weight in weights]
-    shares = [part / math.fsum(parts) for part in parts]
+    largest = max(weights)
+    parts = [weight / largest for weight in weights]
+    total = math.fsum(parts)
+    shares = [part / total for part in parts]
     if min(shares) < _LEAST_SHARE_OF_A_CORPUS:
         raise ValueError(
             "weights and temperature must give each corpus a share of at least "

@@ -254,7 +254,7 @@ def least_batches(expected: float) -> float:
 
 
 def bucket_lengths(longest: int, tokens_per_batch: int) -> list[int]:
-    """The few lengths that sentences are padded to: each at most a fifth over another.
+    """The few lengths that sentences are padded to, each up to a quarter over another.
 
     The last one is at least `longest`, and a sentence of that length fits a batch.
 

@@ -165,13 +165,13 @@ def prepare_files(
         "ids": encoder.dtype.str,
     }
     start_folder(folder, settings, saved)
-    if (folder / CORPUS_FILE).exists():
-        # Damage is no other text.
-        PreparedCorpus(folder)
+    # Opened before the texts are compared with it: damage is no other text.
+    whole = PreparedCorpus(folder) if (folder / CORPUS_FILE).exists() else None
     with EncoderPool(encoder, processes) as pool:
         shards = _write_shards(folder, pairs, pool, pairs_per_shard, verbose)
-    if not (folder / CORPUS_FILE).exists():
-        finish_folder(folder, shards, corpus_name(source))
+    if whole is not None:
+        return whole
+    finish_folder(folder, shards, corpus_name(source))
     return PreparedCorpus(folder)
 
 

@@ -44,11 +44,11 @@ def check_uses(config: Any) -> None:
     Raises:
         ValueError: If there is one.
     """
+    if config.schedule == "plateau":
+        return
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if not field.name.startswith("plateau_") or value == field.default:
-            continue
-        if config.schedule != "plateau":
+        if field.name.startswith("plateau_") and value != field.default:
             raise ValueError(
                 f"{field.name} is for schedule='plateau'; received "
                 f"{field.name}={value}, schedule={config.schedule!r}. Leave it out."

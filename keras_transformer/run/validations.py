@@ -151,6 +151,8 @@ class PlateauRate(keras.callbacks.ReduceLROnPlateau):
         verbose: Whether to print new rates.
     """
 
+    verbose: int
+
     def __init__(
         self,
         validations: Validations,
@@ -168,16 +170,16 @@ class PlateauRate(keras.callbacks.ReduceLROnPlateau):
             mode="max" if is_better_higher(monitor) else "min",
             min_delta=0.0,
         )
-        self._validations, self._peak, self._verbose = validations, peak, verbose
+        self._validations, self._peak = validations, peak
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self.model.optimizer.learning_rate = self._peak
         # What is measured already is counted without a word.
-        self.verbose = 0
+        verbose, self.verbose = self.verbose, 0
         for epoch, value in self._validations.measured:
             super().on_epoch_end(epoch, {self.monitor: value})
-        self.verbose = self._verbose
+        self.verbose = verbose
 
 
 def is_better_higher(monitor: str) -> bool:

@@ -1,6 +1,5 @@
 """The signatures of a translator's export: text in, text out."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -46,14 +45,8 @@ class TranslationSignatures(ScoringSignatures, StreamingSignatures, GlossarySign
     )
     xla_names = ("serving_default_xla", "token_ids_xla")
 
-    def __init__(
-        self,
-        translator: Translator,
-        num_hypotheses: int,
-        xla_buckets: Iterable[tuple[int, int]] = (),
-        **options: Any,
-    ) -> None:
-        super().__init__(translator, num_hypotheses, xla_buckets, **options)
+    def __init__(self, translator: Translator, *args: Any, **options: Any) -> None:
+        super().__init__(translator, *args, **options)
         self.translate = self._translate()
         self.with_options = self._with_options(
             self._answer_rows, self._options, prefix="target_prefix"

@@ -131,7 +131,7 @@ class Connections:
     def _is_busy(self):
         return not self._application.wait_until_idle(0) or any(
             channel.requests or channel.total_outbufs_len
-            for channel in [*self._server.active_channels.values()]
+            for channel in self._server.active_channels.values()
         )
 
 
