@@ -79,6 +79,7 @@ FAST_FORMS = {
     ],
     plain.scores: [
         Form(xla.scores_of_one_query, by_xla=True, takes=attention.is_one_query),
+        Form(attention.scores_of_step, _TENSORFLOW, takes=attention.is_step),
         Form(attention.scores_of_one_query, takes=attention.is_one_query),
     ],
     plain.softmax: [
@@ -86,6 +87,7 @@ FAST_FORMS = {
     ],
     plain.weighted_sum: [
         Form(xla.weighted_sum_of_one_query, by_xla=True, takes=attention.is_one_query),
+        Form(attention.weighted_sum_of_step, _TENSORFLOW, takes=attention.is_step),
     ],
     plain.attend: [
         Form(

@@ -1,7 +1,7 @@
-"""Attention in one operation of the backend's, and of a single query.
+"""Attention in one operation of the backend's, of a search's step, of a single query.
 
-The single query of a single sentence stands in a server's loop: matmuls so small cost
-more to set up than to compute.
+A step and the single query of a single sentence stand in a server's loop: matmuls so
+small cost more to set up than to compute.
 """
 
 import keras
@@ -9,6 +9,9 @@ from keras import ops
 
 from keras_transformer.kernels.dtypes import at_least_float32
 from keras_transformer.kernels.impossible import MASKED_SCORE, MASKED_SCORE_FLOAT16
+
+# Of more, as of wide beams, oneDNN's matmuls are faster.
+_FEW_QUERIES = 6
 
 
 def has_fused_attention(queries, *others):
@@ -56,3 +59,44 @@ def scores_of_one_query(queries, keys):
     """`plain.scores` by a sum."""
     sums = ops.sum(queries * keys, axis=-1)[:, :, None]
     return ops.cast(sums, at_least_float32(sums.dtype))
+
+
+def is_step(left, right):
+    """Whether this is a step's matmul, of few queries with keys that get more.
+
+    Their number isn't known then while a graph is traced, and that of queries is.
+    """
+    count, dtypes = left.shape[2], {x.dtype for x in (left, right)}
+    return (
+        count is not None
+        and count <= _FEW_QUERIES
+        and None in (left.shape[3], right.shape[2])
+        and set(map(keras.backend.standardize_dtype, dtypes)) == {"float32"}
+    )
+
+
+def scores_of_step(queries, keys):
+    """`plain.scores` by TensorFlow's own matmul."""
+    return _own_matmul(queries, keys, adj_y=True)
+
+
+def weighted_sum_of_step(weights, values):
+    """`plain.weighted_sum` by TensorFlow's own matmul."""
+    return _own_matmul(weights, values)
+
+
+def _own_matmul(left, right, **options):
+    """Matmuls of heads that TensorFlow doesn't give to oneDNN.
+
+    oneDNN prepares a matmul for each shape that it meets, and TensorFlow keeps a
+    thousand of them, 250 kB each. A matmul of several rows copies the matrix on its
+    right first: each row has one of its own here.
+    """
+    import tensorflow as tf
+
+    if is_one := left.shape[2] == 1:
+        rows, matrices = left, right
+    else:
+        rows, matrices = left[:, :, :, None], right[:, :, None]
+    found = tf.raw_ops.BatchMatMulV3(x=rows, y=matrices, Tout=tf.float32, **options)
+    return found if is_one else tf.squeeze(found, 3)

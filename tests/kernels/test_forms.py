@@ -86,6 +86,12 @@ CASES = {
     ),
     "scores": Case(attention.scores_of_one_query, plain.scores, ONE_QUERY, 2),
     "scores by XLA": Case(xla.scores_of_one_query, plain.scores, ONE_QUERY, 2),
+    "scores of a step": Case(
+        attention.scores_of_step, plain.scores, HEADS[:2], 2, backends=TENSORFLOW
+    ),
+    "scores of a step of one query": Case(
+        attention.scores_of_step, plain.scores, ONE_QUERY, 2, backends=TENSORFLOW
+    ),
     "softmax": Case(
         xla.softmax_of_one_query, plain.softmax, (random(1, 2, 1, 5), "float32")
     ),
@@ -94,6 +100,13 @@ CASES = {
         plain.weighted_sum,
         (random(1, 2, 1, 5), random(1, 2, 5, 4)),
         2,
+    ),
+    "weighted sum of a step": Case(
+        attention.weighted_sum_of_step,
+        plain.weighted_sum,
+        (random(2, 2, 3, 5), HEADS[2]),
+        2,
+        backends=TENSORFLOW,
     ),
     "attention": Case(attention.attend_fused, plain.attend, HEADS, 3),
     "attention with a bias": Case(
@@ -212,6 +225,31 @@ def test_the_first_form_that_serves_a_call_is_taken():
     assert kernels.form_of(plain.scores, ONE_QUERY) is attention.scores_of_one_query
     with kernels.with_packed_weights([], compiled_by_xla=True):
         assert kernels.form_of(plain.scores, ONE_QUERY) is xla.scores_of_one_query
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow")
+def test_a_step_whose_keys_get_more_is_not_for_onednn():
+    import tensorflow as tf
+
+    def operations(queries, keys, is_plain=False):
+        specs = [tf.TensorSpec(shape, tf.float32) for shape in (queries, keys)]
+
+        def attend(queries, keys):
+            return kernels.attend(queries, keys, keys)
+
+        with kernels.plain_only(is_plain):
+            graph = tf.function(attend).get_concrete_function(*specs).graph
+        return {each.type for each in graph.get_operations() if "MatMul" in each.type}
+
+    grown = [None, 2, None, 8]
+    assert operations([None, 2, 4, 8], grown) == {"BatchMatMulV3"}
+    assert operations([None, 2, 1, 8], grown) == {"BatchMatMulV3"}
+    assert operations([1, 2, 4, 8], [1, 2, None, 8]) == {"BatchMatMulV3"}
+    # Of an encoder, of many queries, of fixed shapes, and in plain forms.
+    assert operations(grown, grown) == {"BatchMatMulV2"}
+    assert operations([None, 2, 100, 8], grown) == {"BatchMatMulV2"}
+    assert operations([None, 2, 4, 8], [None, 2, 9, 8]) == {"BatchMatMulV2"}
+    assert operations([None, 2, 4, 8], grown, is_plain=True) == {"BatchMatMulV2"}
 
 
 @pytest.mark.skipif(BACKEND == "jax", reason="XLA compiles all of JAX")
