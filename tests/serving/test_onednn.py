@@ -1,4 +1,4 @@
-"""Products of int8 and of packed kernels against NumPy's, row by row."""
+"""What oneDNN multiplies in exports, against NumPy row by row, and what it does not."""
 
 import numpy as np
 import pytest
@@ -165,3 +165,18 @@ def test_wrong_products_are_noticed(int8_products, monkeypatch, kind):
     monkeypatch.setattr(kind, "linear", lambda *inputs: linear(*inputs) * 1.01)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         try_products("int8_products")
+
+
+@pytest.mark.parametrize("kind", ["translator", "generator"])
+def test_a_search_prepares_no_matmul_for_each_token(exports, meta_graph, kind):
+    functions = meta_graph(exports[kind].path).graph_def.library.function
+    loops = {
+        node.attr["body"].func.name
+        for function in functions
+        for node in function.node_def
+        if "body" in node.attr
+    }
+    by_name = {each.signature.name: each for each in functions}
+    operations = {node.op for name in loops for node in by_name[name].node_def}
+    # oneDNN would prepare one of `BatchMatMulV2` for each number of keys, and keep it.
+    assert "BatchMatMulV3" in operations and "BatchMatMulV2" not in operations
