@@ -25,6 +25,14 @@ _A_DAY = 86_400
 _in_use: set[str] = set()
 
 
+def check_not_in_file(folder: pathlib.Path) -> None:
+    """Raises a ValueError for a folder that can't be made, as a file is in its path."""
+    if any(parent.is_file() for parent in folder.parents):
+        raise ValueError(
+            f"folder={str(folder)!r} is in a file and not in a folder; choose another."
+        )
+
+
 @contextlib.contextmanager
 def written_aside(
     path: str | os.PathLike, stale: Iterable[str] = (), *, replace: bool = True

@@ -165,7 +165,8 @@ def make_batches(
     )
     tokenizers = sources.tokenizers
     max_length = _checked_max_length(max_length, tokens_per_batch, sources.max_length)
-    _check_mixture(sources, weights, temperature, repeat, filters)
+    is_mixed = isinstance(source, (list, tuple))
+    _check_mixture(sources, is_mixed, weights, temperature, repeat, filters)
     tags = tag_ids(tags, tokenizers[0], len(sources.names))
     samplers = subword_samplers(tokenizers, bpe_dropout, unigram_alpha)
     corpora = sources.corpora(max_length, filters)
@@ -192,10 +193,17 @@ def make_batches(
     return batches
 
 
-def _check_mixture(sources, weights, temperature, repeat, filters):
+def _check_mixture(sources, is_mixed, weights, temperature, repeat, filters):
     """Checks what says which pairs come how often, before texts are tokenized."""
     mixture_weights([1] * len(sources.names), weights, temperature)
-    if not repeat and (weights is not None or temperature is not None):
+    mixes = weights is not None or temperature is not None
+    if mixes and not is_mixed:
+        raise ValueError(
+            "weights and temperature mix several corpora, a list; received "
+            f"weights={weights!r}, temperature={temperature!r} and one source. Leave "
+            "them out."
+        )
+    if mixes and not repeat:
         raise ValueError(
             "weights and temperature are for training, on batches that repeat; "
             f"received weights={weights!r}, temperature={temperature!r}, "

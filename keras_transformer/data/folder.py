@@ -27,7 +27,7 @@ from keras_transformer.data.shards import (
     describe,
     write_json,
 )
-from keras_transformer.files import remove, written_aside
+from keras_transformer.files import check_not_in_file, remove, written_aside
 from keras_transformer.reading import read_json
 
 _BITS = 32
@@ -71,10 +71,7 @@ def check_folder(folder: pathlib.Path) -> None:
     """
     if (folder / SETTINGS_FILE).exists():
         return
-    if any(parent.is_file() for parent in folder.parents):
-        raise ValueError(
-            f"folder={str(folder)!r} is in a file and not in a folder; choose another."
-        )
+    check_not_in_file(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(
             f"folder={str(folder)!r} holds something else than a prepared corpus; "

@@ -5,6 +5,7 @@ import os
 import pathlib
 from typing import Any
 
+from keras_transformer.files import check_not_in_file
 from keras_transformer.run.config import RunConfig
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
@@ -16,8 +17,7 @@ def check_folder(path: str | os.PathLike) -> None:
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"folder={str(path)!r} is a file; choose another name.")
-    if any(parent.is_file() for parent in path.parents):
-        raise ValueError(f"folder={str(path)!r} is in a file; choose another name.")
+    check_not_in_file(path)
 
 
 def has_checkpoint(folder: str | os.PathLike) -> bool:

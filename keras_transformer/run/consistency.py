@@ -44,6 +44,12 @@ def check_uses(config: Any) -> None:
     Raises:
         ValueError: If there is one.
     """
+    if config.temperature is not None and not isinstance(config.source, list):
+        raise ValueError(
+            "temperature mixes several corpora; received "
+            f"temperature={config.temperature}, source={config.source!r}. Leave it "
+            "out, or give source and target lists."
+        )
     if config.schedule == "plateau":
         return
     for field in dataclasses.fields(config):

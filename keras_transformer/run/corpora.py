@@ -1,5 +1,6 @@
 """The prepared corpora of runs, which runs of the same texts and tokenizers share."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -41,8 +42,8 @@ def check_corpora(config: RunConfig) -> None:
 
     Raises:
         ValueError: If one isn't whole, or has other tokenizers than a run; if there are
-            filters and no texts, or a tag or a drawn segmentation that the tokenizers
-            don't have.
+            filters and no texts, settings of a tokenizer that isn't trained, or a tag
+            or a drawn segmentation that the tokenizers don't have.
     """
     texts = training_texts(config)
     prepared = [one for one in texts if is_prepared(one.source)]
@@ -54,7 +55,22 @@ def check_corpora(config: RunConfig) -> None:
             "filters are for texts, and source is prepared already; received "
             f"filters={config.filters}, source={config.source!r}."
         )
+    _check_no_new_tokenizer(config, tokenizers[0])
     check_tokens(config, tokenizers[0])
+
+
+def _check_no_new_tokenizer(config, tokenizers):
+    """Raises a ValueError for settings of a tokenizer that a prepared corpus has."""
+    sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    is_default = config.vocabulary_size == fields["vocabulary_size"].default
+    name = "tokenizer" if config.tokenizer else "vocabulary_size"
+    if config.tokenizer or not (is_default or {*sizes} == {config.vocabulary_size}):
+        raise ValueError(
+            f"{name} is for tokenizers that a run trains, and source is prepared with "
+            f"its own, of {' and '.join(map(str, dict.fromkeys(sizes)))} tokens; "
+            f"received {name}={getattr(config, name)!r}. Leave it out."
+        )
 
 
 def _checked_tokenizers(config, texts):

@@ -19,7 +19,7 @@ from keras_transformer.web.limits import Limits
 from keras_transformer.web.metrics import Metrics
 from keras_transformer.web.page import Page
 from keras_transformer.web.protocol import Refused
-from keras_transformer.web.replies import as_json, write_error
+from keras_transformer.web.replies import json_response, write_error
 from keras_transformer.web.rest import Rest
 
 _HEADERS = {
@@ -68,7 +68,7 @@ class Application:
             "/favicon.ico": ("GET", lambda *_: Response(status=204)),
             "/health": ("GET", lambda *_: self._health()),
             "/metrics": ("GET", lambda *_: self._counters()),
-            "/languages": ("GET", lambda *_: _json(self._libre.languages())),
+            "/languages": ("GET", lambda *_: json_response(self._libre.languages())),
             "/translate": ("POST", self._translate),
             "/page/models": ("GET", lambda *_: self._page.models()),
             "/page/translate": ("POST", self._ask_page),
@@ -183,7 +183,7 @@ class Application:
         }
         is_well = all(state == "ok" for state in states.values())
         found = {"status": "ok" if is_well else "unavailable", "models": states}
-        return _json(found, 200 if is_well else 503)
+        return json_response(found, 200 if is_well else 503)
 
     def _counters(self):
         return Response(
@@ -191,14 +191,12 @@ class Application:
         )
 
     def _translate(self, request, deadline):
-        return _json(self._libre.translate(read_form_or_json(request), deadline))
+        return json_response(
+            self._libre.translate(read_form_or_json(request), deadline)
+        )
 
     def _ask_page(self, request, deadline):
         return self._page.answer(request.path, request.get_data(), deadline)
-
-
-def _json(value, status=200):
-    return Response(as_json(value), status, mimetype="application/json")
 
 
 def _error(words, status, headers=None):

@@ -11,7 +11,7 @@ from werkzeug import Response
 from keras_transformer.web.exploring import Options, takes_options, whole_number
 from keras_transformer.web.limits import Limits
 from keras_transformer.web.protocol import Refused, read_json
-from keras_transformer.web.replies import as_json
+from keras_transformer.web.replies import json_response
 from keras_transformer.web.servable import kind_of
 
 _FILE = pathlib.Path(__file__).with_name("page.html")
@@ -69,7 +69,7 @@ class Page:
                 }
             found.append(about)
         limits = {"max_characters": self._limits.max_characters}
-        return _json({"models": found, "limits": limits})
+        return json_response({"models": found, "limits": limits})
 
     def answer(self, path: str, body: bytes, deadline: Any) -> Response:
         """The response to a POST request of the page."""
@@ -78,7 +78,7 @@ class Page:
         if not isinstance(name, str) or not isinstance(text, str):
             raise Refused("model and text must be strings.")
         model = self._catalogue.get(name)
-        return _json(self._answers[path](name, model, text, request, deadline))
+        return json_response(self._answers[path](name, model, text, request, deadline))
 
     def _translate(self, name, model, text, request, deadline):
         options = Options.read(request)
@@ -128,7 +128,3 @@ def _policy(html):
             "frame-ancestors 'none'",
         ]
     )
-
-
-def _json(value):
-    return Response(as_json(value), mimetype="application/json")

@@ -4,6 +4,8 @@ import base64
 import json
 from typing import Any
 
+from werkzeug import Response
+
 from keras_transformer.web.protocol import Refused
 
 _SUFFIX_OF_BYTES = "_bytes"
@@ -16,6 +18,11 @@ def as_json(value: Any, indent: int | None = None) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return text.encode("utf-8", "replace").decode("utf-8") + "\n"
+
+
+def json_response(value: Any, status: int = 200, indent: int | None = None) -> Response:
+    """An answer of a value in JSON."""
+    return Response(as_json(value, indent), status, mimetype="application/json")
 
 
 def write_outputs(outputs: dict[str, Any], by_rows: bool) -> str:

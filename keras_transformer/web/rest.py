@@ -15,7 +15,7 @@ from keras_transformer.web.protocol import (
     read_json,
     signature_name,
 )
-from keras_transformer.web.replies import as_json, write_outputs
+from keras_transformer.web.replies import json_response, write_outputs
 
 _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(
@@ -86,7 +86,7 @@ class Rest:
         if name not in self._catalogue.models:
             raise Refused(f"Could not find any versions of model {name}", 404)
         states = self._catalogue.get(name).status(number)
-        return _response({"model_version_status": states})
+        return json_response({"model_version_status": states}, indent=1)
 
     def _metadata(self, name, number):
         version = self._catalogue.get(name).find(number)
@@ -99,7 +99,9 @@ class Rest:
             always_print_fields_with_no_presence=True,
         )
         spec = {"name": name, "signature_name": "", "version": str(version.number)}
-        return _response({"model_spec": spec, "metadata": {"signature_def": found}})
+        return json_response(
+            {"model_spec": spec, "metadata": {"signature_def": found}}, indent=1
+        )
 
     def _predict(self, name, number, method, body, deadline):
         request = read_json(body)
@@ -118,7 +120,3 @@ class Rest:
         inputs, by_rows = read_inputs(request, infos)
         found = self._asker.ask(name, servable, signature, inputs, deadline)
         return Response(write_outputs(found, by_rows), mimetype="application/json")
-
-
-def _response(value):
-    return Response(as_json(value, indent=1), mimetype="application/json")

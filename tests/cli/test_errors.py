@@ -37,7 +37,7 @@ WRONG = [
     (["train", "new", "a", "b", "--valid-source", "empty"], "'empty' is empty"),
     (["train", "new", "a", "a folder"], "a folder"),
     (["train", "a", "a", "b"], "folder='a' is a file"),
-    (["train", "a/new", "a", "b"], "folder='a/new' is in a file"),
+    (["train", "a/new", "a", "b"], "folder='a/new' is in a file and not"),
     (["train", "broken", "a", "b"], "config.json is no JSON"),
     (["train", "broken"], "config.json is no JSON"),
     (["translate"], "required: folder (see"),

@@ -222,6 +222,7 @@ def test_settings_of_fine_tuning_come_back_from_json(tmp_path):
         ({"source": ["a", "b"], "weights": [1, "1"]}, "weights", TypeError),
         ({"source": ["a", "b"], "weights": [1, True]}, "weights", TypeError),
         ({"weights": [1.0], "temperature": 2}, "temperature", ValueError),
+        ({"temperature": 5}, "temperature", ValueError),
         ({"temperature": 0}, "temperature", ValueError),
         ({"temperature": float("inf")}, "temperature", ValueError),
         ({"temperature": "5"}, "temperature", TypeError),

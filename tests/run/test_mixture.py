@@ -197,6 +197,8 @@ def test_a_prepared_corpus_and_texts_train_together(texts, tmp_path):
         ({"unigram_alpha": 0.1}, "unigram_alpha needs a tokenizer"),
         ({"filters": {"duplicates": True}}, "filters are for texts"),
         ({"joint_vocabulary": False}, "joint_vocabulary must"),
+        ({"vocabulary_size": 300}, "vocabulary_size is for .* its own, of 290 tokens"),
+        ({"tokenizer": {"model_type": "unigram"}}, "tokenizer is for tokenizers"),
     ],
 )
 def test_a_prepared_corpus_without_what_is_asked_for_is_refused_before_anything(
@@ -206,6 +208,7 @@ def test_a_prepared_corpus_without_what_is_asked_for_is_refused_before_anything(
     paths = texts / "x.a", texts / "x.b", tmp_path / "x"
     kt.data.prepare(*paths, source_tokenizer=tokenizer, verbose=0)
     plain = {"source": [str(tmp_path / "x")] * 2, "target": None, "filters": {}}
+    plain["vocabulary_size"] = 290
     with pytest.raises(ValueError, match=words):
         train(config(texts, **{**plain, **changes}), tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import op_def_library
 
+from keras_transformer import kernels
 from keras_transformer.serving.onednn import (
     Int8Kernel,
     PackedKernel,
@@ -167,6 +168,7 @@ def test_wrong_products_are_noticed(int8_products, monkeypatch, kind):
         try_products("int8_products")
 
 
+@pytest.mark.skipif(kernels.is_plain(), reason="plain forms are chosen")
 @pytest.mark.parametrize("kind", ["translator", "generator"])
 def test_a_search_prepares_no_matmul_for_each_token(exports, meta_graph, kind):
     functions = meta_graph(exports[kind].path).graph_def.library.function
