@@ -146,7 +146,7 @@ def test_each_commit_is_checked_as_ci_checks():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
     hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
     commands = [hook["entry"].replace(" --force-exclude", "") for hook in hooks]
-    of_ci = (ROOT / ".ci/run").read_text("utf-8").splitlines()
+    of_ci = map(str.strip, (ROOT / ".ci/run").read_text("utf-8").splitlines())
     of_ci = {line.replace(" --check", "").removesuffix(" .") for line in of_ci}
     assert set(commands) == {"mypy", "ruff check", "ruff format"} <= of_ci
     # Of CI's environment, not of another one with other versions.
