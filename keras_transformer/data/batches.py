@@ -13,7 +13,7 @@ from keras_transformer.data.order import CorpusOrder, bucket_lengths
 from keras_transformer.data.preparation import MAX_LENGTH
 from keras_transformer.data.report import LONG, CorpusShare, MixtureReport, left_out
 from keras_transformer.data.row_reader import RowReader
-from keras_transformer.data.sources import Sources
+from keras_transformer.data.sources import Sources, is_several
 from keras_transformer.data.subword_sampling import subword_samplers
 from keras_transformer.data.tags import tag_ids
 
@@ -165,8 +165,7 @@ def make_batches(
     )
     tokenizers = sources.tokenizers
     max_length = _checked_max_length(max_length, tokens_per_batch, sources.max_length)
-    is_mixed = isinstance(source, (list, tuple))
-    _check_mixture(sources, is_mixed, weights, temperature, repeat, filters)
+    _check_mixture(sources, is_several(source), weights, temperature, repeat, filters)
     tags = tag_ids(tags, tokenizers[0], len(sources.names))
     samplers = subword_samplers(tokenizers, bpe_dropout, unigram_alpha)
     corpora = sources.corpora(max_length, filters)

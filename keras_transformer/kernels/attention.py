@@ -4,6 +4,8 @@ A step and the single query of a single sentence stand in a server's loop: matmu
 small cost more to set up than to compute.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -66,12 +68,12 @@ def is_step(left, right):
 
     Their number isn't known then while a graph is traced, and that of queries is.
     """
-    count, dtypes = left.shape[2], {x.dtype for x in (left, right)}
+    count, dtypes = left.shape[2], (left.dtype, right.dtype)
     return (
         count is not None
         and count <= _FEW_QUERIES
         and None in (left.shape[3], right.shape[2])
-        and set(map(keras.backend.standardize_dtype, dtypes)) == {"float32"}
+        and all(keras.backend.standardize_dtype(d) == "float32" for d in dtypes)
     )
 
 
@@ -94,9 +96,7 @@ def _own_matmul(left, right, **options):
     """
     import tensorflow as tf
 
-    if is_one := left.shape[2] == 1:
-        rows, matrices = left, right
-    else:
-        rows, matrices = left[:, :, :, None], right[:, :, None]
-    found = tf.raw_ops.BatchMatMulV3(x=rows, y=matrices, Tout=tf.float32, **options)
-    return found if is_one else tf.squeeze(found, 3)
+    matmul = functools.partial(tf.raw_ops.BatchMatMulV3, Tout=tf.float32, **options)
+    if left.shape[2] == 1:
+        return matmul(x=left, y=right)
+    return tf.squeeze(matmul(x=left[:, :, :, None], y=right[:, :, None]), 3)

@@ -1,6 +1,7 @@
 """Settings of a run that depend on one another."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 # What a translator that a run starts from has of its own.
@@ -23,16 +24,21 @@ def check_initial(config: Any) -> None:
                 f"received lora_rank={config.lora_rank}, initial=None."
             )
         return
-    defaults = {field.name: field for field in dataclasses.fields(config)}
-    for name in OF_INITIAL:
-        value, field = getattr(config, name), defaults[name]
-        default = {} if field.default is dataclasses.MISSING else field.default
-        if value != default:
-            raise ValueError(
-                f"{name} doesn't apply to a run that starts from a translator, which "
-                f"has one of its own; received {name}={value!r}, "
-                f"initial={config.initial!r}. Leave it out."
-            )
+    for name in changed(config, OF_INITIAL):
+        raise ValueError(
+            f"{name} doesn't apply to a run that starts from a translator, which has "
+            f"one of its own; received {name}={getattr(config, name)!r}, "
+            f"initial={config.initial!r}. Leave it out."
+        )
+
+
+def changed(config: Any, names: Iterable[str]) -> list[str]:
+    """Those of some settings of a `RunConfig` that don't have their defaults."""
+    defaults = {
+        field.name: {} if field.default is dataclasses.MISSING else field.default
+        for field in dataclasses.fields(config)
+    }
+    return [name for name in names if getattr(config, name) != defaults[name]]
 
 
 def check_uses(config: Any) -> None:
@@ -52,13 +58,13 @@ def check_uses(config: Any) -> None:
         )
     if config.schedule == "plateau":
         return
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.name.startswith("plateau_") and value != field.default:
-            raise ValueError(
-                f"{field.name} is for schedule='plateau'; received "
-                f"{field.name}={value}, schedule={config.schedule!r}. Leave it out."
-            )
+    names = [field.name for field in dataclasses.fields(config)]
+    for name in changed(config, [n for n in names if n.startswith("plateau_")]):
+        raise ValueError(
+            f"{name} is for schedule='plateau'; received "
+            f"{name}={getattr(config, name)}, schedule={config.schedule!r}. Leave it "
+            "out."
+        )
 
 
 def check_validation(config: Any) -> None:

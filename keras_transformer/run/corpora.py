@@ -1,6 +1,5 @@
 """The prepared corpora of runs, which runs of the same texts and tokenizers share."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from keras_transformer.data.sources import prepared_corpus
 from keras_transformer.data.subword_sampling import subword_samplers
 from keras_transformer.data.tags import tag_ids
 from keras_transformer.run.config import RunConfig
+from keras_transformer.run.consistency import changed
 from keras_transformer.run.initial import open_translator
 from keras_transformer.run.lock import FolderInUse, locked
 from keras_transformer.run.texts import training_texts
@@ -62,10 +62,9 @@ def check_corpora(config: RunConfig) -> None:
 def _check_no_new_tokenizer(config, tokenizers):
     """Raises a ValueError for settings of a tokenizer that a prepared corpus has."""
     sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
-    fields = {field.name: field for field in dataclasses.fields(config)}
-    is_default = config.vocabulary_size == fields["vocabulary_size"].default
-    name = "tokenizer" if config.tokenizer else "vocabulary_size"
-    if config.tokenizer or not (is_default or {*sizes} == {config.vocabulary_size}):
+    for name in changed(config, ("tokenizer", "vocabulary_size")):
+        if name == "vocabulary_size" and {*sizes} == {config.vocabulary_size}:
+            continue
         raise ValueError(
             f"{name} is for tokenizers that a run trains, and source is prepared with "
             f"its own, of {' and '.join(map(str, dict.fromkeys(sizes)))} tokens; "

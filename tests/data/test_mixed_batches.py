@@ -9,6 +9,7 @@ import pytest
 import keras_transformer as kt
 
 ONE = {"source": "x.a", "target": "x.b", "columns": None}
+PAIRS = {"source": [("a cat", "a dog")], "target": None, "columns": None}
 # Short, and without padding at the end that another shape would need.
 BUDGET = 512
 
@@ -286,6 +287,7 @@ def test_filters_count_for_each_corpus(folder, tagged, tmp_path):
         ({"temperature": 2, "repeat": False}, "weights and temperature are for"),
         ({**ONE, "temperature": 2}, "weights and temperature mix several"),
         ({**ONE, "weights": [1]}, "weights and temperature mix several"),
+        ({**PAIRS, "weights": [1]}, "weights and temperature mix several"),
         ({"tags": ["<2a>"]}, "tags must have one value for each of the 2"),
         ({"tags": "<2a>"}, "tags must be a list"),
         ({"tags": ["<2a>", 3]}, "tags must be strings"),
